@@ -1,0 +1,160 @@
+"""Videos: all that the rest of the project knows of a data set.
+
+Annotations of a whole set live in three flat arrays (one row a frame over all videos), so that a set of 30,000 videos is a
+few memory maps and not millions of Python objects; a `Video` is a view of one slice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import overload
+
+import numpy as np
+
+from spot.errors import SpotError
+
+
+@dataclass(frozen=True)
+class Frames:
+    """Where the frames of one video lie.
+
+    `folder` is a directory, or a place inside an archive written `/data/airplane.zip!/airplane-1/img`. Frame `i` (0-based)
+    is `folder/pattern.format(first + i)`, or `folder/names[i]` where the names follow no pattern.
+    """
+
+    folder: str
+    count: int
+    pattern: str = "{:08d}.jpg"
+    first: int = 1
+    names: tuple[str, ...] | None = None
+
+    def __len__(self) -> int:
+        return self.count
+
+    def path(self, index: int) -> str:
+        """Path of frame `index` (0-based). Raises IndexError outside the video."""
+        if not 0 <= index < self.count:
+            raise IndexError(f"{self.folder}: frame {index} of {self.count}")
+        name = self.names[index] if self.names is not None else self.pattern.format(self.first + index)
+        return f"{self.folder}/{name}"
+
+
+@dataclass(frozen=True, eq=False)
+class Video:
+    """One annotated sequence with one target.
+
+    Attributes:
+        name: unique within its set; training sets use METHOD's form (`LaSOT_airplane-10`), benchmarks the official name.
+        frames: where its n frames lie.
+        boxes: (n, 4) float32, xywh in pixels of the full frame, 0-based top-left corner. Rows of absent frames hold zeros;
+            rows without annotation (test servers, sparse annotation) hold NaN.
+        visible: (n,) bool, the target can be seen and labelled in this frame.
+        attributes: the benchmark's attribute names that hold for this video.
+        polygons: (n, 8) float32 corner points x1,y1..x4,y4 for VOT benchmarks, else None.
+        frame_tags: benchmark-specific per-frame attribute flags, name -> (n,) bool.
+    """
+
+    name: str
+    frames: Frames
+    boxes: np.ndarray
+    visible: np.ndarray
+    attributes: tuple[str, ...] = ()
+    polygons: np.ndarray | None = None
+    frame_tags: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.frames)
+
+
+class VideoSet(Sequence[Video]):
+    """An ordered set of videos over flat annotation arrays.
+
+    Args:
+        name: name of the data set (`GOT-10k`, `LaSOT`, ...).
+        names: name of each of the V videos, unique.
+        frames: frames of each video.
+        offsets: (V + 1,) int64; rows `offsets[v]:offsets[v + 1]` of the arrays belong to video v.
+        boxes: (N, 4) float32 as in `Video`.
+        visible: (N,) bool.
+        extras: per-video keyword arguments for `Video` (attributes, polygons, frame_tags), where there are any.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        names: Sequence[str],
+        frames: Sequence[Frames],
+        offsets: np.ndarray,
+        boxes: np.ndarray,
+        visible: np.ndarray,
+        extras: dict[str, dict] | None = None,
+    ) -> None:
+        self.name = name
+        self.names = list(names)
+        self.frames = list(frames)
+        self.offsets = offsets
+        self.boxes = boxes
+        self.visible = visible
+        self.extras = extras or {}
+        self._index = {n: i for i, n in enumerate(self.names)}
+        if len(self._index) != len(self.names):
+            twice = next(n for n in self.names if self.names.count(n) > 1)
+            raise SpotError(f"{name}: video {twice} appears twice; remove one")
+
+    @classmethod
+    def from_videos(cls, name: str, videos: Iterable[Video]) -> VideoSet:
+        """Concatenate the annotations of single videos."""
+        videos = list(videos)
+        lengths = np.array([len(v) for v in videos], np.int64)
+        extras = {
+            v.name: {"attributes": v.attributes, "polygons": v.polygons, "frame_tags": v.frame_tags}
+            for v in videos
+            if v.attributes or v.polygons is not None or v.frame_tags
+        }
+        return cls(
+            name,
+            [v.name for v in videos],
+            [v.frames for v in videos],
+            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
+            np.concatenate([v.boxes for v in videos]) if videos else np.zeros((0, 4), np.float32),
+            np.concatenate([v.visible for v in videos]) if videos else np.zeros(0, bool),
+            extras,
+        )
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @overload
+    def __getitem__(self, key: int | str) -> Video: ...
+    @overload
+    def __getitem__(self, key: slice) -> VideoSet: ...
+    def __getitem__(self, key: int | str | slice) -> Video | VideoSet:
+        if isinstance(key, slice):
+            return self.subset(self.names[key])
+        i = self.index_of(key) if isinstance(key, str) else range(len(self))[key]
+        rows = slice(int(self.offsets[i]), int(self.offsets[i + 1]))
+        name = self.names[i]
+        return Video(name, self.frames[i], self.boxes[rows], self.visible[rows], **self.extras.get(name, {}))
+
+    def __iter__(self) -> Iterator[Video]:
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._index
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(V,) int64, frames of each video."""
+        return np.diff(self.offsets)
+
+    def index_of(self, name: str) -> int:
+        """Position of the video of that name. Raises SpotError where there is none."""
+        try:
+            return self._index[name]
+        except KeyError:
+            raise SpotError(f"{self.name} has no video named {name}; it has {len(self)} videos") from None
+
+    def subset(self, names: Sequence[str]) -> VideoSet:
+        """The videos of these names, in this order."""
+        return VideoSet.from_videos(self.name, (self[n] for n in names))

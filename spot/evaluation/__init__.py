@@ -1,0 +1,1 @@
+"""Result files to numbers, tables, plots and a report."""

@@ -1,0 +1,1 @@
+"""Networks and their losses: plain torch, no Lightning, no Hydra."""
