@@ -1,0 +1,96 @@
+"""What all commands share: compose the configuration, run, and end with one clear line where the user can put it right."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from spot.errors import SpotError
+
+Main = Callable[[DictConfig], object]
+
+
+def config_folder() -> Path:
+    """The `conf` folder: beside the package in a checkout, inside it in an installed wheel."""
+    package = Path(__file__).resolve().parent
+    beside = package.parent / "conf"
+    return beside if (beside / "train.yaml").is_file() else package / "conf"
+
+
+def command(config: str) -> Callable[[Main], Callable[[], None]]:
+    """Turn `main(cfg)` into a command that reads `conf/<config>.yaml` and `key=value` options.
+
+    Exit status: 0 done; 1 a `SpotError` or an unusable option, told in one line on stderr; 130 interrupted.
+    """
+
+    def decorate(main: Main) -> Callable[[], None]:
+        run = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config)(main)
+
+        def entry() -> None:
+            # Hydra would print its own several lines and hide the exception; ours is caught below.
+            os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+            try:
+                run()
+            except SpotError as error:
+                _stop(str(error))
+            except (HydraException, OmegaConfBaseException) as error:
+                _stop(_explain(error, config))
+            except KeyboardInterrupt:
+                print("interrupted; the same command continues", file=sys.stderr)
+                raise SystemExit(130) from None
+
+        return entry
+
+    return decorate
+
+
+def _stop(line: str) -> None:
+    print(f"error: {line}", file=sys.stderr)
+    raise SystemExit(1) from None
+
+
+def _explain(error: Exception, config: str) -> str:
+    """One line for what Hydra and OmegaConf say in several: the key at fault and what would be right."""
+    causes = [error]
+    while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
+        causes.append(cause)
+    text = " ".join(str(c) for c in reversed(causes))
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    if unknown := re.search(r"Could not override '([^']+)'", text):
+        key = unknown[1]
+        close = difflib.get_close_matches(key, _known_keys(config), n=3, cutoff=0.6)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see --help for the options"
+        return f"unknown option {key}; {hint}"
+    if missing := re.search(r"Could not find '([^']+)'", text):
+        group, _, choice = missing[1].rpartition("/")
+        options = sorted(p.stem for p in (config_folder() / group).glob("*.yaml")) if group else []
+        return f"{group}={choice} does not exist" + (f"; choose from: {', '.join(options)}" if options else "")
+    return " ".join(lines) or type(error).__name__
+
+
+def _known_keys(config: str) -> list[str]:
+    """Dotted names of all options of a command, for suggestions."""
+    from hydra import compose, initialize_config_dir
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        tree = OmegaConf.to_container(compose(config), resolve=False)
+
+    def names(node: object, prefix: str) -> list[str]:
+        if not isinstance(node, dict):
+            return []
+        return [f"{prefix}{k}" for k in node] + [n for k, v in node.items() for n in names(v, f"{prefix}{k}.")]
+
+    groups = [p.name for p in config_folder().iterdir() if p.is_dir()]
+    return names(tree, "") + groups

@@ -1,0 +1,106 @@
+"""The labelled targets of the training sets: every path with its key frames, in flat arrays.
+
+A path is one target in one video (METHOD.md section 1). Paths are numbered through all sets; that number is the path's index in
+the sampler state too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from spot.data.key_frames import KeyFrames
+from spot.data.video import VideoSet
+from spot.errors import SpotError
+
+
+class Targets:
+    """All target paths of one or more sets.
+
+    Args:
+        sets: the training sets.
+        key_frames: for each set, the key frames of its videos; videos without any are never drawn.
+        distinct: leave out videos with a single key frame, which cannot give a pair of distinct frames.
+
+    Attributes:
+        set_index: (P,) int32, the set of each path.
+        video_index: (P,) int32, the video within that set.
+        key_offsets: (P + 1,) int64; `key_ids` (K,) int64 and `key_boxes` (K, 4) float32 of path p lie between its two offsets.
+
+    Raises:
+        SpotError: a set has no video with key frames, or a key frame lies outside its video.
+    """
+
+    def __init__(self, sets: Sequence[VideoSet], key_frames: Sequence[KeyFrames], distinct: bool = False) -> None:
+        self.sets = list(sets)
+        set_index: list[int] = []
+        video_index: list[int] = []
+        ids: list[np.ndarray] = []
+        boxes: list[np.ndarray] = []
+        self.first_paths: list[np.ndarray] = []  # per set: (V_s + 1,) offsets of its usable videos into the paths
+        self.names: list[tuple[str, int]] = []
+        for s, (videos, labels) in enumerate(zip(self.sets, key_frames, strict=True)):
+            starts = [len(ids)]
+            failed = set(labels.failures)
+            lengths = videos.lengths
+            for v, name in enumerate(videos.names):
+                paths = () if name in failed else labels.paths.get(name, ())
+                paths = tuple(p for p in paths if len(p.ids) > (1 if distinct else 0))
+                for number, path in enumerate(paths):
+                    if path.ids[-1] >= lengths[v]:
+                        raise SpotError(
+                            f"{name}: key frame {path.ids[-1]} lies outside the video of {lengths[v]} frames; "
+                            f"the key-frame file belongs to other data"
+                        )
+                    set_index.append(s)
+                    video_index.append(v)
+                    ids.append(path.ids)
+                    boxes.append(path.boxes)
+                    self.names.append((name, number))
+                if paths:
+                    starts.append(len(ids))
+            if len(starts) == 1:
+                raise SpotError(f"{videos.name}: no video has key frames; sample them with python -m spot.sample")
+            self.first_paths.append(np.array(starts, np.int64))
+        self.set_index = np.array(set_index, np.int32)
+        self.video_index = np.array(video_index, np.int32)
+        self.key_offsets = np.concatenate([[0], np.cumsum([len(i) for i in ids])]).astype(np.int64)
+        self.key_ids = np.concatenate(ids).astype(np.int64)
+        self.key_boxes = np.concatenate(boxes).astype(np.float32)
+
+    def __len__(self) -> int:
+        return len(self.set_index)
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(P,) int64, frames of the video of each path."""
+        per_set = [videos.lengths for videos in self.sets]
+        return np.array([per_set[s][v] for s, v in zip(self.set_index, self.video_index, strict=True)], np.int64)
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """A path: a set uniformly, a video of it uniformly, a path of that video uniformly (METHOD.md section 2)."""
+        starts = self.first_paths[rng.integers(len(self.first_paths))]
+        video = rng.integers(len(starts) - 1)
+        return int(rng.integers(starts[video], starts[video + 1]))
+
+    def keys(self, path: int) -> tuple[np.ndarray, np.ndarray]:
+        """Key-frame ids (k,) and boxes (k, 4) of a path."""
+        rows = slice(int(self.key_offsets[path]), int(self.key_offsets[path + 1]))
+        return self.key_ids[rows], self.key_boxes[rows]
+
+    def frame_path(self, path: int, frame: int) -> str:
+        """Where a frame of the path's video lies."""
+        return self.sets[self.set_index[path]].frames[self.video_index[path]].path(frame)
+
+    def truth(self, paths: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """(m, 4) float32 annotated boxes of frames of paths, for measuring pseudo labels only; NaN where unknown.
+
+        Only the first path of a video is the annotated target; the annotation says nothing of the others.
+        """
+        boxes = np.full((len(paths), 4), np.nan, np.float32)
+        first = np.array([number == 0 for _, number in self.names])
+        for s, videos in enumerate(self.sets):
+            rows = np.flatnonzero((self.set_index[paths] == s) & first[paths])
+            boxes[rows] = videos.boxes[videos.offsets[self.video_index[paths[rows]]] + frames[rows]]
+        return boxes
