@@ -1,0 +1,154 @@
+"""The embedded default: procedural videos, rendered once, read like any folder in the GOT-10k layout."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import simplejpeg
+from rich.console import Console
+from rich.progress import track
+
+from spot.data.datasets import folder
+from spot.data.datasets.rendering import Rendered, render_video
+from spot.data.video import VideoSet
+from spot.errors import SpotError
+
+SPLITS = {"train": 0, "val": 1, "test": 2}
+RENDERER = 1  # raise when the same seed renders other pixels
+JPEG_QUALITY = 85
+SETTINGS_FILE = "settings.json"
+
+
+def load(
+    root: str | Path,
+    split: str,
+    videos: int = 60,
+    frames: int = 60,
+    size: tuple[int, int] = (320, 240),
+    seed: int = 0,
+    cache: str | None = None,
+    broken: list[str] | None = None,
+) -> VideoSet:
+    """The synthetic videos of a split; rendered on first use (about 5 ms a frame).
+
+    Each choice of settings has a folder of its own under `root`, which appears whole or not at all. Splits
+    share no random number: their targets, textures and motions differ.
+
+    Args:
+        root: where the folders go (`paths.synthetic`).
+        split: train, val or test.
+        videos: number of videos; more videos begin with the same ones as fewer do.
+        frames: frames of each video.
+        size: width and height in pixels.
+        seed: of everything that is drawn.
+        cache: folder for parsed annotations; None parses them anew.
+        broken: collects one line for each video that cannot be read instead of raising.
+
+    Returns:
+        Videos `Synthetic_<Split>_000001` and so on.
+
+    Raises:
+        SpotError: an unknown split, impossible numbers, or a folder that another version rendered.
+    """
+    width, height = (int(side) for side in size)
+    if split not in SPLITS:
+        raise SpotError(f"synthetic has no split {split}; choose from: {', '.join(SPLITS)}")
+    if videos < 1 or frames < 2 or min(width, height) < 64:
+        raise SpotError(
+            "synthetic needs videos >= 1, frames >= 2 and sides >= 64 px, "
+            f"not videos={videos}, frames={frames}, size={width}x{height}"
+        )
+    target = Path(root) / f"{split}_{videos}x{frames}_{width}x{height}_seed{seed}"
+    settings = {
+        "renderer": RENDERER,
+        "split": split,
+        "videos": videos,
+        "frames": frames,
+        "size": [width, height],
+        "seed": seed,
+    }
+    if not target.is_dir():
+        _render(target, settings)
+    _check(target, settings)
+    return folder.load(str(target), name="Synthetic", cache=cache, broken=broken)
+
+
+def _check(target: Path, settings: dict) -> None:
+    try:
+        found = json.loads((target / SETTINGS_FILE).read_text())
+    except (OSError, json.JSONDecodeError):
+        found = None
+    if found != settings:
+        raise SpotError(
+            f"{target} was not rendered by this version and settings; delete it and it is rendered anew"
+        )
+
+
+def _render(target: Path, settings: dict) -> None:
+    """Render into a temporary neighbour and rename it; of several processes, the first to finish wins."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    try:
+        names = [f"Synthetic_{settings['split'].title()}_{i + 1:06d}" for i in range(settings["videos"])]
+        rendering = f"rendering {target.name}"
+        for _ in track(
+            _videos(scratch, names, settings), rendering, len(names), console=Console(stderr=True)
+        ):
+            pass
+        (scratch / "list.txt").write_text("".join(f"{name}\n" for name in names))
+        (scratch / SETTINGS_FILE).write_text(json.dumps(settings, indent=1) + "\n")
+        scratch.chmod(0o755)
+        try:
+            os.rename(scratch, target)
+        except OSError:
+            if not target.is_dir():
+                raise
+    except OSError as error:
+        raise SpotError(
+            f"cannot write the synthetic videos to {target}: {error.strerror}; set paths.synthetic"
+        ) from error
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _videos(scratch: Path, names: list[str], settings: dict) -> Iterator[None]:
+    """Render and write all videos; OpenCV and the JPEG encoder release the lock, so threads help."""
+
+    def one(index: int) -> None:
+        rng = np.random.default_rng([settings["seed"], SPLITS[settings["split"]], index])
+        rendered = render_video(rng, settings["frames"], tuple(settings["size"]))
+        _write(scratch / names[index], rendered)
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as threads:
+        yield from threads.map(one, range(len(names)))
+
+
+def _write(place: Path, rendered: Rendered) -> None:
+    """One sequence in the GOT-10k layout."""
+    place.mkdir()
+    for i, image in enumerate(rendered.images, start=1):
+        jpeg = simplejpeg.encode_jpeg(image, quality=JPEG_QUALITY, colorspace="RGB", colorsubsampling="420")
+        (place / f"{i:08d}.jpg").write_bytes(jpeg)
+    share = rendered.visible_share
+    np.savetxt(place / "groundtruth.txt", rendered.boxes, fmt="%.3f", delimiter=",")
+    np.savetxt(place / "absence.label", share == 0, fmt="%d")
+    np.savetxt(place / "cover.label", _cover_level(share), fmt="%d")
+    count, height, width, _ = rendered.images.shape
+    (place / "meta_info.ini").write_text(
+        "[METAINFO]\nurl: procedural\nbegin: 00:00:00\nend: 00:00:00\nanno_fps: 30Hz\nobject_class: sprite\n"
+        "motion_class: drifting\nmajor_class: synthetic\nroot_class: object\nmotion_adverb: smoothly\n"
+        f"resolution: ({width}, {height})\nframes: {count}\nframes_absent: {int((share == 0).sum())}\n"
+    )
+
+
+def _cover_level(share: np.ndarray) -> np.ndarray:
+    """GOT-10k's eight levels of visibility: 0 unseen, 1 up to 15 %, ... 6 up to 90 %, 8 whole."""
+    whole = share > 0.99  # the rasterised area is exact to about half a per cent
+    return np.where(whole, 8, np.minimum(np.ceil(share / 0.15), 7)).astype(np.int64)
