@@ -1,4 +1,4 @@
-"""Motion of the synthetic videos, for all frames at once: smooth ways, objects that turn, scale and deform."""
+"""Motion of the synthetic videos, for all frames at once: smooth ways, objects that turn, scale, deform."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Procedural tracking videos: a textured target moves, turns, deforms, meets look-alikes; its box is exact.
 
 Coordinates are continuous image pixels: pixel (row i, column j) covers [j, j + 1) x [i, i + 1), so a box is
-its edges,
+its edges, 0-based. Each layer of a frame is one remap of its sprite.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from spot.data.datasets.motion import Layer, bend, excursion, moving, smooth_path, wave
+from spot.data.datasets.motion import Layer, displace, excursion, moving, smooth_path, wave
 from spot.data.datasets.sprites import SPAN, Look, look_alike, paint_background, random_look
 
 ABSENT_SHARE = 0.05  # a target of which less than this can be seen counts as absent
@@ -166,7 +166,7 @@ def _draw(
         return
     pixels = np.stack(np.meshgrid(np.arange(low[0], high[0]), np.arange(low[1], high[1])), axis=-1) + 0.5
     local = (pixels - layer.center[t]) @ np.linalg.inv(layer.to_image[t]).T
-    source = local + bend(local, layer.bend[t], layer.bend_phase)
+    source = local + displace(local, layer.bend[t], layer.bend_phase)
     source = ((source / SPAN + 1) * (len(layer.picture) / 2) - 0.5).astype(np.float32)
     patch = cv2.remap(
         layer.picture, source[..., 0], source[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
