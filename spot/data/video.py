@@ -1,7 +1,7 @@
 """Videos: all that the rest of the project knows of a data set.
 
-Annotations of a whole set live in three flat arrays (one row a frame over all videos), so that a set of 30,000 videos is a
-few memory maps and not millions of Python objects; a `Video` is a view of one slice.
+Annotations of a whole set live in three flat arrays (one row a frame over all videos), so that a set of
+30,000 videos is a few memory maps and not millions of Python objects; a `Video` is a view of one slice.
 """
 
 from __future__ import annotations
@@ -15,19 +15,20 @@ import numpy as np
 from spot.errors import SpotError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Frames:
     """Where the frames of one video lie.
 
-    `folder` is a directory, or a place inside an archive written `/data/airplane.zip!/airplane-1/img`. Frame `i` (0-based)
-    is `folder/pattern.format(first + i)`, or `folder/names[i]` where the names follow no pattern.
+    `folder` is a directory, or a place inside an archive written `/data/airplane.zip!/airplane-1/img`. Frame
+    `i` (0-based) is `folder/pattern.format(first + i)`, or `folder/names[i]` where the names follow no
+    pattern; an array of strings there spares a Python object per frame.
     """
 
     folder: str
     count: int
     pattern: str = "{:08d}.jpg"
     first: int = 1
-    names: tuple[str, ...] | None = None
+    names: Sequence[str] | np.ndarray | None = None
 
     def __len__(self) -> int:
         return self.count
@@ -36,7 +37,7 @@ class Frames:
         """Path of frame `index` (0-based). Raises IndexError outside the video."""
         if not 0 <= index < self.count:
             raise IndexError(f"{self.folder}: frame {index} of {self.count}")
-        name = self.names[index] if self.names is not None else self.pattern.format(self.first + index)
+        name = self.pattern.format(self.first + index) if self.names is None else self.names[index]
         return f"{self.folder}/{name}"
 
 
@@ -45,10 +46,12 @@ class Video:
     """One annotated sequence with one target.
 
     Attributes:
-        name: unique within its set; training sets use METHOD's form (`LaSOT_airplane-10`), benchmarks the official name.
+        name: unique within its set; training sets use METHOD's form (`LaSOT_airplane-10`), benchmarks the
+            official name.
         frames: where its n frames lie.
-        boxes: (n, 4) float32, xywh in pixels of the full frame, 0-based top-left corner. Rows of absent frames hold zeros;
-            rows without annotation (test servers, sparse annotation) hold NaN.
+        boxes: (n, 4) float32, xywh in pixels of the full frame, 0-based top-left corner. Rows of absent
+            frames hold what the data set wrote there (zeros as a rule): ask `visible` first. Rows without
+            annotation (test servers, sparse annotation) hold NaN.
         visible: (n,) bool, the target can be seen and labelled in this frame.
         attributes: the benchmark's attribute names that hold for this video.
         polygons: (n, 8) float32 corner points x1,y1..x4,y4 for VOT benchmarks, else None.
@@ -77,7 +80,10 @@ class VideoSet(Sequence[Video]):
         offsets: (V + 1,) int64; rows `offsets[v]:offsets[v + 1]` of the arrays belong to video v.
         boxes: (N, 4) float32 as in `Video`.
         visible: (N,) bool.
-        extras: per-video keyword arguments for `Video` (attributes, polygons, frame_tags), where there are any.
+        extras: per-video keyword arguments for `Video` (attributes, polygons, frame_tags), if there are any.
+        split: name of the split as key-frame files have it (`train`, `vottrain`, `0-3`), or "".
+        store: folder that holds `boxes.npy` and `visible.npy`, of which the arrays are memory maps. A pickle
+            then carries the folder's name and not the rows, so that every process shares one copy.
     """
 
     def __init__(
@@ -89,8 +95,12 @@ class VideoSet(Sequence[Video]):
         boxes: np.ndarray,
         visible: np.ndarray,
         extras: dict[str, dict] | None = None,
+        split: str = "",
+        store: str | None = None,
     ) -> None:
         self.name = name
+        self.split = split
+        self.store = store
         self.names = list(names)
         self.frames = list(frames)
         self.offsets = offsets
@@ -99,11 +109,11 @@ class VideoSet(Sequence[Video]):
         self.extras = extras or {}
         self._index = {n: i for i, n in enumerate(self.names)}
         if len(self._index) != len(self.names):
-            twice = next(n for n in self.names if self.names.count(n) > 1)
+            twice = next(n for i, n in enumerate(self.names) if self._index[n] != i)
             raise SpotError(f"{name}: video {twice} appears twice; remove one")
 
     @classmethod
-    def from_videos(cls, name: str, videos: Iterable[Video]) -> VideoSet:
+    def from_videos(cls, name: str, videos: Iterable[Video], split: str = "") -> VideoSet:
         """Concatenate the annotations of single videos."""
         videos = list(videos)
         lengths = np.array([len(v) for v in videos], np.int64)
@@ -120,7 +130,19 @@ class VideoSet(Sequence[Video]):
             np.concatenate([v.boxes for v in videos]) if videos else np.zeros((0, 4), np.float32),
             np.concatenate([v.visible for v in videos]) if videos else np.zeros(0, bool),
             extras,
+            split,
         )
+
+    def __getstate__(self) -> dict:
+        state = self.__dict__.copy()
+        if self.store is not None:
+            del state["boxes"], state["visible"]
+        return state
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        if self.store is not None:
+            self.boxes, self.visible = open_rows(self.store)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -157,4 +179,11 @@ class VideoSet(Sequence[Video]):
 
     def subset(self, names: Sequence[str]) -> VideoSet:
         """The videos of these names, in this order."""
-        return VideoSet.from_videos(self.name, (self[n] for n in names))
+        return VideoSet.from_videos(self.name, (self[n] for n in names), self.split)
+
+
+def open_rows(store: str) -> tuple[np.ndarray, np.ndarray]:
+    """Read-only memory maps of boxes (N, 4) float32 and visible (N,) bool that lie in the folder `store`."""
+    boxes, visible = (np.load(f"{store}/{name}.npy", mmap_mode="r") for name in ("boxes", "visible"))
+    # Plain views: slicing numpy's memmap class costs several times as much.
+    return np.asarray(boxes), np.asarray(visible)

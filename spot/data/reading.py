@@ -1,0 +1,123 @@
+"""From the files of a data set to its videos: parsed once, in parallel, and opened as memory maps from then
+on.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+
+from spot.data.annotation_cache import Source, Volume, offsets_of, save, shelf_of
+from spot.data.annotations import Annotation
+from spot.data.files import stamp
+from spot.data.video import VideoSet
+from spot.errors import SpotError
+
+PARALLEL_FROM = 256  # videos; for fewer, starting processes takes longer than it saves
+CHUNK = 32  # videos that a process reads at a time
+
+Reader = Callable[[Source], Annotation]
+Finder = Callable[[], tuple[list[Source], list[str]]]
+
+
+def read_videos(
+    name: str,
+    split: str,
+    place: str,
+    find: Finder,
+    read: Reader,
+    cache: str | None = None,
+    broken: list[str] | None = None,
+) -> VideoSet:
+    """Open a set of videos, from the cache where that is up to date.
+
+    Args:
+        name, split: of the set.
+        place: what tells this set from others of the same name and split: its folder.
+        find: gives the sources, and the files and folders whose change could change the sources.
+        read: gives the annotation of one source; a function at the top of a module, as other processes call
+            it.
+        cache: the cache's folder; None reads everything anew.
+        broken: collects one line for each video that cannot be read, and leaves it out, instead of raising.
+
+    Raises:
+        SpotError: nothing found, a file cannot be read, or the cache cannot be written.
+    """
+    shelf = shelf_of(cache, name, split, place) if cache else None
+    saved = Volume.newest(shelf) if shelf else None
+    if saved is not None and saved.is_fresh():
+        return saved.videos(name, split)
+    sources, looked_at = find()
+    # Taken before reading: a file that changes meanwhile is read again next time.
+    stamps = {path: stamp(path) for path in [*looked_at, *(f for s in sources for f in s.files)]}
+    known = saved.unchanged() if saved is not None else {}
+    sources, rows = _rows(name, place, sources, _parse(sources, read, known), broken)
+    boxes = np.concatenate([r.boxes for r in rows]).astype(np.float32, copy=False)
+    visible = np.concatenate([r.visible for r in rows])
+    if shelf is not None and not broken:
+        return save(shelf, sources, stamps, boxes, visible).videos(name, split)
+    offsets = offsets_of([len(s.frames) for s in sources])
+    names, frames = [s.name for s in sources], [s.frames for s in sources]
+    return VideoSet(name, names, frames, offsets, boxes, visible, split=split)
+
+
+def _parse(
+    sources: Sequence[Source], read: Reader, known: dict[str, tuple[Source, Annotation]]
+) -> list[Annotation | SpotError]:
+    """The annotation of each source, or why it cannot be read; taken from `known` where that still holds."""
+    results: list[Annotation | SpotError | None] = [
+        _same(source, known.get(source.name)) for source in sources
+    ]
+    missing = [i for i, result in enumerate(results) if result is None]
+    chunks = [[sources[i] for i in missing[at : at + CHUNK]] for at in range(0, len(missing), CHUNK)]
+    if len(missing) < PARALLEL_FROM:
+        parsed = [_read_chunk(read, chunk) for chunk in chunks]
+    else:
+        with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+            parsed = list(pool.map(partial(_read_chunk, read), chunks))
+    for i, result in zip(missing, (r for chunk in parsed for r in chunk), strict=True):
+        results[i] = result
+    return [r for r in results if r is not None]
+
+
+def _same(source: Source, known: tuple[Source, Annotation] | None) -> Annotation | None:
+    """The known annotation, if it is of the same files and of as many frames."""
+    if known is None or known[0].files != source.files:
+        return None
+    return known[1] if len(source.frames) in (0, len(known[0].frames)) else None
+
+
+def _read_chunk(read: Reader, sources: Sequence[Source]) -> list[Annotation | SpotError]:
+    results: list[Annotation | SpotError] = []
+    for source in sources:
+        try:
+            results.append(read(source))
+        except SpotError as error:
+            results.append(error)
+    return results
+
+
+def _rows(
+    name: str,
+    place: str,
+    sources: Sequence[Source],
+    results: Sequence[Annotation | SpotError],
+    broken: list[str] | None,
+) -> tuple[list[Source], list[Annotation]]:
+    """The sources that can be read, with their frame counts, and their rows."""
+    errors = [r for r in results if isinstance(r, SpotError)]
+    if errors and broken is None:
+        more = f" ({len(errors) - 1} more are broken; python -m spot.check names all)" if errors[1:] else ""
+        raise SpotError(f"{errors[0]}{more}")
+    if broken is not None:
+        broken.extend(str(e) for e in errors)
+    good = [(s, r) for s, r in zip(sources, results, strict=True) if not isinstance(r, SpotError)]
+    if not good:
+        raise SpotError(f"{place}: no video of {name} can be read" + (f": {errors[0]}" if errors else ""))
+    counted = [replace(s, frames=replace(s.frames, count=len(r.boxes))) for s, r in good]
+    return counted, [r for _, r in good]
