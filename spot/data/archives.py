@@ -1,0 +1,119 @@
+"""Members of zip and tar archives, at random and from many processes."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+import zipfile
+import zlib
+from functools import lru_cache
+
+import numpy as np
+
+from spot.errors import SpotError
+
+_OPEN_ARCHIVES = 128
+_TAR_MEMBER = -1  # stands where a zip member has its compression method
+
+
+def read_member(archive: str, member: str) -> bytes:
+    """Content of one member of a .zip (stored or deflated) or of an uncompressed .tar.
+
+    An archive's index is built at its first use in a process; the last 128 archives used stay open.
+
+    Raises:
+        SpotError: missing or cut-short archive, missing or broken member; the text names it.
+    """
+    return _open(archive).read(member)
+
+
+def list_members(archive: str) -> list[str]:
+    """Sorted names of an archive's files. Raises SpotError for an archive that is missing or cut short."""
+    return [name.decode() for name in _open(archive).names.tolist()]
+
+
+class _Archive:
+    """An index, and reads that leave the file's position alone.
+
+    The index is a few sorted arrays (4 MB for 50,000 frames), as a process may hold a hundred archives open.
+    `os.pread` shares no position, so a file that was opened before a fork serves parent and child alike.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        try:
+            self._file = open(path, "rb", buffering=0)  # noqa: SIM115 - open for as long as the index
+            rows = self._zip_rows() if zipfile.is_zipfile(self._file) else self._tar_rows()
+        except OSError as error:
+            raise SpotError(f"{path}: {error.strerror}; check the path or restore the archive") from None
+        except (zipfile.BadZipFile, tarfile.TarError) as error:
+            raise SpotError(
+                f"{path}: cut short, or no zip or uncompressed tar ({error}); restore or repack it"
+            ) from None
+        names = np.array([name.encode() for name, *_ in rows], bytes)
+        order = np.argsort(names)
+        self.names = names[order]
+        self._places = np.array([place for _, *place in rows], np.int64).reshape(-1, 4)[order]
+
+    def __del__(self) -> None:
+        if hasattr(self, "_file"):
+            self._file.close()
+
+    def read(self, member: str) -> bytes:
+        offset, stored, method, crc = self._find(member)
+        if method == _TAR_MEMBER:
+            data = self._pread(stored, offset)
+            intact = len(data) == stored
+        else:
+            # the data follow a header whose length only the header itself tells
+            header = self._pread(30, offset)
+            offset += 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+            data = self._pread(stored, offset)
+            try:
+                data = zlib.decompress(data, -zlib.MAX_WBITS) if method == zipfile.ZIP_DEFLATED else data
+                intact = zlib.crc32(data) == crc
+            except zlib.error:
+                intact = False
+        if not intact:
+            raise SpotError(f"{self.path}!/{member}: cut short or broken; restore the archive")
+        return data
+
+    def _find(self, member: str) -> list[int]:
+        """Offset, stored bytes, method and CRC of a member."""
+        name = member.encode()
+        row = int(np.searchsorted(self.names, name))
+        if row == len(self.names) or self.names[row] != name:
+            raise SpotError(f"{self.path} has no member {member}; check the path or restore the archive")
+        return self._places[row].tolist()
+
+    def _pread(self, count: int, offset: int) -> bytes:
+        return os.pread(self._file.fileno(), count, offset)
+
+    def _zip_rows(self) -> list[tuple[str, int, int, int, int]]:
+        with zipfile.ZipFile(self._file) as archive:
+            members = [info for info in archive.infolist() if not info.is_dir()]
+        for info in members:
+            if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
+                raise SpotError(
+                    f"{self.path}: {info.filename} is neither stored nor deflated; repack the archive"
+                )
+        return [
+            (info.filename, info.header_offset, info.compress_size, info.compress_type, info.CRC)
+            for info in members
+        ]
+
+    def _tar_rows(self) -> list[tuple[str, int, int, int, int]]:
+        self._file.seek(0)
+        with tarfile.open(fileobj=self._file, mode="r:") as archive:
+            members = [info for info in archive if info.isreg()]
+        end = os.fstat(self._file.fileno()).st_size
+        if any(info.offset_data + info.size > end for info in members):
+            raise tarfile.ReadError("unexpected end of data")
+        return [
+            (info.name.removeprefix("./"), info.offset_data, info.size, _TAR_MEMBER, 0) for info in members
+        ]
+
+
+@lru_cache(maxsize=_OPEN_ARCHIVES)
+def _open(path: str) -> _Archive:
+    return _Archive(path)

@@ -1,0 +1,192 @@
+"""The geometry of crops and boxes (METHOD.md section 3).
+
+A box is `[x, y, w, h]` in pixels, 0-based top-left corner. A crop's geometry is
+`[center_x, center_y, resize_factor]`: the centre of the box that it was taken around, in full-frame pixels,
+and crop pixels per full-frame pixel.
+
+The square starts at a whole pixel, while boxes are placed by the exact centre at (out - 1) / 2: a box lies
+half a crop pixel plus up to one full-frame pixel to the left of, and above, what the crop shows. Published
+weights were trained so; it is kept.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, TypeVar
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from spot.data.images import Frame
+from spot.errors import SpotError
+
+Array = TypeVar("Array", np.ndarray, Tensor)
+
+_LARGEST_PADDED = 8192  # pixels a side; a broken annotation must not ask for gigabytes of mean colour
+
+
+def crop_side(boxes: np.ndarray, factor: float) -> np.ndarray:
+    """Side of the square crop around each box, in whole full-frame pixels.
+
+    Args:
+        boxes: (..., 4) xywh.
+        factor: area factor f; 2 for templates, 4 for search crops.
+
+    Returns:
+        (...,) float64 `ceil(sqrt((w + context) * (h + context)))` with context = (factor - 1) * (w + h) / 2;
+        NaN where that has no root.
+    """
+    width, height = np.moveaxis(np.asarray(boxes, np.float64)[..., 2:], -1, 0)
+    context = (factor - 1) * (width + height) / 2
+    with np.errstate(invalid="ignore"):
+        return np.ceil(np.sqrt((width + context) * (height + context)))
+
+
+def crop(
+    frame: Frame, box: np.ndarray, factor: float, out: int, target: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Square crop around a box, mean colour outside the image, resized bilinearly.
+
+    Args:
+        frame: what `read_frame` gave; a reduced frame gives the same geometry.
+        box: (4,) xywh in full-frame pixels, what to centre on (possibly jittered).
+        factor: area factor, see `crop_side`.
+        out: side of the crop after resizing, pixels.
+        target: (4,) the box that must touch the image, `box` itself where None. Give it with a jittered box,
+            which may leave the image while its target does not.
+
+    Returns:
+        (out, out, 3) uint8 RGB, and (3,) float32 geometry.
+
+    Raises:
+        SpotError: the crop would be smaller than one pixel, or the target lies wholly outside the image.
+    """
+    x, y, w, h = np.asarray(box, np.float64).tolist()
+    side = float(crop_side(np.array([x, y, w, h]), factor))
+    if not 1 <= side < math.inf:
+        raise SpotError(
+            f"box {_text(box)}: the crop would be smaller than one pixel; correct or remove the box"
+        )
+    target = box if target is None else target
+    if _outside(frame, target):
+        size = f"{frame.width} x {frame.height}"
+        raise SpotError(f"box {_text(target)} lies outside the {size} image; correct or remove the box")
+    center_x, center_y = x + w / 2, y + h / 2
+    left, top = (math.floor(center - (side + 1) / 2 + 0.5) for center in (center_x, center_y))
+    cut = _pad_and_resize if frame.reduction == 1 and side <= _LARGEST_PADDED else _warp
+    return cut(frame, left, top, int(side), out), np.array([center_x, center_y, out / side], np.float32)
+
+
+def _pad_and_resize(frame: Frame, left: int, top: int, side: int, out: int) -> np.ndarray:
+    """Pad only what the square shows, then resize: the published pixels."""
+    right, bottom = left + side, top + side
+    x0, x1 = np.clip((left, right), 0, frame.width).tolist()
+    y0, y1 = np.clip((top, bottom), 0, frame.height).tolist()
+    if x0 == x1 or y0 == y1:  # a square of a pixel or two can miss the image by rounding
+        return np.full((out, out, 3), frame.mean.astype(np.uint8), np.uint8)
+    square = frame.pixels[y0:y1, x0:x1]
+    if (x1 - x0, y1 - y0) != (side, side):
+        edges = (y0 - top, bottom - y1, x0 - left, right - x1)
+        square = cv2.copyMakeBorder(square, *edges, cv2.BORDER_CONSTANT, value=_fill(frame))
+    return cv2.resize(square, (out, out), interpolation=cv2.INTER_LINEAR)
+
+
+def _warp(frame: Frame, left: int, top: int, side: int, out: int) -> np.ndarray:
+    """The same square out of a reduced frame, where it may start between two pixels."""
+    step = side / out / frame.reduction
+    # pixel centres lie half a pixel past their index, in the full frame, the reduced frame and the crop alike
+    shift_x, shift_y = (corner / frame.reduction + step / 2 - 0.5 for corner in (left, top))
+    return cv2.warpAffine(
+        frame.pixels,
+        np.array([[step, 0, shift_x], [0, step, shift_y]]),
+        (out, out),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=_fill(frame),
+    )
+
+
+def _fill(frame: Frame) -> tuple[int, ...]:
+    """Mean colour, truncated as in the published crops."""
+    return tuple(frame.mean.astype(np.uint8).tolist())
+
+
+def _outside(frame: Frame, box: np.ndarray) -> bool:
+    x, y, w, h = np.asarray(box, np.float64).tolist()
+    return not (x < frame.width and y < frame.height and x + w > 0 and y + h > 0)
+
+
+def _text(box: np.ndarray) -> str:
+    return "[" + ", ".join(f"{value:g}" for value in np.asarray(box, np.float64).tolist()) + "]"
+
+
+def to_crop(boxes: Tensor, geometry: Tensor, out: int) -> Tensor:
+    """Boxes from full-frame pixels to crop pixels, not clipped.
+
+    Args:
+        boxes: (..., 4) float xywh in full-frame pixels.
+        geometry: (..., 3), broadcast against `boxes[..., :3]`.
+        out: side of the crop in pixels.
+
+    Returns:
+        (..., 4) xywh in crop pixels.
+    """
+    factor = geometry[..., 2:]
+    size = boxes[..., 2:] * factor
+    center = (out - 1) / 2 + (boxes[..., :2] + 0.5 * boxes[..., 2:] - geometry[..., :2]) * factor
+    return torch.cat(torch.broadcast_tensors(center - 0.5 * size, size), dim=-1)
+
+
+def to_image(boxes: Tensor, geometry: Tensor, out: int) -> Tensor:
+    """Boxes from crop pixels to full-frame pixels, not clipped: the inverse of `to_crop`, same shapes."""
+    factor = geometry[..., 2:]
+    size = boxes[..., 2:] / factor
+    center = geometry[..., :2] + (boxes[..., :2] + 0.5 * boxes[..., 2:] - (out - 1) / 2) / factor
+    return torch.cat(torch.broadcast_tensors(center - 0.5 * size, size), dim=-1)
+
+
+def clip_boxes(boxes: Array, width: float | Array, height: float | Array) -> Array:
+    """Clip boxes to the image as boxes: the part that lies inside, METHOD.md section 9.
+
+    The published code clamps x, y, w, h at 0 one by one, which moves a box that sticks out at the left.
+
+    Args:
+        boxes: (..., 4) float xywh, array or tensor.
+        width, height: image size in pixels, numbers or broadcast against `boxes[..., 0]`.
+
+    Returns:
+        (..., 4) xywh within [0, width] x [0, height], a side of 0 where nothing lies inside. A box that lies
+        inside is unchanged to the bit.
+    """
+    x, w = _clip_side(boxes[..., 0], boxes[..., 2], width)
+    y, h = _clip_side(boxes[..., 1], boxes[..., 3], height)
+    stack: Any = torch.stack if isinstance(boxes, Tensor) else np.stack
+    return stack((x, y, w, h), -1)
+
+
+def _clip_side(start: Any, length: Any, limit: Any) -> tuple[Any, Any]:
+    """Clip [start, start + length] to [0, limit], without a far end whose rounding would change what fits."""
+    first = start.clip(min=0).clip(max=limit)
+    return first, (length + start.clip(max=0)).clip(max=limit - first).clip(min=0)
+
+
+def jitter_box(
+    box: np.ndarray, rng: np.random.Generator, center_jitter: float, scale_jitter: float
+) -> np.ndarray:
+    """Move and rescale a box at random before a crop is taken around it (METHOD.md section 3).
+
+    Args:
+        box: (4,) xywh.
+        rng: source of the four draws, always made, so that settings do not shift later draws.
+        center_jitter: width of the uniform draw of the centre, in mean jittered sides, per axis; 0 stays.
+        scale_jitter: standard deviation of the log of each side's factor; 0 keeps the size.
+
+    Returns:
+        (4,) float64 xywh.
+    """
+    x, y, w, h = np.asarray(box, np.float64)
+    size = np.array([w, h]) * np.exp(rng.standard_normal(2) * scale_jitter)
+    center = np.array([x + w / 2, y + h / 2]) + (rng.random(2) - 0.5) * size.mean() * center_jitter
+    return np.concatenate([center - size / 2, size])

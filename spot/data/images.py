@@ -1,0 +1,126 @@
+"""Frames: from a file, or a member of an archive, to pixels and a mean colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import cv2
+import numpy as np
+import simplejpeg
+
+from spot.data.archives import read_member
+from spot.errors import SpotError
+
+Decode = Literal["exact", "fast"]
+
+# Boxes refer to the stored pixels, so an EXIF orientation must not turn the frame.
+_CV2_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+_REDUCTIONS = (8, 4, 2)
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """A decoded frame.
+
+    Attributes:
+        pixels: (h, w, 3) uint8 RGB; h and w are the full size over `reduction`, rounded down.
+        width, height: size of the full frame in pixels; boxes refer to it.
+        mean: (3,) float64 RGB mean colour of `pixels`.
+        reduction: 1, 2, 4 or 8. Decoded pixel j covers the full frame's pixels
+            `reduction * j` to `reduction * (j + 1) - 1`.
+    """
+
+    pixels: np.ndarray
+    width: int
+    height: int
+    mean: np.ndarray
+    reduction: int = 1
+
+
+def read_bytes(path: str) -> bytes:
+    """Content of a file, or of a member of an archive.
+
+    Args:
+        path: `/data/video/00000001.jpg`, or `/data/airplane.zip!/airplane-1/img/00000001.jpg`; .tar likewise.
+
+    Raises:
+        SpotError: the file, archive or member is missing, unreadable or cut short; the text names it.
+    """
+    archive, separator, member = path.partition("!/")
+    if separator:
+        return read_member(archive, member)
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise SpotError(f"{path}: {error.strerror}; check the path or restore the file") from None
+
+
+def read_frame(
+    path: str, decode: Decode = "exact", crop_pixels: float | None = None, out_pixels: int | None = None
+) -> Frame:
+    """Read and decode one frame.
+
+    Args:
+        path: what `read_bytes` takes. JPEG, PNG (8 or 16 bit) or whatever else OpenCV reads; grey-scale, CMYK
+            and alpha come out as RGB. EXIF orientation is ignored.
+        decode: "exact" gives the pixels that libjpeg and OpenCV give. "fast" decodes a JPEG at 1/2, 1/4 or
+            1/8 as long as `crop_pixels / reduction >= out_pixels`: each pixel of the resized crop still has a
+            decoded pixel of its own, and a crop less than twice its output size is decoded exactly.
+            What changes is fine texture, which bilinear sampling of the full frame aliases and the reduced
+            decode averages. Root mean square differences on sharp photographs, in levels of 255, for crops
+            2.5, 3, 4, 5 and 8 times their output: 5, 7, 8, 12, 15 between fast and exact; from an
+            area-averaged crop, fast 2.6, 2.2, 4.8, 4.0, 7.7 and exact 3.3, 6.5, 5.5, 9.8, 11.8. The mean
+            colour moves by at most two levels (median 0.2), and at most one crop pixel is lost at the image's
+            right and lower edges.
+        crop_pixels: side in full-frame pixels of the crop that will be taken, the smallest if several are.
+        out_pixels: its side after resizing.
+
+    Raises:
+        SpotError: the file is missing, cut short or no image; the text names it.
+    """
+    if decode not in ("exact", "fast"):
+        raise SpotError(f"decode={decode} is unknown; use exact or fast")
+    reduction = 1
+    if decode == "fast" and crop_pixels is not None and out_pixels is not None:
+        reduction = next((r for r in _REDUCTIONS if crop_pixels >= r * out_pixels), 1)
+    data = read_bytes(path)
+    if data.startswith(b"\xff\xd8"):
+        pixels, width, height, reduction = _decode_jpeg(path, data, reduction)
+    else:
+        pixels, reduction = _decode_other(path, data), 1
+        height, width = pixels.shape[:2]
+    # sums of uint8 are exact in float64, so one division gives np.mean's value at a hundredth of its cost
+    mean = np.array(cv2.sumElems(pixels)[:3]) / (pixels.shape[0] * pixels.shape[1])
+    return Frame(pixels, width, height, mean, reduction)
+
+
+def _decode_jpeg(path: str, data: bytes, reduction: int) -> tuple[np.ndarray, int, int, int]:
+    """RGB pixels, full width and height, and the reduction: 1 for an image too small to reduce."""
+    try:
+        height, width = simplejpeg.decode_jpeg_header(data)[:2]
+        if reduction == 1 or min(width, height) < 8 * reduction:
+            return _decompress(data), width, height, 1
+        pixels = _decompress(data, min_width=-(-width // reduction), min_height=-(-height // reduction))
+        # a last row or column that is not full covers padding too, whatever the encoder left there
+        return pixels[: height // reduction, : width // reduction], width, height, reduction
+    except ValueError as error:
+        raise SpotError(f"{path}: corrupt JPEG ({error}); restore or remove the file") from None
+
+
+def _decompress(data: bytes, **size: int) -> np.ndarray:
+    try:
+        return simplejpeg.decode_jpeg(data, "RGB", **size)
+    except ValueError as error:
+        if "extraneous bytes" not in str(error):
+            raise
+        # padding between segments, which some cameras and editors write, loses nothing
+        return simplejpeg.decode_jpeg(data, "RGB", strict=False, **size)
+
+
+def _decode_other(path: str, data: bytes) -> np.ndarray:
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _CV2_FLAGS) if data else None
+    if pixels is None:
+        raise SpotError(f"{path}: corrupt or not an image; restore or remove the file")
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
