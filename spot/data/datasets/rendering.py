@@ -53,11 +53,11 @@ def render_video(rng: np.random.Generator, frames: int, size: tuple[int, int]) -
     for t in range(frames):
         canvas = background(t)
         for layer in behind:
-            _draw(canvas, layer, t)
+            draw(canvas, layer, t)
         seen = np.zeros((height, width), np.float32)
-        _draw(canvas, target, t, seen)
+        draw(canvas, target, t, seen)
         for layer in front:
-            _draw(canvas, layer, t, hidden=seen)
+            draw(canvas, layer, t, hidden=seen)
         shares[t] = seen.sum() / _area(target.outlines[t])
         i, j = offsets[t]
         exposed = cv2.LUT(
@@ -65,7 +65,7 @@ def render_video(rng: np.random.Generator, frames: int, size: tuple[int, int]) -
         )
         images[t] = cv2.add(exposed, noise[i : i + height, j : j + width], dtype=cv2.CV_8U)
 
-    boxes = _bounds(target.outlines, size)
+    boxes = bounds(target.outlines, size)
     shares[(shares < ABSENT_SHARE) | (boxes[:, 2:] < 1).any(axis=1)] = 0
     boxes[shares == 0] = 0
     return Rendered(images, boxes, np.minimum(shares, 1))
@@ -117,7 +117,7 @@ def _background(
         clutter = look_alike(look, rng) if rng.random() < 0.15 else random_look(rng)
         center = rng.uniform(0, 2, 2) * size
         still = moving(rng, clutter, center[None], max(5.0, rng.uniform(7, 30) * unit))
-        _draw(picture, still, 0)
+        draw(picture, still, 0)
     shift = np.stack([wave(rng, frames, rng.uniform(0.05, 0.35) * s, 50, 140) for s in size], axis=1)
     angle = wave(rng, frames, rng.uniform(0, 0.12), 50, 140)
     zoom = np.exp(wave(rng, frames, rng.uniform(0, 0.12), 50, 140))
@@ -152,7 +152,7 @@ def _camera(
     return tables, noise, float(rng.uniform(0.3, 1.0))
 
 
-def _draw(
+def draw(
     canvas: np.ndarray, layer: Layer, t: int, seen: np.ndarray | None = None, hidden: np.ndarray | None = None
 ) -> None:
     """Blend frame `t` of a layer into `canvas` (h, w, 3) float32, in place.
@@ -186,7 +186,25 @@ def _area(polygon: np.ndarray) -> float:
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 
 
-def _bounds(outlines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(n, 4) xywh of outlines (n, points, 2), cut at the image."""
-    low = outlines.min(axis=1).clip(0, size)
-    return np.concatenate([low, outlines.max(axis=1).clip(0, size) - low], axis=1)
+def bounds(outlines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """(n, 4) xywh of what lies inside the image of outlines (n, points, 2); no area where nothing does."""
+    width, height = size
+    left, right = _extent(outlines[..., 0], outlines[..., 1], height)
+    top, bottom = _extent(outlines[..., 1], outlines[..., 0], width)
+    x, y = left.clip(0, width), top.clip(0, height)
+    return np.stack([x, y, right.clip(0, width) - x, bottom.clip(0, height) - y], axis=1)
+
+
+def _extent(along: np.ndarray, across: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Least and largest `along`, (n,) each, of polygons (n, points) within the strip 0 <= `across` <= `limit`.
+
+    Every edge is cut at the strip's two borders; clipping the bound of the whole polygon would be too wide.
+    """
+    step, rise = (np.roll(c, -1, axis=1) - c for c in (along, across))
+    rise = np.where(rise == 0, 1e-9, rise)
+    start, end = np.sort([-across / rise, (limit - across) / rise], axis=0).clip(0, 1)
+    inside = ((start < end) | (across >= 0) & (across <= limit))[..., None]
+    ends = along[..., None] + step[..., None] * np.stack([start, end], axis=-1)
+    low = np.where(inside, ends, np.inf).min(axis=(1, 2))
+    high = np.where(inside, ends, -np.inf).max(axis=(1, 2))
+    return np.where(low > high, 0, low), np.where(low > high, 0, high)

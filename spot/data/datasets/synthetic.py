@@ -77,7 +77,9 @@ def load(
     if not target.is_dir():
         _render(target, settings)
     _check(target, settings)
-    return folder.load(str(target), name="Synthetic", cache=cache, broken=broken)
+    opened = folder.load(str(target), name="Synthetic", cache=cache, broken=broken)
+    opened.split = split
+    return opened
 
 
 def _check(target: Path, settings: dict) -> None:
