@@ -1,4 +1,4 @@
-"""What all commands share: compose the configuration, run, and end with one clear line where the user can put it right."""
+"""What all commands share: compose the configuration, run, and end with one clear line on a user's mistake."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from pathlib import Path
 
 import hydra
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spot.errors import SpotError
+
+OmegaConf.register_new_resolver("auto_workers", lambda: min(8, max(1, (os.cpu_count() or 2) - 1)), replace=True)
+OmegaConf.register_new_resolver("wandb_offline", lambda: "WANDB_API_KEY" not in os.environ, replace=True)
 
 Main = Callable[[DictConfig], object]
 
@@ -60,7 +63,7 @@ def _stop(line: str) -> None:
 
 def _explain(error: Exception, config: str) -> str:
     """One line for what Hydra and OmegaConf say in several: the key at fault and what would be right."""
-    causes = [error]
+    causes: list[BaseException] = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
     text = " ".join(str(c) for c in reversed(causes))
@@ -81,7 +84,6 @@ def _known_keys(config: str) -> list[str]:
     """Dotted names of all options of a command, for suggestions."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
-    from omegaconf import OmegaConf
 
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder()), version_base="1.3"):

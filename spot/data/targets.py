@@ -1,7 +1,7 @@
 """The labelled targets of the training sets: every path with its key frames, in flat arrays.
 
-A path is one target in one video (METHOD.md section 1). Paths are numbered through all sets; that number is the path's index in
-the sampler state too.
+A path is one target in one video (METHOD.md section 1). Paths are numbered through all sets; the sampler state uses the
+same numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Targets:
     Attributes:
         set_index: (P,) int32, the set of each path.
         video_index: (P,) int32, the video within that set.
-        key_offsets: (P + 1,) int64; `key_ids` (K,) int64 and `key_boxes` (K, 4) float32 of path p lie between its two offsets.
+        key_offsets: (P + 1,) int64, where path p begins and ends in `key_ids` (K,) int64, `key_boxes` (K, 4) float32.
 
     Raises:
         SpotError: a set has no video with key frames, or a key frame lies outside its video.
@@ -65,6 +65,7 @@ class Targets:
             self.first_paths.append(np.array(starts, np.int64))
         self.set_index = np.array(set_index, np.int32)
         self.video_index = np.array(video_index, np.int32)
+        self.first_of_video = np.array([number == 0 for _, number in self.names])
         self.key_offsets = np.concatenate([[0], np.cumsum([len(i) for i in ids])]).astype(np.int64)
         self.key_ids = np.concatenate(ids).astype(np.int64)
         self.key_boxes = np.concatenate(boxes).astype(np.float32)
@@ -94,13 +95,23 @@ class Targets:
         return self.sets[self.set_index[path]].frames[self.video_index[path]].path(frame)
 
     def truth(self, paths: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """(m, 4) float32 annotated boxes of frames of paths, for measuring pseudo labels only; NaN where unknown.
+        """(m, 4) float32 annotated boxes of frames of paths, NaN where unknown. For measuring pseudo labels only.
 
-        Only the first path of a video is the annotated target; the annotation says nothing of the others.
+        The annotation is of the first path of a video; it says nothing of the others.
         """
         boxes = np.full((len(paths), 4), np.nan, np.float32)
-        first = np.array([number == 0 for _, number in self.names])
         for s, videos in enumerate(self.sets):
-            rows = np.flatnonzero((self.set_index[paths] == s) & first[paths])
+            rows = np.flatnonzero((self.set_index[paths] == s) & self.first_of_video[paths])
             boxes[rows] = videos.boxes[videos.offsets[self.video_index[paths[rows]]] + frames[rows]]
         return boxes
+
+    def label_iou(self, paths: np.ndarray, frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+        """IoU of labels (m, 4) xywh with the annotation, where there is one; 0 for a label on an absent target."""
+        truth = self.truth(paths, frames)
+        known = ~np.isnan(truth).any(1)
+        a, b = boxes[known].astype(np.float64), truth[known].astype(np.float64)
+        low = np.maximum(a[:, :2], b[:, :2])
+        high = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
+        inside = np.clip(high - low, 0, None).prod(1)
+        union = a[:, 2:].prod(1) + b[:, 2:].prod(1) - inside
+        return inside / np.maximum(union, 1e-9)

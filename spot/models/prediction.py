@@ -29,7 +29,8 @@ class Prediction(NamedTuple):
 
     def rows(self, start: int, stop: int | None = None) -> Prediction:
         """The predictions of the instances `start:stop` of the batch."""
-        return Prediction(*(None if t is None else t[start:stop] for t in self))
+        align = None if self.align is None else self.align[start:stop]
+        return Prediction(self.logits[start:stop], self.boxes[start:stop], self.ious[start:stop], align)
 
 
 class Candidates(NamedTuple):
@@ -66,6 +67,8 @@ class TrackerNetwork(nn.Module, ABC):
     search_size: int
     grid: int
     backbone: nn.Module
+    pixel_mean: Tensor
+    pixel_std: Tensor
 
     def __init__(
         self, pixel_mean: tuple[float, ...] = IMAGENET_MEAN, pixel_std: tuple[float, ...] = IMAGENET_STD
@@ -91,8 +94,8 @@ class TrackerNetwork(nn.Module, ABC):
         return self.predict(self.encode_template(template), search)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [0, 1] to the network's input range."""
-        return (images - self.pixel_mean) / self.pixel_std
+        """(B, 3, H, W) RGB in [0, 1] to the network's input range, in the images' own dtype."""
+        return (images - self.pixel_mean.to(images.dtype)) / self.pixel_std.to(images.dtype)
 
 
 class TrackerLoss(nn.Module, ABC):

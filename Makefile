@@ -1,0 +1,38 @@
+# make help lists the targets.
+SHELL := /bin/bash
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check bench stress study clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
+
+install: $(INSTALLED)  ## create .venv and install the project into it
+
+# torch first: with it installed, the resolver has little left to try
+$(INSTALLED): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet "torch>=2.4" "torchvision>=0.19"
+	$(BIN)/pip install --quiet --editable ".[dev,onnx,tensorboard,wandb,timm,launchers]"
+	touch $@
+
+demo: install  ## the whole job on the embedded synthetic videos: label, train, test, evaluate, report
+	$(BIN)/python -m spot.sample data=synthetic labels=3 exist_ok=true
+	$(BIN)/python -m spot.onekey experiment=demo
+
+test: install check  ## all tests, on the CPU
+	$(BIN)/python -m pytest
+
+check: install  ## lint, format and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean:  ## remove caches, keep outputs and .venv
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
+	find spot tests scripts -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,314 @@
+"""Training instances: labelled pairs and unlabelled instances (METHOD.md section 4).
+
+Both are map-style: an item follows from (seed, epoch, index) alone, whichever worker makes it. Workers cut uint8
+crops and draw the augmentation; the pixels are augmented later, in batches, on the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from spot.data.crops import crop, crop_side, jitter_box
+from spot.data.images import Decode, Frame, read_frame
+from spot.data.targets import Targets
+from spot.errors import SpotError
+from spot.state.exploration import coarse_box, draw, nearest_key
+from spot.state.store import SamplerState, StateStore
+
+ATTEMPTS = 20  # redraws of one instance whose frames cannot be read, before the run stops
+
+# Streams keep the draws of the two kinds of instance apart.
+_LABELLED, _UNLABELLED = 0, 1
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """Sizes in pixels, area factors and jitter of an architecture's crops (METHOD.md section 3)."""
+
+    template_size: int
+    search_size: int
+    template_factor: float
+    search_factor: float
+    center_jitter: float
+    scale_jitter: float
+
+
+@dataclass(frozen=True)
+class AugmentSettings:
+    """Ranges of the augmentation draws (METHOD.md section 3).
+
+    Attributes:
+        brightness: factor U(1 - brightness, 1 + brightness) per image.
+        grey, flip, half_turn: probabilities.
+        angle: whole degrees U{-angle..angle}.
+        strong: False switches flip, rotation and the student's jitter of pseudo-labelled crops off.
+    """
+
+    brightness: float = 0.2
+    grey: float = 0.05
+    flip: float = 0.35
+    angle: int = 10
+    half_turn: float = 0.10
+    strong: bool = True
+
+
+class LabelledPairs(NamedTuple):
+    """B pairs of key frames.
+
+    Attributes:
+        template: (B, 3, T, T) uint8 RGB.
+        search: (B, 3, S, S) uint8 RGB.
+        box: (B, 4) float32 target in the search crop, xywh in crop pixels, not clipped.
+        brightness: (B, 2) float32 factors of template and search.
+        grey: (B,) bool, both turn grey.
+    """
+
+    template: Tensor
+    search: Tensor
+    box: Tensor
+    brightness: Tensor
+    grey: Tensor
+
+
+class UnlabelledInstances(NamedTuple):
+    """B unlabelled frames with what teacher and student need of each.
+
+    Attributes:
+        key: (B, 3, T, T) uint8, the teacher's template, a key frame.
+        teacher_search: (B, 3, S, S) uint8, the frame around its coarse box; teacher_geometry: (B, 3) float32.
+        relay: (B, 3, T, T) uint8, the student's template, a relay frame.
+        student_search: (B, 3, S, S) uint8, the same frame, jittered; student_geometry: (B, 3) float32.
+        image_size: (B, 2) float32 width, height of the frame.
+        fill: (B, 3) float32 its mean colour, 0-255.
+        brightness: (B, 4) float32 factors of key, teacher_search, relay, student_search.
+        grey, flip: (B,) bool; angle: (B,) float32 degrees; of the student's crops.
+        path, frame: (B,) int64, what a label is recorded under.
+        number: (B,) int64, of the instance in its epoch.
+        propagated: (B,) bool, drawn by propagating rather than reviewing.
+    """
+
+    key: Tensor
+    teacher_search: Tensor
+    teacher_geometry: Tensor
+    relay: Tensor
+    student_search: Tensor
+    student_geometry: Tensor
+    image_size: Tensor
+    fill: Tensor
+    brightness: Tensor
+    grey: Tensor
+    flip: Tensor
+    angle: Tensor
+    path: Tensor
+    frame: Tensor
+    number: Tensor
+    propagated: Tensor
+
+
+class Batch(NamedTuple):
+    """One step's share of one process; unlabelled is None in burn-in, broken says what could not be read on the way."""
+
+    labelled: LabelledPairs
+    unlabelled: UnlabelledInstances | None
+    broken: list[str]
+
+
+Arrays = dict[str, Any]  # one instance: the fields of LabelledPairs or UnlabelledInstances without the batch dimension
+Instances = TypeVar("Instances", LabelledPairs, UnlabelledInstances)
+
+
+def collate(kind: type[Instances], items: Sequence[Arrays]) -> Instances:
+    """Stack single instances into a batch of that kind."""
+    return kind(**{name: torch.from_numpy(np.stack([item[name] for item in items])) for name in kind._fields})
+
+
+class _Instances(Dataset):
+    """What both kinds share: seeded draws, and redraws where a frame cannot be read."""
+
+    stream: int
+
+    def __init__(self, targets: Targets, crops: CropSettings, augment: AugmentSettings, seed: int, decode: Decode):
+        self.targets = targets
+        self.crops = crops
+        self.augment = augment
+        self.seed = seed
+        self.decode: Decode = decode
+
+    def make(self, epoch: int, index: int, build: Callable[[np.random.Generator], Arrays]) -> tuple[Arrays, list[str]]:
+        """An instance and the complaints of the draws that failed before it."""
+        broken: list[str] = []
+        for attempt in range(ATTEMPTS):
+            rng = np.random.default_rng((self.seed, epoch, index, self.stream, attempt))
+            try:
+                return build(rng), broken
+            except SpotError as error:
+                broken.append(str(error))
+        raise SpotError(f"{ATTEMPTS} draws in a row could not be read, the last: {broken[-1]}")
+
+    def template(self, frame: Frame, box: np.ndarray) -> np.ndarray:
+        return _channels_first(crop(frame, box, self.crops.template_factor, self.crops.template_size)[0])
+
+    def search(self, frame: Frame, box: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        pixels, geometry = crop(frame, around, self.crops.search_factor, self.crops.search_size, target=box)
+        return _channels_first(pixels), geometry
+
+    def jitter(self, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return jitter_box(box, rng, self.crops.center_jitter, self.crops.scale_jitter)
+
+    def read(self, path: str, wanted: list[tuple[np.ndarray, float, int]]) -> Frame:
+        """Decode a frame as far as the finest of the wanted crops (box, factor, output pixels) needs."""
+        box, factor, out = min(wanted, key=lambda w: float(crop_side(w[0], w[1])) / w[2])
+        return read_frame(path, self.decode, crop_pixels=float(crop_side(box, factor)), out_pixels=out)
+
+    def brightness(self, rng: np.random.Generator, images: int) -> np.ndarray:
+        spread = self.augment.brightness
+        return rng.uniform(1 - spread, 1 + spread, images).astype(np.float32)
+
+
+class LabelledDataset(_Instances):
+    """Labelled pairs: two key frames of one path, drawn independently unless `distinct`."""
+
+    stream = _LABELLED
+
+    def __init__(
+        self,
+        targets: Targets,
+        crops: CropSettings,
+        augment: AugmentSettings,
+        seed: int,
+        decode: Decode = "fast",
+        distinct: bool = False,
+    ) -> None:
+        super().__init__(targets, crops, augment, seed, decode)
+        self.distinct = distinct
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Arrays, list[str]]:
+        """Instance `index` of `epoch`, and complaints about unreadable frames before it."""
+        epoch, index = key
+        return self.make(epoch, index, self._build)
+
+    def _build(self, rng: np.random.Generator) -> Arrays:
+        path = self.targets.draw(rng)
+        ids, boxes = self.targets.keys(path)
+        a, b = rng.choice(len(ids), 2, replace=not self.distinct)
+        around = self.jitter(boxes[b], rng)
+        c = self.crops
+        for_template = (boxes[a], c.template_factor, c.template_size)
+        for_search = (around, c.search_factor, c.search_size)
+        same = ids[a] == ids[b]
+        search_frame = self.read(
+            self.targets.frame_path(path, int(ids[b])), [for_search, for_template] if same else [for_search]
+        )
+        template_frame = search_frame if same else self.read(self.targets.frame_path(path, int(ids[a])), [for_template])
+        search, geometry = self.search(search_frame, boxes[b], around)
+        return {
+            "template": self.template(template_frame, boxes[a]),
+            "search": search,
+            "box": _to_crop(boxes[b], geometry, c.search_size),
+            "brightness": self.brightness(rng, 2),
+            "grey": np.array(rng.random() < self.augment.grey),
+        }
+
+
+class UnlabelledDataset(_Instances):
+    """Unlabelled instances drawn from the sampler state in force at their epoch.
+
+    Args:
+        store: where the state lies; every worker opens it by memory map.
+        step: propagating step r; 0 reviews only.
+        relay_template: the student's template is the relay frame (transitive consistency); False takes the key frame.
+    """
+
+    stream = _UNLABELLED
+
+    def __init__(
+        self,
+        targets: Targets,
+        store: StateStore,
+        crops: CropSettings,
+        augment: AugmentSettings,
+        seed: int,
+        decode: Decode = "fast",
+        step: int = 1,
+        relay_template: bool = True,
+    ) -> None:
+        super().__init__(targets, crops, augment, seed, decode)
+        self.store = store
+        self.step = step
+        self.relay_template = relay_template
+        self._opened: tuple[int, SamplerState] | None = None
+
+    def state(self, epoch: int) -> SamplerState:
+        """The state in force at this epoch, opened once per epoch and process."""
+        if self._opened is None or self._opened[0] != epoch:
+            self._opened = (epoch, self.store.at(epoch))
+        return self._opened[1]
+
+    def __getitem__(self, key: tuple[int, int]) -> tuple[Arrays, list[str]]:
+        """Instance `index` of `epoch`, and complaints about unreadable frames before it."""
+        epoch, index = key
+        return self.make(epoch, index, lambda rng: self._build(rng, self.state(epoch), index))
+
+    def _build(self, rng: np.random.Generator, state: SamplerState, number: int) -> Arrays:
+        path = self.targets.draw(rng)
+        drawn = draw(state, path, rng, self.step)
+        explored = state.path(path)
+        key, key_box = nearest_key(explored, drawn.frame)
+        box = coarse_box(explored, drawn.frame)
+        relay, relay_box = drawn.relay, coarse_box(explored, drawn.relay)
+        if not self.relay_template:
+            relay, relay_box = key, key_box
+        around = self.jitter(box, rng) if self.augment.strong else box
+
+        c = self.crops
+        wanted: dict[int, list[tuple[np.ndarray, float, int]]] = {}
+        for frame, spec in (
+            (drawn.frame, (box, c.search_factor, c.search_size)),
+            (drawn.frame, (around, c.search_factor, c.search_size)),
+            (key, (key_box, c.template_factor, c.template_size)),
+            (relay, (relay_box, c.template_factor, c.template_size)),
+        ):
+            wanted.setdefault(frame, []).append(spec)
+        frames = {f: self.read(self.targets.frame_path(path, f), specs) for f, specs in wanted.items()}
+
+        unlabelled = frames[drawn.frame]
+        teacher_search, teacher_geometry = self.search(unlabelled, box, box)
+        student_search, student_geometry = self.search(unlabelled, box, around)
+        settings = self.augment
+        flip, half_turn, angle = rng.random(), rng.random(), rng.integers(-settings.angle, settings.angle + 1)
+        return {
+            "key": self.template(frames[key], key_box),
+            "teacher_search": teacher_search,
+            "teacher_geometry": teacher_geometry,
+            "relay": self.template(frames[relay], relay_box),
+            "student_search": student_search,
+            "student_geometry": student_geometry,
+            "image_size": np.array([unlabelled.width, unlabelled.height], np.float32),
+            "fill": unlabelled.mean.astype(np.float32),
+            "brightness": self.brightness(rng, 4),
+            "grey": np.array(rng.random() < settings.grey),
+            "flip": np.array(settings.strong and flip < settings.flip),
+            "angle": np.float32((angle + 180 * (half_turn < settings.half_turn)) if settings.strong else 0),
+            "path": np.int64(path),
+            "frame": np.int64(drawn.frame),
+            "number": np.int64(number),
+            "propagated": np.array(drawn.propagated),
+        }
+
+
+def _channels_first(pixels: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1))
+
+
+def _to_crop(box: np.ndarray, geometry: np.ndarray, out: int) -> np.ndarray:
+    """`crops.to_crop` for one box, in NumPy: a tensor a box would cost more than the arithmetic."""
+    size = box[2:] * geometry[2]
+    center = (out - 1) / 2 + (box[:2] + box[2:] / 2 - geometry[:2]) * geometry[2]
+    return np.concatenate([center - size / 2, size]).astype(np.float32)

@@ -1,0 +1,91 @@
+"""Whole training steps: how many instances of each kind a step has, and which share of them a process makes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from torch.utils.data import Dataset, Sampler
+
+from spot.data.pairs import (
+    Arrays,
+    Batch,
+    LabelledDataset,
+    LabelledPairs,
+    UnlabelledDataset,
+    UnlabelledInstances,
+    collate,
+)
+from spot.errors import SpotError
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """The composition of a training step over all processes.
+
+    steps: per epoch. burn_in: epochs with labelled pairs alone, `labelled + unlabelled` of them a step.
+    labelled, unlabelled: instances of a step of the sparse stage (METHOD.md section 4), all processes together.
+    """
+
+    steps: int
+    burn_in: int
+    labelled: int
+    unlabelled: int
+
+    def sizes(self, epoch: int) -> tuple[int, int]:
+        """Labelled pairs and unlabelled instances of a step."""
+        if epoch < self.burn_in:
+            return self.labelled + self.unlabelled, 0
+        return self.labelled, self.unlabelled
+
+
+class Steps(Dataset):
+    """Item (epoch, step) is the batch of that step that belongs to process `rank` of `world`.
+
+    An epoch's instances are numbered through, so that the same instances are made whatever the number of processes.
+    """
+
+    def __init__(
+        self, plan: StepPlan, labelled: LabelledDataset, unlabelled: UnlabelledDataset | None, rank: int, world: int
+    ) -> None:
+        for key, size in (("labelled", plan.labelled), ("unlabelled", plan.unlabelled)):
+            if size % world:
+                raise SpotError(f"training.{key}={size} cannot be shared by {world} processes; choose a multiple")
+        self.plan = plan
+        self.labelled = labelled
+        self.unlabelled = unlabelled
+        self.rank = rank
+        self.world = world
+
+    def __getitem__(self, key: tuple[int, int]) -> Batch:
+        epoch, step = key
+        labelled, unlabelled = self.plan.sizes(epoch)
+        broken: list[str] = []
+
+        def share(dataset: LabelledDataset | UnlabelledDataset, size: int) -> list[Arrays]:
+            made = [dataset[epoch, index] for index in range(step * size + self.rank, (step + 1) * size, self.world)]
+            broken.extend(complaint for _, complaints in made for complaint in complaints)
+            return [item for item, _ in made]
+
+        pairs = collate(LabelledPairs, share(self.labelled, labelled))
+        if unlabelled == 0 or self.unlabelled is None:
+            return Batch(pairs, None, broken)
+        return Batch(pairs, collate(UnlabelledInstances, share(self.unlabelled, unlabelled)), broken)
+
+
+class EpochSteps(Sampler[tuple[int, int]]):
+    """Yields (epoch, step) in order; Lightning tells it the epoch."""
+
+    def __init__(self, steps: int, epoch: int = 0) -> None:
+        self.steps = steps
+        self.epoch = epoch
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at every epoch's start."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return ((self.epoch, step) for step in range(self.steps))

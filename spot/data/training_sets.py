@@ -1,0 +1,59 @@
+"""The training sets of a run and their key frames: read where a file lies, drawn and written where none does."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from spot.data.key_frames import KeyFrames, all_frames, file_stem, sample_key_frames
+from spot.data.video import VideoSet
+from spot.errors import SpotError
+
+log = logging.getLogger(__name__)
+
+
+def key_frames_of(videos: VideoSet, labels: int, folder: str | Path, seed: int, file: str | None = None) -> KeyFrames:
+    """The k key frames of each video of a set.
+
+    Args:
+        labels: k.
+        folder: where key-frame files lie; a drawn one is written there, under its usual name.
+        seed: of the draw, where there is no file yet.
+        file: another file to read.
+
+    Raises:
+        SpotError: k < 1, or larger than every video allows; a file that does not fit.
+    """
+    if labels < 1:
+        raise SpotError(f"labels={labels}: choose at least 1 labelled frame a video (published: 2, 3 or 5)")
+    path = Path(file) if file else Path(folder) / f"{file_stem(videos.name, videos.split, labels)}.json"
+    if file or path.is_file():
+        found = KeyFrames.read(path, videos)
+        log.info("%s: %d boxes in %d videos from %s", videos.name, found.boxes, len(found.paths), path)
+        return found
+    drawn = sample_key_frames(videos, labels, seed)
+    if not drawn.paths:
+        raise SpotError(
+            f"labels={labels}: no video of {videos.name} has so many visible frames "
+            f"(the longest has {int(videos.lengths.max())} frames); choose fewer"
+        )
+    drawn.write(path)
+    log.info("%s: drew %d boxes in %d videos into %s", videos.name, drawn.boxes, len(drawn.paths), path)
+    return drawn
+
+
+def labelled_sets(
+    sets: Sequence[VideoSet], key_frames: str, labels: int, folder: str | Path, seed: int, files: Sequence[str | None]
+) -> list[KeyFrames]:
+    """Key frames of every set.
+
+    Args:
+        key_frames: "sampled" or "all" (every visible frame, the fully supervised baseline).
+        files: for each set a key-frame file, or None for the usual one; see `key_frames_of`.
+    """
+    if key_frames == "all":
+        return [all_frames(videos) for videos in sets]
+    if key_frames != "sampled":
+        raise SpotError(f"supervision.key_frames={key_frames}: choose sampled or all")
+    return [key_frames_of(videos, labels, folder, seed, file) for videos, file in zip(sets, files, strict=True)]

@@ -1,0 +1,95 @@
+"""From a configuration to the objects of a training run."""
+
+from __future__ import annotations
+
+import functools
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
+
+from spot.data.datamodule import TrackingData
+from spot.data.pairs import AugmentSettings, CropSettings
+from spot.data.steps import StepPlan
+from spot.data.training_sets import labelled_sets
+from spot.errors import SpotError
+from spot.learning.callbacks import default_callbacks
+from spot.learning.run import Run
+from spot.learning.sparse_tracker import SparseTracker
+from spot.learning.teacher import Teacher
+
+
+def build_data(cfg: DictConfig, run: Run) -> TrackingData:
+    """Sets, key frames and the run's sampler state."""
+    sets = [instantiate(each) for each in cfg.data.train]
+    files = list(cfg.data.get("key_frames") or [None] * len(sets))
+    key_frames = labelled_sets(sets, cfg.supervision.key_frames, cfg.labels, cfg.paths.labels, cfg.seed, files)
+    sizes = cfg.arch.network
+    return TrackingData(
+        sets,
+        key_frames,
+        plan=StepPlan(cfg.training.steps, _burn_in(cfg), cfg.training.labelled, cfg.training.unlabelled),
+        crops=CropSettings(sizes.template_size, sizes.search_size, **cfg.arch.crops),
+        augment=AugmentSettings(**cfg.augment),
+        state_folder=run.folder / "sampler_state",
+        pseudo_labels=cfg.supervision.pseudo_labels,
+        seed=cfg.seed,
+        distinct=cfg.training.distinct,
+        snapshot_every=cfg.state.snapshot_every,
+        resume_every=cfg.checkpoint.resume_every,
+        **cfg.exploration,
+        **cfg.loader,
+    )
+
+
+def build_tracker(cfg: DictConfig) -> SparseTracker:
+    """Student, loss, recipe and the teacher of the method."""
+    network = instantiate(cfg.arch.network)
+    if cfg.compile:
+        network.compile()
+    teacher = functools.partial(
+        Teacher, threshold=cfg.teacher.threshold, window=cfg.teacher.window, decay=cfg.teacher.decay
+    )
+    return SparseTracker(
+        network,
+        instantiate(cfg.arch.loss),
+        instantiate(cfg.arch.recipe),
+        teacher if cfg.supervision.pseudo_labels else None,
+        burn_in=_burn_in(cfg),
+        ema_every=cfg.teacher.every,
+        seed=cfg.seed,
+        arch=cfg.arch.name,
+    )
+
+
+def build_callbacks(cfg: DictConfig, run: Run) -> list[Callback]:
+    """Checkpoints and progress."""
+    return default_callbacks(run.checkpoints, cfg.checkpoint.every, cfg.checkpoint.resume_every, cfg.logger is not None)
+
+
+def _burn_in(cfg: DictConfig) -> int:
+    return cfg.training.burn_in if cfg.supervision.pseudo_labels else cfg.training.epochs
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse numbers that cannot be meant, before any work."""
+    at_least = {
+        "labels": (cfg.labels, 1),
+        "training.epochs": (cfg.training.epochs, 1),
+        "training.burn_in": (cfg.training.burn_in, 0),
+        "training.steps": (cfg.training.steps, 1),
+        "training.labelled": (cfg.training.labelled, 1),
+        "training.unlabelled": (cfg.training.unlabelled, 1),
+        "checkpoint.every": (cfg.checkpoint.every, 1),
+        "checkpoint.resume_every": (cfg.checkpoint.resume_every, 1),
+        "loader.workers": (cfg.loader.workers, 0),
+        "exploration.step": (cfg.exploration.step, 0),
+    }
+    for key, (value, least) in at_least.items():
+        if not isinstance(value, int) or value < least:
+            raise SpotError(f"{key}={value}: give a whole number of at least {least}")
+    for key, value in {"teacher.threshold": cfg.teacher.threshold, "teacher.window": cfg.teacher.window}.items():
+        if not 0 <= value <= 1:
+            raise SpotError(f"{key}={value}: give a number from 0 to 1")
+    if cfg.resume not in ("auto", "never", "anyway"):
+        raise SpotError(f"resume={cfg.resume}: choose auto, never or anyway")

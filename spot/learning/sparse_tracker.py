@@ -1,0 +1,223 @@
+"""How a tracker learns from few labels: burn-in, then teacher and student (METHOD.md section 4)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from spot.data.crops import to_crop
+from spot.data.datamodule import TrackingData
+from spot.data.pairs import Batch, LabelledPairs, UnlabelledInstances
+from spot.learning.augment import photometric, rotate_flip
+from spot.learning.teacher import PseudoLabels, Teacher
+from spot.models.prediction import TrackerLoss, TrackerNetwork
+from spot.state.store import Exploration
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an architecture is optimised.
+
+    Attributes:
+        optimizer: builds it from parameter groups.
+        scheduler: builds it from the optimiser; it steps once an epoch.
+        lr: learning rate of all but the backbone, whose rate is `lr * backbone_lr_ratio`.
+        frozen_epochs: the backbone is frozen before this epoch.
+        clip_norm: largest gradient norm, None for no clipping; with it a step whose norm is not finite is skipped.
+    """
+
+    optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer]
+    scheduler: Callable[[Optimizer], LRScheduler]
+    lr: float
+    backbone_lr_ratio: float = 0.1
+    frozen_epochs: int = 0
+    clip_norm: float | None = None
+
+
+class SparseTracker(pl.LightningModule):
+    """Student and teacher of one architecture.
+
+    Args:
+        network, loss: of the architecture.
+        recipe: how it is optimised.
+        teacher: makes the teacher from the student; None for runs without pseudo labels.
+        burn_in: epochs of labelled pairs alone.
+        ema_every: sparse steps between two updates of the teacher; 0 keeps the teacher of the end of burn-in.
+        seed: of dropout, with the epoch and the process's rank.
+        arch: name kept in the checkpoint, so that it is never loaded into another architecture.
+    """
+
+    def __init__(
+        self,
+        network: TrackerNetwork,
+        loss: TrackerLoss,
+        recipe: Recipe,
+        teacher: Callable[[TrackerNetwork], Teacher] | None,
+        burn_in: int,
+        ema_every: int,
+        seed: int,
+        arch: str,
+    ) -> None:
+        super().__init__()
+        self.student = network
+        self.loss = loss
+        self.recipe = recipe
+        self.teacher = None if teacher is None else teacher(network)
+        self.burn_in = burn_in
+        self.ema_every = ema_every
+        self.seed = seed
+        self.skipped_steps = 0
+        self._recorded: list[Tensor] = []
+        self.save_hyperparameters({"arch": arch})
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of one step; records what the teacher said for the sampler state."""
+        template, search, boxes = self._labelled_inputs(batch.labelled)
+        labelled = len(boxes)
+        if batch.unlabelled is None:
+            kept = torch.ones(labelled, dtype=torch.bool, device=boxes.device)
+            return self._half("labelled", self.student(template, search), boxes, kept, train_iou=True)
+
+        assert self.teacher is not None
+        labels = self.teacher.label(batch.unlabelled)
+        self._record(batch.unlabelled, labels)
+        relay, aug_search, pseudo_boxes, kept = self._pseudo_inputs(batch.unlabelled, labels)
+        prediction = self.student(torch.cat([template, relay]), torch.cat([search, aug_search]))
+
+        everything = torch.ones(labelled, dtype=torch.bool, device=boxes.device)
+        first = self._half("labelled", prediction.rows(0, labelled), boxes, everything, train_iou=True)
+        second = self._half("pseudo", prediction.rows(labelled), pseudo_boxes, kept, train_iou=False)
+        share = labelled / (labelled + len(kept))
+        loss = share * first + (1 - share) * second
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=labelled + len(kept))
+        self.log("pseudo/kept_share", labels.kept.float().mean(), on_step=False, on_epoch=True, prog_bar=True)
+        self.log("pseudo/confidence", labels.confidence.mean(), on_step=False, on_epoch=True)
+        self.log("pseudo/propagated_share", batch.unlabelled.propagated.float().mean(), on_step=False, on_epoch=True)
+        return loss
+
+    def _labelled_inputs(self, pairs: LabelledPairs) -> tuple[Tensor, Tensor, Tensor]:
+        template = photometric(pairs.template, pairs.brightness[:, 0], pairs.grey)
+        search = photometric(pairs.search, pairs.brightness[:, 1], pairs.grey)
+        return self.student.normalise(template), self.student.normalise(search), pairs.box
+
+    def _pseudo_inputs(self, batch: UnlabelledInstances, labels: PseudoLabels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Relay template, augmented search crop, the teacher's box in it, and which labels can be learnt from."""
+        size = self.student.search_size
+        relay = photometric(batch.relay, batch.brightness[:, 2], batch.grey)
+        search = photometric(batch.student_search, batch.brightness[:, 3], batch.grey)
+        fill = photometric(
+            batch.fill[:, :, None, None].round().to(torch.uint8), batch.brightness[:, 3], batch.grey
+        ).flatten(1)
+        boxes = to_crop(labels.box, batch.student_geometry, size)
+        search, boxes = rotate_flip(search, boxes, batch.angle, batch.flip, fill)
+        # a box that the shifted crop cuts down to nothing teaches nothing
+        kept = labels.kept & (boxes[:, 2:] >= 1).all(1)
+        return self.student.normalise(relay), self.student.normalise(search), boxes, kept
+
+    def _half(self, half: str, prediction: Any, boxes: Tensor, kept: Tensor, train_iou: bool) -> Tensor:
+        terms = self.loss(prediction, boxes, kept, train_iou)
+        total = self.loss.total(terms)
+        for name, value in {"loss": total, **terms}.items():
+            self.log(f"{half}/{name}", value.detach(), on_step=False, on_epoch=True, batch_size=len(boxes))
+        self.log("loss", total.detach(), prog_bar=True, logger=False)
+        return total
+
+    def _record(self, batch: UnlabelledInstances, labels: PseudoLabels) -> None:
+        """Keep the teacher's words on the device until the epoch ends: no transfer in a step."""
+        whole = torch.stack([batch.number, batch.path, batch.frame, labels.kept.long()], 1).double()
+        self._recorded.append(torch.cat([whole, labels.box.double(), labels.confidence[:, None].double()], 1))
+
+    def on_train_epoch_end(self) -> None:
+        """Merge the epoch's labels of all processes into the sampler state."""
+        data = self._data()
+        if self._recorded:
+            mine = torch.cat(self._recorded)
+            self._recorded.clear()
+            gathered = self.all_gather(mine)
+            assert isinstance(gathered, Tensor)
+            rows = gathered.reshape(-1, mine.shape[1]).cpu().numpy()
+            rows = rows[np.argsort(rows[:, 0], kind="stable")]
+            rows = rows[rows[:, 3] > 0]
+            results = Exploration(
+                rows[:, 1].astype(np.int64),
+                rows[:, 2].astype(np.int64),
+                rows[:, 4:8].astype(np.float32),
+                rows[:, 8].astype(np.float32),
+            )
+            if self.trainer.is_global_zero:
+                report = data.commit(results, self.current_epoch + 1)
+                self._log_state("state/inserted", report.inserted)
+                self._log_state("state/replaced", report.replaced)
+            self.trainer.strategy.barrier("state commit")
+            iou = data.targets.label_iou(results.path, results.frame, results.box)
+            if len(iou):
+                self._log_state("pseudo_label_iou", float(iou.mean()))
+        if self.teacher is not None:
+            state = data.store.at(self.current_epoch + 1)
+            self._log_state("explored_share", float(state.explored_counts.sum() / state.lengths.sum()))
+        self._log_state("skipped_steps", self.skipped_steps)
+        self._log_state("broken_frames", data.broken)
+
+    def _log_state(self, name: str, value: float) -> None:
+        self.log(name, float(value), on_step=False, on_epoch=True, rank_zero_only=True)
+
+    def _data(self) -> TrackingData:
+        data = self.trainer.datamodule  # type: ignore[attr-defined]
+        assert isinstance(data, TrackingData)
+        return data
+
+    def on_train_epoch_start(self) -> None:
+        """Everything that depends on the epoch follows from its number alone, so that a resumed run is the same run."""
+        torch.manual_seed(hash_seed(self.seed, self.current_epoch, self.global_rank))
+        freeze = getattr(self.student.backbone, "freeze", None)
+        if freeze is not None:
+            freeze(self.current_epoch < self.recipe.frozen_epochs)
+        if self.teacher is not None and self.current_epoch == self.burn_in:
+            self.teacher.follow(self.student, decay=0)
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """The teacher moves before it labels; unreadable frames are counted."""
+        self._data().count_broken(batch)
+        sparse_step = (self.current_epoch - self.burn_in) * self._data().plan.steps + batch_idx
+        if self.teacher is not None and self.ema_every and sparse_step > 0 and sparse_step % self.ema_every == 0:
+            self.teacher.follow(self.student)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """One optimiser with two groups: backbone, and the rest."""
+        backbone = list(self.student.backbone.parameters())
+        inside = {id(p) for p in backbone}
+        rest = [p for p in self.student.parameters() if id(p) not in inside]
+        lr = self.recipe.lr
+        optimizer = self.recipe.optimizer(
+            [
+                {"params": rest, "lr": lr, "name": "head"},
+                {"params": backbone, "lr": lr * self.recipe.backbone_lr_ratio, "name": "backbone"},
+            ]
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": self.recipe.scheduler(optimizer), "interval": "epoch"},
+        }
+
+    def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
+        """Clip by norm; a step with a non-finite norm is skipped whole and counted."""
+        if self.recipe.clip_norm is None:
+            return
+        norm = torch.nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.clip_norm)
+        if not torch.isfinite(norm):
+            optimizer.zero_grad(set_to_none=True)  # without gradients the optimiser leaves everything as it is
+            self.skipped_steps += 1
+
+
+def hash_seed(*numbers: int) -> int:
+    """A 63-bit seed from several numbers."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)

@@ -1,0 +1,47 @@
+"""python -m spot.train arch=transt labels=3: train a tracker from a few labelled frames per video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from spot.command import command
+
+
+def train(cfg: DictConfig) -> Path:
+    """Train the run that the configuration names, or continue it.
+
+    Returns:
+        The run's folder.
+    """
+    import torch
+    from hydra.utils import instantiate
+
+    from spot.learning.assemble import build_callbacks, build_data, build_tracker, check_settings
+    from spot.learning.run import open_run, write_config
+
+    check_settings(cfg)
+    run = open_run(cfg)
+    if run.finished_epochs >= cfg.training.epochs:
+        print(f"run {cfg.run} is done: {run.finished_epochs} epochs in {run.folder}")
+        return run.folder
+    torch.manual_seed(cfg.seed)
+    data = build_data(cfg, run)
+    tracker = build_tracker(cfg)
+    write_config(run, cfg)
+    print(f"run {cfg.run}: " + (f"continues after epoch {run.finished_epochs}" if run.resume_from else "starts"))
+    trainer = instantiate(
+        cfg.trainer, logger=instantiate(cfg.logger), callbacks=build_callbacks(cfg, run), use_distributed_sampler=False
+    )
+    trainer.fit(tracker, data, ckpt_path=run.resume_from, weights_only=True)
+    return run.folder
+
+
+@command("train")
+def main(cfg: DictConfig) -> None:
+    train(cfg)
+
+
+if __name__ == "__main__":
+    main()
