@@ -1,12 +1,11 @@
 """The name-seeded weights of the golden data: both sides get the same numbers without storing them.
 
-The value of a tensor depends only on its published name and its shape (recipe in golden/b_transt.json). Zero-mean filters
-and the gains keep the activations of these random networks in a sensible range.
+The value of a tensor depends only on its published name and its shape (recipe in golden/b_transt.json). Zero-mean
+filters and the gains keep the activations of these random networks in a sensible range.
 """
 
-from collections.abc import Callable
-
 import zlib
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -28,7 +27,7 @@ def seeded_value(name: str, shape: tuple[int, ...]) -> np.ndarray:
     last = name.rsplit(".", 1)[-1]
     if last == "num_batches_tracked":
         return np.zeros(shape, np.int64)
-    x = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)  # noqa: NPY002
+    x = np.random.RandomState(zlib.crc32(name.encode())).standard_normal(shape)
     if last == "running_var":
         value = 1 + np.abs(x)
     elif last == "running_mean":
