@@ -44,7 +44,7 @@ class ResNet50(Backbone):
         self.conv1, self.bn1, self.relu, self.maxpool = net.conv1, net.bn1, net.relu, net.maxpool
         self.layer1, self.layer2, self.layer3 = net.layer1, net.layer2, net.layer3
         if weights != "none":
-            state = _imagenet_state(ResNet50_Weights.IMAGENET1K_V1) if weights == "imagenet" else read_state(weights)
+            state = imagenet_state(ResNet50_Weights.IMAGENET1K_V1) if weights == "imagenet" else read_state(weights)
             load_state(self, state, unused=("layer4.", "fc."), source=weights)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -73,7 +73,7 @@ class MobileNetV2(Backbone):
             conv.dilation, conv.padding = (2, 2), (2, 2)
         if weights != "none":
             if weights == "imagenet":
-                state = _imagenet_state(MobileNet_V2_Weights.IMAGENET1K_V1)
+                state = imagenet_state(MobileNet_V2_Weights.IMAGENET1K_V1)
             else:
                 state = read_state(package_file(*self.package) if weights == "package" else weights)
             unused = (*(f"features.{i}." for i in range(14, 19)), "classifier.")
@@ -161,7 +161,7 @@ def _conv_norm_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """A state dict from a file, tensors only. Raises SpotError where it is absent or holds anything else."""
+    """A state dict from a file, bare or under "state_dict". Raises SpotError where it is absent or anything else."""
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -170,6 +170,8 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         ) from None
     except Exception as error:
         raise SpotError(f"{path}: not a state dict that loads with weights_only=True ({_first_line(error)})") from None
+    if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
+        state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
         raise SpotError(f"{path}: not a state dict of tensors; save the backbone's state_dict() alone")
     return state
@@ -208,7 +210,8 @@ def package_file(package: str, file: str) -> Path:
     return Path(spec.submodule_search_locations[0]) / file
 
 
-def _imagenet_state(weights: WeightsEnum) -> dict[str, Tensor]:
+def imagenet_state(weights: WeightsEnum) -> dict[str, Tensor]:
+    """torchvision's file, from its cache or the network. Raises SpotError where it is in neither."""
     try:
         return weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:
