@@ -1,0 +1,43 @@
+"""python -m spot.test arch=transt run=NAME benchmark=lasot: track a benchmark and write result files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from spot.command import command
+
+
+def test(cfg: DictConfig) -> Path:
+    """Track every video of the benchmark that has no result yet.
+
+    Returns:
+        The folder of the results, `<paths.results>/<benchmark>/<tracker>`.
+    """
+    from hydra.utils import instantiate
+
+    from spot.tracking.assemble import build_network, claim, locate_checkpoint, select_videos, tracker_name
+    from spot.tracking.benchmark import BenchmarkRun, run_benchmark
+    from spot.tracking.results import ResultFolder
+
+    checkpoint = locate_checkpoint(cfg)
+    network, loaded = build_network(cfg, checkpoint)
+    videos = select_videos(instantiate(cfg.benchmark.videos), cfg.videos)
+    folder = Path(cfg.paths.results) / cfg.benchmark.name / tracker_name(cfg, checkpoint, loaded)
+    results = ResultFolder(folder, cfg.benchmark.result_format)
+    claim(results, cfg, checkpoint, loaded)
+    run = BenchmarkRun(network, instantiate(cfg.arch.tracker), videos, results, cfg.batch, cfg.corrupt_share)
+    tally = run_benchmark(run, cfg.accelerator, cfg.devices, cfg.num_nodes, cfg.precision)
+    if run.global_rank == 0:
+        print(f"{cfg.benchmark.name}: {tally.summary(len(videos))} -> {folder}")
+    return folder
+
+
+@command("test")
+def main(cfg: DictConfig) -> None:
+    test(cfg)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+"""From a configuration to the objects of a test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
+
+from spot.data.video import VideoSet
+from spot.errors import SpotError
+from spot.models.checkpoint import Loaded, find_checkpoint, load_network
+from spot.models.prediction import TrackerNetwork
+from spot.tracking.results import ResultFolder, write_atomically
+
+SETTINGS_FILE = "tracker.json"
+
+
+def locate_checkpoint(cfg: DictConfig) -> Path:
+    """The checkpoint file that `checkpoint`, or `run` and `epoch`, name. Raises SpotError where there is none."""
+    if (cfg.checkpoint is None) == (cfg.run is None):
+        raise SpotError("say what to test: either checkpoint=<file or run's folder>, or run=<name>")
+    place = Path(cfg.checkpoint) if cfg.run is None else Path(cfg.paths.outputs) / cfg.run
+    if place.is_dir() or cfg.run is not None:
+        return find_checkpoint(place, cfg.epoch)
+    if cfg.epoch is not None:
+        raise SpotError(f"epoch={cfg.epoch} chooses among a run's checkpoints; give run= instead of a file")
+    return place
+
+
+def build_network(cfg: DictConfig, checkpoint: Path) -> tuple[TrackerNetwork, Loaded]:
+    """The architecture with the checkpoint's weights."""
+    arch = OmegaConf.to_container(cfg.arch, resolve=True)
+    assert isinstance(arch, dict)
+    backbone: dict[str, Any] = arch["network"].get("backbone", {})
+    if "weights" in backbone:
+        backbone["weights"] = "none"  # the checkpoint has them
+    network = instantiate(arch["network"])
+    return network, load_network(checkpoint, network, cfg.model, cfg.arch.name)
+
+
+def tracker_name(cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> str:
+    """`tracker`, else `<run>_<model>_e<epoch>` for a run's checkpoint, else the architecture's name."""
+    if cfg.tracker is not None:
+        return str(cfg.tracker)
+    if checkpoint.parent.name == "checkpoints":
+        run = checkpoint.resolve().parent.parent.name
+        return f"{run}_{loaded.model}_e{loaded.epoch:03d}"
+    return cfg.arch.name
+
+
+def select_videos(videos: VideoSet, choice: int | str | ListConfig | None) -> VideoSet:
+    """The first so many videos, or those of these names. Raises SpotError for a name that there is not."""
+    if choice is None:
+        return videos
+    if isinstance(choice, int):
+        if choice < 1:
+            raise SpotError(f"videos={choice}: give a number of at least 1, a list of names, or leave it out")
+        return videos[:choice]
+    return videos.subset([choice] if isinstance(choice, str) else list(choice))
+
+
+@rank_zero_only
+def claim(results: ResultFolder, cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> None:
+    """Write down whose results the folder holds, and refuse to mix them with those of another checkpoint.
+
+    With `overwrite` the folder is emptied first. Done by the first process alone.
+
+    Raises:
+        SpotError: the folder holds other results.
+    """
+    with open(checkpoint, "rb") as file:
+        digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+    settings = {
+        "arch": cfg.arch.name,
+        "tracker": OmegaConf.to_container(cfg.arch.tracker, resolve=True),
+        "model": loaded.model,
+        "epoch": loaded.epoch,
+        "precision": str(cfg.precision),
+        "result_format": cfg.benchmark.result_format,
+        "weights": digest,
+    }
+    note = results.folder / SETTINGS_FILE
+    if results.folder.is_dir() and any(results.folder.iterdir()):
+        try:
+            found = json.loads(note.read_text())
+        except (OSError, json.JSONDecodeError):
+            raise SpotError(f"{results.folder} holds results from elsewhere; choose another tracker=") from None
+        if cfg.overwrite:
+            shutil.rmtree(results.folder)
+        elif found != settings:
+            differing = ", ".join(key for key in settings if found.get(key) != settings[key])
+            raise SpotError(
+                f"{results.folder} holds results of other settings ({differing}); "
+                "choose another tracker=, or overwrite=true"
+            )
+    write_atomically(note, json.dumps(settings, indent=1) + "\n")

@@ -1,0 +1,230 @@
+"""Many videos through one tracker, in lock-step."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields, replace
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+
+from spot.data.images import read_frame
+from spot.data.video import Video
+from spot.errors import SpotError
+from spot.tracking.results import BOX, FAILED, INITIALISED, SKIPPED, Track
+from spot.tracking.tracker import Tracker, TrackState
+
+log = logging.getLogger(__name__)
+
+RESTART_AFTER = 5  # frames from a failure to the next start in the supervised protocol
+
+
+class Slot:
+    """One video on its way through the tracker.
+
+    `index` is the frame that comes next, `box` the last known box, `state` the tracker's, None before a (re)start.
+    """
+
+    def __init__(self, video: Video, readers: ThreadPoolExecutor, supervised: bool) -> None:
+        if not _drawable(video.boxes[0]):
+            raise SpotError(f"{video.name}: no box in the first row of its annotation; a tracker starts from it")
+        self.video = video
+        self.track = Track.empty(len(video))
+        self.index = 0
+        self.box = video.boxes[0].astype(np.float64)
+        self.state: TrackState | None = None
+        self._readers = readers
+        self._supervised = supervised
+        self._next: tuple[int, Future[np.ndarray]] | None = None
+
+    def frame(self) -> np.ndarray:
+        """Pixels of the frame `index`; the one after it is read ahead. Raises SpotError where it is unreadable."""
+        pending = self._next[1] if self._next and self._next[0] == self.index else self._read(self.index)
+        ahead = self.index + 1
+        self._next = (ahead, self._read(ahead)) if ahead < len(self.video) else None
+        return pending.result()
+
+    def _read(self, index: int) -> Future[np.ndarray]:
+        path = self.video.frames.path(index)
+        return self._readers.submit(lambda: read_frame(path).pixels)
+
+    def record(self, box: np.ndarray, score: float, seconds: float, code: int = BOX) -> None:
+        """Fill the row of the frame `index` and go on to the next one."""
+        track, i = self.track, self.index
+        track.boxes[i], track.scores[i], track.seconds[i], track.codes[i] = box, score, seconds, code
+        self.box = box
+        self.index += 1
+
+    def skip(self) -> None:
+        """Repeat the last box in a frame that cannot be read; a start waits for the next frame."""
+        self.record(self.box, 0.0, 0.0, SKIPPED if self.state is None else BOX)
+        if self.state is None and self._supervised:
+            self._aim()
+
+    def fail(self, seconds: float) -> None:
+        """Note a failure; the tracker restarts from the truth some frames later."""
+        self.track.seconds[self.index] = seconds
+        self.track.codes[self.index] = FAILED
+        self.state = None
+        self.index += RESTART_AFTER
+        self._aim()
+
+    def _aim(self) -> None:
+        """Go on to the next frame with a true box, and take it."""
+        while not self.done and not _drawable(self.video.boxes[self.index]):
+            self.index += 1
+        if not self.done:
+            self.box = self.video.boxes[self.index].astype(np.float64)
+
+    @property
+    def done(self) -> bool:
+        return self.index >= len(self.video)
+
+
+class Runner:
+    """Tracks videos, `batch` of them through each forward pass; a slot is filled again as soon as its video ends.
+
+    Args:
+        tracker: the boxes of a video do not depend on its companions (but for rounding, < 1e-3 px).
+        batch: videos in lock-step.
+        supervised: VOT's protocol: where box and truth do not overlap at all, restart 5 frames later.
+        corrupt_share: share of unreadable frames above which the run stops. Below it, such a frame is logged and
+            the last box repeated.
+        advance: called with the number of frames that each tick is done with.
+    """
+
+    def __init__(
+        self,
+        tracker: Tracker,
+        batch: int = 1,
+        supervised: bool = False,
+        corrupt_share: float = 0.01,
+        advance: Callable[[int], object] = lambda frames: None,
+    ) -> None:
+        if batch < 1:
+            raise SpotError(f"batch={batch}: track at least 1 video at a time")
+        self.tracker = tracker
+        self.batch = batch
+        self.supervised = supervised
+        self.corrupt_share = corrupt_share
+        self.corrupt = 0
+        self._advance = advance
+
+    def run(self, videos: Sequence[Video]) -> Iterator[tuple[Video, Track]]:
+        """Track all videos and yield each as it ends; longest first keeps the batch full to the end.
+
+        Raises:
+            SpotError: a video without a first box, too many unreadable frames, a box that is not finite.
+        """
+        waiting, slots = deque(videos), list[Slot]()
+        limit = self.corrupt_share * sum(len(v) for v in videos)
+        with ThreadPoolExecutor(min(self.batch, os.cpu_count() or 1)) as readers:
+            while waiting or slots:
+                while waiting and len(slots) < self.batch:
+                    slots.append(Slot(waiting.popleft(), readers, self.supervised))
+                before = sum(slot.index for slot in slots)
+                self._tick(slots, limit)
+                self._advance(sum(min(slot.index, len(slot.video)) for slot in slots) - before)
+                yield from ((slot.video, slot.track) for slot in slots if slot.done)
+                slots = [slot for slot in slots if not slot.done]
+
+    def _tick(self, slots: Sequence[Slot], limit: float) -> None:
+        """One frame of every slot."""
+        frames = [(slot, frame) for slot in slots if (frame := self._frame(slot, limit)) is not None]
+        fresh = [(slot, frame) for slot, frame in frames if slot.state is None]
+        going = [(slot, frame) for slot, frame in frames if slot.state is not None]
+        if fresh:
+            self._start(fresh)
+        if going:
+            self._step(going)
+
+    def _frame(self, slot: Slot, limit: float) -> np.ndarray | None:
+        try:
+            return slot.frame()
+        except SpotError as error:
+            self.corrupt += 1
+            log.warning("frame %d of %s skipped: %s", slot.index + 1, slot.video.name, error)
+            if self.corrupt > limit:
+                raise SpotError(
+                    f"{self.corrupt} unreadable frames are more than corrupt_share={self.corrupt_share} of all; "
+                    f"the last: {error}"
+                ) from None
+            slot.skip()
+            return None
+
+    def _start(self, group: Sequence[tuple[Slot, np.ndarray]]) -> None:
+        begin = time.perf_counter()
+        state = self.tracker.start([frame for _, frame in group], np.stack([slot.box for slot, _ in group]))
+        seconds = (time.perf_counter() - begin) / len(group)
+        for i, (slot, _) in enumerate(group):
+            slot.state = _row(state, i)
+            slot.record(slot.box, 1.0, seconds, INITIALISED)
+
+    def _step(self, group: Sequence[tuple[Slot, np.ndarray]]) -> None:
+        begin = time.perf_counter()
+        joined = _join([slot.state for slot, _ in group if slot.state is not None])
+        state, boxes, scores = self.tracker.step(joined, [frame for _, frame in group])
+        seconds = (time.perf_counter() - begin) / len(group)
+        for i, (slot, frame) in enumerate(group):
+            if not np.isfinite(boxes[i]).all():
+                raise SpotError(
+                    f"{slot.video.name}: the tracker's box in frame {slot.index + 1} is not finite; "
+                    "check the checkpoint and precision="
+                )
+            slot.state = _row(state, i)
+            if self.supervised and not overlaps(boxes[i], slot.video, slot.index, frame.shape[:2]):
+                slot.fail(seconds)
+            else:
+                slot.record(boxes[i], float(scores[i]), seconds)
+
+
+def overlaps(box: np.ndarray, video: Video, index: int, size: tuple[int, int]) -> bool:
+    """Whether a box xywh and the truth (its polygon where there is one) share any area inside the image.
+
+    `size` is the image's (height, width). A frame without truth counts as overlapping.
+    """
+    truth = video.boxes[index] if video.polygons is None else video.polygons[index]
+    if not np.isfinite(truth).all():
+        return True
+    corners = _corners(truth) if len(truth) == 4 else truth.reshape(-1, 2)
+    inside = _corners(box).clip(0, [size[1], size[0]])
+    ours, theirs = (cv2.convexHull(points.astype(np.float32)) for points in (inside, corners))
+    area, _ = cv2.intersectConvexConvex(ours, theirs)
+    return area > 0
+
+
+def _corners(box: np.ndarray) -> np.ndarray:
+    """(4, 2) corner points of a box xywh."""
+    x, y, w, h = box
+    return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
+
+
+def _drawable(box: np.ndarray) -> bool:
+    return bool(np.isfinite(box).all() and (box[2:] > 0).all())
+
+
+def _row(state: TrackState, i: int) -> TrackState:
+    """One video's part of a state."""
+    rows: dict[str, Any] = {name: getattr(state, name)[i : i + 1] for name in _arrays(state)}
+    return replace(state, code=tuple(tensor[i : i + 1] for tensor in state.code), **rows)
+
+
+def _join(states: Sequence[TrackState]) -> TrackState:
+    """Single videos' states as one batch."""
+    if len(states) == 1:
+        return states[0]
+    code = tuple(torch.cat(tensors) for tensors in zip(*(s.code for s in states), strict=True))
+    rows: dict[str, Any] = {n: np.concatenate([getattr(s, n) for s in states]) for n in _arrays(states[0])}
+    return replace(states[0], code=code, **rows)
+
+
+def _arrays(state: TrackState) -> list[str]:
+    """Names of the fields with a row a video, those of an architecture's own state included."""
+    return [field.name for field in fields(state) if field.name != "code"]
