@@ -8,9 +8,12 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -36,7 +39,15 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
     """
 
     def decorate(main: Main) -> Callable[[], None]:
-        run = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config)(main)
+        def job(cfg: DictConfig) -> object:
+            try:
+                return main(cfg)
+            except SpotError as error:
+                if HydraConfig.get().mode == RunMode.MULTIRUN:
+                    raise  # the other jobs of the sweep go on
+                _stop(str(error))
+
+        run = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config)(job)
 
         def entry() -> None:
             # Hydra would print its own several lines and hide the exception; ours is caught below.
@@ -56,8 +67,9 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
     return decorate
 
 
-def _stop(line: str) -> None:
-    print(f"error: {line}", file=sys.stderr)
+def _stop(text: str) -> NoReturn:
+    # an error out of a loader process arrives with that process's traceback; the last line is what was said
+    print(f"error: {text.strip().splitlines()[-1].removeprefix('spot.errors.SpotError: ')}", file=sys.stderr)
     raise SystemExit(1) from None
 
 

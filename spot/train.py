@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -19,8 +20,10 @@ def train(cfg: DictConfig) -> Path:
     from hydra.utils import instantiate
 
     from spot.learning.assemble import build_callbacks, build_data, build_tracker, check_settings
+    from spot.learning.quiet import quieten
     from spot.learning.run import open_run, write_config
 
+    quieten()
     check_settings(cfg)
     run = open_run(cfg)
     if run.finished_epochs >= cfg.training.epochs:
@@ -32,7 +35,11 @@ def train(cfg: DictConfig) -> Path:
     write_config(run, cfg)
     print(f"run {cfg.run}: " + (f"continues after epoch {run.finished_epochs}" if run.resume_from else "starts"))
     trainer = instantiate(
-        cfg.trainer, logger=instantiate(cfg.logger), callbacks=build_callbacks(cfg, run), use_distributed_sampler=False
+        cfg.trainer,
+        logger=instantiate(cfg.logger),
+        callbacks=build_callbacks(cfg, run),
+        enable_progress_bar=sys.stderr.isatty(),
+        use_distributed_sampler=False,  # our own share of each step follows from the rank
     )
     trainer.fit(tracker, data, ckpt_path=run.resume_from, weights_only=True)
     return run.folder

@@ -64,7 +64,7 @@ def build_tracker(cfg: DictConfig) -> SparseTracker:
 
 def build_callbacks(cfg: DictConfig, run: Run) -> list[Callback]:
     """Checkpoints and progress."""
-    return default_callbacks(run.checkpoints, cfg.checkpoint.every, cfg.checkpoint.resume_every, cfg.logger is not None)
+    return default_callbacks(run.checkpoints, cfg.checkpoint.every, cfg.checkpoint.resume_every)
 
 
 def _burn_in(cfg: DictConfig) -> int:

@@ -8,24 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, LearningRateMonitor, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
-SHOWN = ("loss", "labelled/loss", "pseudo/loss", "pseudo/kept_share", "explored_share", "pseudo_label_iou")
+SHOWN = ("labelled/loss", "pseudo/loss", "pseudo/kept_share", "explored_share", "pseudo_label_iou")
 
 
-def default_callbacks(folder: Path, every: int, resume_every: int, loggers: bool = True) -> list[Callback]:
-    """Checkpoints, progress and rates of a run.
+def default_callbacks(folder: Path, every: int, resume_every: int) -> list[Callback]:
+    """Checkpoints and progress of a run.
 
     Args:
         folder: of the checkpoints.
         every: epochs between kept checkpoints (`epoch_0025.ckpt`, named by finished epochs).
         resume_every: epochs between overwritings of `last.ckpt`, from which the run continues.
-        loggers: there is a logger for learning rates.
     """
     return [
         Throughput(),
         RichProgressBar(leave=True) if sys.stderr.isatty() else EpochLines(),
-        *([LearningRateMonitor("epoch")] if loggers else []),
         KeptCheckpoint(folder, filename="kept", every_n_epochs=every, save_top_k=-1),
         ModelCheckpoint(folder, filename="last", every_n_epochs=resume_every, enable_version_counter=False),
     ]

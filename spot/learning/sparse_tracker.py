@@ -98,10 +98,10 @@ class SparseTracker(pl.LightningModule):
         second = self._half("pseudo", prediction.rows(labelled), pseudo_boxes, kept, train_iou=False)
         share = labelled / (labelled + len(kept))
         loss = share * first + (1 - share) * second
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=labelled + len(kept))
-        self.log("pseudo/kept_share", labels.kept.float().mean(), on_step=False, on_epoch=True, prog_bar=True)
-        self.log("pseudo/confidence", labels.confidence.mean(), on_step=False, on_epoch=True)
-        self.log("pseudo/propagated_share", batch.unlabelled.propagated.float().mean(), on_step=False, on_epoch=True)
+        self._log_mean("train/loss", loss.detach(), labelled + len(kept))
+        self._log_mean("pseudo/kept_share", labels.kept.float().mean(), len(kept), prog_bar=True)
+        self._log_mean("pseudo/confidence", labels.confidence.mean(), len(kept))
+        self._log_mean("pseudo/propagated_share", batch.unlabelled.propagated.float().mean(), len(kept))
         return loss
 
     def _labelled_inputs(self, pairs: LabelledPairs) -> tuple[Tensor, Tensor, Tensor]:
@@ -127,9 +127,12 @@ class SparseTracker(pl.LightningModule):
         terms = self.loss(prediction, boxes, kept, train_iou)
         total = self.loss.total(terms)
         for name, value in {"loss": total, **terms}.items():
-            self.log(f"{half}/{name}", value.detach(), on_step=False, on_epoch=True, batch_size=len(boxes))
-        self.log("loss", total.detach(), prog_bar=True, logger=False)
+            self._log_mean(f"{half}/{name}", value.detach(), len(boxes), prog_bar=name == "loss")
         return total
+
+    def _log_mean(self, name: str, value: Tensor, instances: int, prog_bar: bool = False) -> None:
+        """Mean over the epoch's instances; nothing is transferred in a step."""
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=instances, prog_bar=prog_bar)
 
     def _record(self, batch: UnlabelledInstances, labels: PseudoLabels) -> None:
         """Keep the teacher's words on the device until the epoch ends: no transfer in a step."""
@@ -164,6 +167,8 @@ class SparseTracker(pl.LightningModule):
         if self.teacher is not None:
             state = data.store.at(self.current_epoch + 1)
             self._log_state("explored_share", float(state.explored_counts.sum() / state.lengths.sum()))
+        for group in self.trainer.optimizers[0].param_groups:
+            self._log_state(f"learning_rate/{group['name']}", group["lr"])
         self._log_state("skipped_steps", self.skipped_steps)
         self._log_state("broken_frames", data.broken)
 

@@ -77,7 +77,7 @@ def load(
     if not target.is_dir():
         _render(target, settings)
     _check(target, settings)
-    opened = folder.load(str(target), name="Synthetic", cache=cache, broken=broken)
+    opened = folder.load(str(target), name=f"Synthetic-{videos}x{frames}-{width}x{height}-{seed}", cache=cache, broken=broken)
     opened.split = split
     return opened
 

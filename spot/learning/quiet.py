@@ -1,0 +1,22 @@
+"""Silence for what Lightning and torch say of settings that are meant."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+_MEANT = (
+    ".*module\\(s\\) in eval mode at the start of training.*",  # the teacher
+    ".*is smaller than the logging interval.*",  # metrics are logged by the epoch
+    ".*does not have many workers.*",
+    ".*treespec, LeafSpec.*",
+    ".*Checkpoint directory .* exists and is not empty.*",  # a continued run
+    ".*lr_scheduler.step\\(\\). before .optimizer.step\\(\\).*",  # the first step may be skipped whole
+)
+
+
+def quieten() -> None:
+    """Filter these lines; everything else is shown."""
+    for text in _MEANT:
+        warnings.filterwarnings("ignore", message=text)
+    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)
