@@ -35,20 +35,25 @@ def locate_checkpoint(cfg: DictConfig) -> Path:
 
 def build_network(cfg: DictConfig, checkpoint: Path) -> tuple[TrackerNetwork, Loaded]:
     """The architecture with the checkpoint's weights."""
+    network = untrained_network(cfg)
+    return network, load_network(checkpoint, network, cfg.model, cfg.arch.name)
+
+
+def untrained_network(cfg: DictConfig) -> TrackerNetwork:
+    """The architecture with random weights: its backbone's need not be at hand where a checkpoint has them."""
     arch = OmegaConf.to_container(cfg.arch, resolve=True)
     assert isinstance(arch, dict)
     backbone: dict[str, Any] = arch["network"].get("backbone", {})
     if "weights" in backbone:
-        backbone["weights"] = "none"  # the checkpoint has them
-    network = instantiate(arch["network"])
-    return network, load_network(checkpoint, network, cfg.model, cfg.arch.name)
+        backbone["weights"] = "none"
+    return instantiate(arch["network"])
 
 
 def tracker_name(cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> str:
     """`tracker`, else `<run>_<model>_e<epoch>` for a run's checkpoint, else the architecture's name."""
     if cfg.tracker is not None:
         return str(cfg.tracker)
-    if checkpoint.parent.name == "checkpoints":
+    if checkpoint.parent.name == "checkpoints" and loaded.epoch is not None:
         run = checkpoint.resolve().parent.parent.name
         return f"{run}_{loaded.model}_e{loaded.epoch:03d}"
     return cfg.arch.name

@@ -1,0 +1,108 @@
+"""Files of tensors: read without running what they hold, written whole or not at all."""
+
+from __future__ import annotations
+
+import logging
+import os
+import pickle
+import re
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from spot.errors import SpotError
+
+log = logging.getLogger(__name__)
+
+
+def read_file(path: str | Path, allow_pickle: bool = False) -> Any:
+    """Content of a file that `torch.save` wrote, tensors on the CPU and mapped from the file where it allows that.
+
+    Args:
+        path: tensors and plain values alone are read (`weights_only=True`).
+        allow_pickle: read other objects too, which runs whatever code the file holds. Objects of classes that are not
+            installed become empty ones.
+
+    Raises:
+        SpotError: no such file, a damaged or foreign one, or one with objects of other classes.
+    """
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except OSError as error:
+        raise SpotError(f"{path}: {error.strerror or error}; check the path") from None
+    except pickle.UnpicklingError as error:
+        foreign = re.search(r"GLOBAL (\S+)|<class '(\S+)'>", str(error))
+        if foreign is None and not allow_pickle:
+            raise _unreadable(path, error) from None
+    except Exception as error:  # damaged files make the reader stumble anywhere
+        raise _unreadable(path, error) from None
+    if not allow_pickle:
+        assert foreign is not None
+        raise SpotError(
+            f"{path} holds objects of the class {foreign[1] or foreign[2]}, not tensors alone; python -m spot.convert "
+            "with allow_pickle=true reads it (WARNING: that runs whatever code the file holds: only if you trust it)"
+        )
+    log.warning("%s: allow_pickle=true runs whatever code this file holds", path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_LenientPickle)
+    except Exception as error:
+        raise _unreadable(path, error) from None
+
+
+@contextmanager
+def replacing(target: str | Path) -> Iterator[Path]:
+    """A passing name to write to; on leaving, the file appears under its own name, whole or not at all.
+
+    Raises:
+        SpotError: it cannot be written.
+    """
+    target = Path(target)
+    partial = target.with_name(f".{target.name}.partial")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield partial
+        with open(partial, "rb") as file:
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except OSError as error:
+        raise SpotError(f"{target}: cannot be written ({error.strerror or error}); choose another target") from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_file(target: str | Path, content: Any) -> None:
+    """`torch.save` a file, whole or not at all. Raises SpotError where it cannot be written."""
+    with replacing(target) as partial, open(partial, "wb") as file:
+        torch.save(content, file)
+
+
+class _Absent(dict):
+    """Stands in for an object of a class that is not installed; takes whatever a pickle puts into it."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__()
+
+    def __setstate__(self, state: Any) -> None:
+        """Drop it."""
+
+
+class _LenientPickle:
+    """What `torch.load` needs of a pickle module, without its insistence that every class is installed."""
+
+    load = staticmethod(pickle.load)
+
+    class Unpickler(pickle.Unpickler):
+        def find_class(self, module: str, name: str) -> Any:
+            try:
+                return super().find_class(module, name)
+            except (ImportError, AttributeError):
+                return type(name, (_Absent,), {"__module__": module})
+
+
+def _unreadable(path: str | Path, error: Exception) -> SpotError:
+    text = (str(error) or type(error).__name__).split("\n", 1)[0][:160]
+    return SpotError(f"{path} is no file of tensors, or is damaged ({text}); take another or a fresh copy")
