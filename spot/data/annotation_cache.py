@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Sequence
@@ -43,9 +42,9 @@ class Source:
     files: tuple[str, ...]
 
 
-def shelf_of(cache: str, name: str, split: str, place: str) -> Path:
-    """The shelf of a set: one for each place that a set of that name and split is read from."""
-    digest = hashlib.sha256(os.path.abspath(place).encode()).hexdigest()[:12]
+def shelf_of(cache: str, name: str, split: str, identity: str) -> Path:
+    """The shelf of a set; `identity` tells it from others of the same name and split."""
+    digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return Path(cache).expanduser() / f"{name}_{split}_{digest}".replace("/", "-")
 
 

@@ -7,6 +7,7 @@ blank lines at the end. All of that is read; what cannot be a number is an error
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,13 +28,13 @@ class Annotation(NamedTuple):
     visible: np.ndarray
 
 
-def parse_table(data: bytes, source: str, columns: int) -> np.ndarray:
+def parse_table(data: bytes, source: str, columns: int | None) -> np.ndarray:
     """Read a table of numbers, `columns` to a line.
 
     Args:
         data: content of a text file. `nan` in any case is a number here, infinities become NaN.
         source: the file's name, for errors.
-        columns: numbers that each line that is not blank must hold.
+        columns: numbers that each line that is not blank must hold; None: as many as the first of them.
 
     Returns:
         (rows, columns) float64.
@@ -43,11 +44,11 @@ def parse_table(data: bytes, source: str, columns: int) -> np.ndarray:
     """
     text = _clean(data, source)
     values, counts = _numbers(text, source)
+    columns = columns or int(counts[counts > 0][0])
     if wrong := np.flatnonzero((counts != columns) & (counts != 0)).tolist():
         line = wrong[0]
         raise SpotError(
-            f"{source}: line {line + 1} has {counts[line]} numbers instead of {columns}; "
-            "repair or download it again"
+            f"{source}: line {line + 1} has {counts[line]} numbers instead of {columns}; repair or download it again"
         )
     return values.reshape(-1, columns)
 
@@ -57,17 +58,21 @@ def parse_flags(data: bytes, source: str) -> np.ndarray:
     return _numbers(_clean(data, source), source)[0]
 
 
+def attributes_in(data: bytes, source: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Those of `names` whose flag is set in a file of one flag for each name. Raises SpotError otherwise."""
+    flags = fit_rows(parse_flags(data, source), len(names), source, "attributes")
+    return tuple(name for name, flag in zip(names, flags.tolist(), strict=True) if flag > 0)
+
+
 def drawable(boxes: np.ndarray) -> np.ndarray:
     """(n,) bool: rows of (n, 4) xywh that are boxes with an area (NaN, zero and negative sides are not)."""
     return np.isfinite(boxes).all(1) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
 
 
-def fit_rows(values: np.ndarray, rows: int, source: str) -> np.ndarray:
+def fit_rows(values: np.ndarray, rows: int, source: str, what: str = "frames") -> np.ndarray:
     """Return `values` if it has `rows` rows. Raises SpotError that names the file otherwise."""
     if len(values) != rows:
-        raise SpotError(
-            f"{source}: {len(values)} rows for {rows} frames; one of them is incomplete, download it again"
-        )
+        raise SpotError(f"{source}: {len(values)} rows for {rows} {what}; one of them is incomplete, download it again")
     return values
 
 
@@ -92,9 +97,7 @@ def _numbers(text: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
     total = int(starts.sum())
     counts[-1] = total - counts[:-1].sum()
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "error", DeprecationWarning
-        )  # numpy's way to say that the text is not all numbers
+        warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that the text is not all numbers
         try:
             values = np.fromstring(text.replace(b"\n", b" "), np.float64, sep=" ")
         except (DeprecationWarning, ValueError):

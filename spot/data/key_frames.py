@@ -1,20 +1,22 @@
-"""Key frames: which frames of which videos carry a human box (METHOD.md section 2)."""
+"""Key frames: which frames of which videos carry a human box, and the files that say so (METHOD.md section 2)."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from spot.data.annotations import drawable
+from spot.data.frame_draws import STRATEGIES, human_frames, is_human
+from spot.data.splits import parse_sets
 from spot.data.video import Video, VideoSet
 from spot.errors import SpotError
 
-Uniform = Callable[[], float]  # draws from [0, 1)
+LEAST = 2  # labelled frames that a pair needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,20 +34,22 @@ class TargetPath:
     own: bool = False
 
 
+Paths = dict[str, tuple[TargetPath, ...]]
+
+
 @dataclass(frozen=True, eq=False)
 class KeyFrames:
     """The key frames of a set.
 
     Attributes:
-        settings: `name`, `dataset`, `split`, `mode` ("key_frames" or "all_frames") and `num`, as the file has
-            them.
+        settings: `name`, `dataset`, `split`, `mode` ("key_frames" or "all_frames") and `num`, as the file has them.
         failures: names of the videos that yielded too few frames; they are not trained on.
         paths: name of each other video -> its targets, one as a rule.
     """
 
     settings: dict
     failures: list[str]
-    paths: dict[str, tuple[TargetPath, ...]]
+    paths: Paths
 
     @property
     def boxes(self) -> int:
@@ -57,38 +61,44 @@ class KeyFrames:
         """Read a key-frame file; boxes that it does not carry are those of the annotation.
 
         Raises:
-            SpotError: the file is missing or broken, or does not fit the videos (unknown video, frame outside
-                the video, no box there).
+            SpotError: the file is missing or broken, or does not fit the videos (a video that is not there, a frame
+                outside its video, a frame without a box).
         """
         content = _load(file)
         try:
-            settings, failures, result = (
-                content[k] for k in ("fs_settings", "failure_seqs", "sparse_sample_result")
-            )
-            paths = {
-                name: tuple(_path(file, videos[name], entry) for entry in entries)
-                for name, entries in result.items()
-            }
+            settings, failures, result = (content[k] for k in ("fs_settings", "failure_seqs", "sparse_sample_result"))
+            paths = {name: tuple(_path(videos[name], e) for e in entries) for name, entries in result.items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise SpotError(
-                f"{file}: not a key-frame file ({error}); write it with python -m spot.sample"
-            ) from None
+            raise SpotError(f"{file}: not a key-frame file ({error}); write it with python -m spot.sample") from None
         except SpotError as error:
             raise SpotError(f"{file}: {error}") from None
         return cls(settings, failures, paths)
 
+    @classmethod
+    def find(cls, folder: str | Path, videos: VideoSet, count: int) -> KeyFrames | None:
+        """Read the file of the usual name from a folder; None where there is none.
+
+        For several sets of TrackingNet that is the merged file (`TrackingNet_0-3_kf_003.json`), or else the files of
+        all single sets (`TrackingNet_0_kf_003.json`, ...).
+        """
+        usual = Path(folder) / f"{file_stem(videos.name, videos.split, count)}.json"
+        if usual.is_file():
+            return cls.read(usual, videos)
+        if videos.name != "TrackingNet" or not videos.split[:1].isdecimal():
+            return None
+        stems = [file_stem(videos.name, str(s), count) for s in parse_sets(videos.split)]
+        files = [Path(folder) / f"{stem}.json" for stem in stems]
+        if not all(file.is_file() for file in files):
+            return None
+        parts = [cls.read(file, videos) for file in files]
+        failures = [name for part in parts for name in part.failures]
+        paths = {name: each for part in parts for name, each in part.paths.items()}
+        return cls(settings_of(videos, count), failures, paths)
+
     def write(self, file: str | Path) -> None:
-        """Write the published format (METHOD.md section 2), whole or not at all."""
-        result = {}
-        for name, paths in self.paths.items():
-            result[name] = [
-                {"f_ids": p.ids.tolist(), **({"bboxes": _rounded(p.boxes)} if p.own else {})} for p in paths
-            ]
-        content = {
-            "fs_settings": self.settings,
-            "failure_seqs": self.failures,
-            "sparse_sample_result": result,
-        }
+        """Write the published format (METHOD.md section 2), whole or not at all. Raises SpotError where that fails."""
+        result = {name: [_entry(path) for path in paths] for name, paths in self.paths.items()}
+        content = {"fs_settings": self.settings, "failure_seqs": self.failures, "sparse_sample_result": result}
         file = Path(file)
         aside = file.with_name(f".{file.name}.writing")
         try:
@@ -115,42 +125,54 @@ def sample_key_frames(
         videos: the set to label.
         count: k, frames a video.
         seed: any integer.
-        strategy: "windows" (around k evenly spaced frames: METHOD.md section 2), "uniform" (anywhere),
-            "first" (the k first).
+        strategy: "windows" (around k evenly spaced frames: METHOD.md section 2), "uniform" (anywhere) or "first" (the
+            k first).
         human_only: take only frames whose box a human drew; None: for TrackingNet, which has others too.
         progress: wraps the iteration over the videos.
 
     Raises:
         SpotError: `count` below 1, or larger than every video; an unknown strategy.
     """
-    draw = STRATEGIES.get(strategy)
-    if draw is None:
-        raise SpotError(f"strategy={strategy} is unknown; choose from: {', '.join(STRATEGIES)}")
     if count < 1:
         raise SpotError(f"labels={count}: at least one key frame a video is needed")
     if len(videos) and count > videos.lengths.max():
-        raise SpotError(
-            f"labels={count}: the longest video of {videos.name} has {videos.lengths.max()} frames"
-        )
-    human_only = videos.name == "TrackingNet" if human_only is None else human_only
-    paths: dict[str, tuple[TargetPath, ...]] = {}
-    failures = []
-    for video in progress(videos):
-        uniform = random.Random(f"{seed}/{video.name}").random
-        ids = draw(video.visible, count, uniform)
-        if ids is not None and human_only:
-            ids = human_frames(ids, is_human(video.boxes) & video.visible)
-        if ids is None:
-            failures.append(video.name)
-        else:
-            chosen = np.unique(ids)
-            paths[video.name] = (TargetPath(chosen, video.boxes[chosen]),)
-    return KeyFrames(settings(videos, count), failures, paths)
+        raise SpotError(f"labels={count}: the longest video of {videos.name} has {videos.lengths.max()} frames")
+    counts = dict.fromkeys(videos.names, count)
+    failures, paths = _draw(videos, counts, seed, strategy, human_only, progress)
+    return KeyFrames(settings_of(videos, count), failures, paths)
+
+
+def sample_budget(
+    videos: VideoSet,
+    budget: int,
+    seed: int,
+    strategy: str = "windows",
+    human_only: bool | None = None,
+    progress: Callable[[Iterable[Video]], Iterable[Video]] = iter,
+) -> KeyFrames:
+    """Spread at most `budget` boxes over as many videos as possible, two or more a video.
+
+    With fewer than two boxes for each video, videos are drawn; with more, all have as many, give or take one. Frames
+    that coincide in short videos leave the budget unspent. Arguments as for `sample_key_frames`.
+
+    Raises:
+        SpotError: `budget` below 2; an unknown strategy.
+    """
+    if budget < LEAST:
+        raise SpotError(f"budget={budget}: at least {LEAST} boxes are needed")
+    usable = [v.name for v in videos if np.count_nonzero(v.visible) >= LEAST]
+    order = sorted(usable, key=lambda name: random.Random(f"{seed}/{name}/order").random())
+    chosen = order[: budget // LEAST]
+    share, more = divmod(budget, max(1, len(chosen)))
+    counts = {name: share + (rank < more) for rank, name in enumerate(chosen)}
+    failures, paths = _draw(videos, counts, seed, strategy, human_only, progress)
+    stem = "_".join(part for part in (videos.name, videos.split, f"kf_b{budget}") if part)
+    return KeyFrames({**settings_of(videos, share), "name": stem, "budget": budget}, failures, paths)
 
 
 def all_frames(videos: VideoSet) -> KeyFrames:
     """Every visible frame as a key frame: the fully supervised baseline, which needs no file."""
-    paths: dict[str, tuple[TargetPath, ...]] = {}
+    paths: Paths = {}
     failures = []
     for video in videos:
         ids = np.flatnonzero(video.visible)
@@ -158,68 +180,10 @@ def all_frames(videos: VideoSet) -> KeyFrames:
             paths[video.name] = (TargetPath(ids, video.boxes[ids]),)
         else:
             failures.append(video.name)
-    return KeyFrames(settings(videos, None), failures, paths)
+    return KeyFrames(settings_of(videos, None), failures, paths)
 
 
-def draw_windows(visible: np.ndarray, count: int, uniform: Uniform) -> list[int] | None:
-    """A visible frame from a window around each of `count` evenly spaced frames; None where one has no two of
-    them.
-
-    Args:
-        visible: (n,) bool.
-        count: k.
-        uniform: source of chance, called once for each frame that is drawn.
-    """
-    frames, ids = len(visible), []
-    step = max(1, frames // (8 * count))
-    for i in range(count):
-        base = min(i * frames // count + frames // (2 * count), frames - 1)
-        for gap in range(step, frames + 1, step):
-            first = max(0, base - gap)
-            candidates = np.flatnonzero(visible[first : base + gap])
-            if len(candidates) > 1:
-                ids.append(first + int(candidates[int(uniform() * len(candidates))]))
-                break
-        else:
-            return None
-    return ids
-
-
-def draw_uniform(visible: np.ndarray, count: int, uniform: Uniform) -> list[int] | None:
-    """`count` different visible frames, all subsets equally likely; None where there are fewer."""
-    candidates = np.flatnonzero(visible).tolist()
-    if len(candidates) < count:
-        return None
-    for i in range(count):  # the first steps of a Fisher-Yates shuffle
-        j = i + int(uniform() * (len(candidates) - i))
-        candidates[i], candidates[j] = candidates[j], candidates[i]
-    return candidates[:count]
-
-
-def draw_first(visible: np.ndarray, count: int, uniform: Uniform) -> list[int] | None:
-    """The first `count` visible frames; None where there are fewer."""
-    candidates = np.flatnonzero(visible)
-    return candidates[:count].tolist() if len(candidates) >= count else None
-
-
-STRATEGIES = {"windows": draw_windows, "uniform": draw_uniform, "first": draw_first}
-
-
-def is_human(boxes: np.ndarray) -> np.ndarray:
-    """(n,) bool: TrackingNet's boxes (n, 4) that a human drew have whole coordinates, those of the tracker do
-    not.
-    """
-    return np.abs(boxes - np.round(boxes)).sum(1) <= 0.01
-
-
-def human_frames(ids: Iterable[int], human: np.ndarray) -> list[int] | None:
-    """For each frame the nearest one at or before it that is `human` (n,) bool; None where there is none."""
-    candidates = np.flatnonzero(human)
-    places = np.searchsorted(candidates, np.asarray(list(ids)), side="right") - 1
-    return candidates[places].tolist() if (places >= 0).all() else None
-
-
-def settings(videos: VideoSet, count: int | None) -> dict:
+def settings_of(videos: VideoSet, count: int | None) -> dict:
     """The `fs_settings` of a set: `count` frames a video, or all frames for None."""
     mode = "all_frames" if count is None else "key_frames"
     name = file_stem(videos.name, videos.split, count)
@@ -232,35 +196,60 @@ def file_stem(dataset: str, split: str, count: int | None) -> str:
     return "_".join(part for part in (dataset, split, suffix) if part)
 
 
+def _draw(
+    videos: VideoSet,
+    counts: Mapping[str, int],
+    seed: int,
+    strategy: str,
+    human_only: bool | None,
+    progress: Callable[[Iterable[Video]], Iterable[Video]],
+) -> tuple[list[str], Paths]:
+    """Failures, and the key frames of the videos that have a count."""
+    if (draw := STRATEGIES.get(strategy)) is None:
+        raise SpotError(f"strategy={strategy} is unknown; choose from: {', '.join(STRATEGIES)}")
+    human_only = videos.name == "TrackingNet" if human_only is None else human_only
+    paths: Paths = {}
+    failures = []
+    for video in progress(videos):
+        if video.name not in counts:
+            continue
+        ids = draw(video.visible, counts[video.name], random.Random(f"{seed}/{video.name}").random)
+        if ids is not None and human_only:
+            ids = human_frames(ids, is_human(video.boxes) & video.visible)
+        if ids is None:
+            failures.append(video.name)
+        else:
+            chosen = np.unique(ids)
+            paths[video.name] = (TargetPath(chosen, video.boxes[chosen]),)
+    return failures, paths
+
+
 def _load(file: str | Path) -> dict:
     try:
-        content = json.loads(Path(file).read_text(encoding="utf-8"))
+        return json.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise SpotError(f"{file}: {error.strerror}; write it with python -m spot.sample") from None
     except ValueError as error:
-        raise SpotError(
-            f"{file}: not a JSON file ({error}); write it again with python -m spot.sample"
-        ) from None
-    return content
+        raise SpotError(f"{file}: not a JSON file ({error}); write it again with python -m spot.sample") from None
 
 
-def _path(file: str | Path, video: Video, entry: dict) -> TargetPath:
+def _path(video: Video, entry: dict) -> TargetPath:
     ids = np.array(entry["f_ids"], np.int64).reshape(-1)
     own = entry.get("bboxes") is not None
     if not len(ids) or ids.min() < 0 or ids.max() >= len(video):
-        raise SpotError(
-            f"{video.name} has {len(video)} frames, the key frames are {ids.tolist()}; sample it again"
-        )
+        raise SpotError(f"{video.name} has {len(video)} frames, the key frames are {ids.tolist()}; sample it again")
     boxes = np.array(entry["bboxes"], np.float32).reshape(-1, 4) if own else video.boxes[ids]
     if len(boxes) != len(ids):
         raise SpotError(f"{video.name} has {len(ids)} key frames and {len(boxes)} boxes; repair the file")
     ids, first = np.unique(ids, return_index=True)
     boxes = boxes[first]
-    if not drawable(boxes).all():
-        frame = ids[np.flatnonzero(~drawable(boxes))[0]]
-        raise SpotError(f"{video.name}: frame {frame} has no box; sample it again with python -m spot.sample")
+    if not (usable := drawable(boxes)).all():
+        raise SpotError(f"{video.name}: frame {ids[~usable][0]} has no box; sample it again with python -m spot.sample")
     return TargetPath(ids, boxes, own)
 
 
-def _rounded(boxes: np.ndarray) -> list[list[float]]:
-    return [[round(float(x), 4) for x in box] for box in boxes]
+def _entry(path: TargetPath) -> dict:
+    entry: dict = {"f_ids": path.ids.tolist()}
+    if path.own:
+        entry["bboxes"] = [[round(number, 4) for number in box] for box in path.boxes.tolist()]
+    return entry

@@ -28,7 +28,7 @@ Finder = Callable[[], tuple[list[Source], list[str]]]
 def read_videos(
     name: str,
     split: str,
-    place: str,
+    identity: str,
     find: Finder,
     read: Reader,
     cache: str | None = None,
@@ -38,7 +38,7 @@ def read_videos(
 
     Args:
         name, split: of the set.
-        place: what tells this set from others of the same name and split: its folder.
+        identity: all that tells this set from others of the same name and split: its folder, its list file.
         find: gives the sources, and the files and folders whose change could change the sources.
         read: gives the annotation of one source; a function at the top of a module, as other processes call
             it.
@@ -48,7 +48,7 @@ def read_videos(
     Raises:
         SpotError: nothing found, a file cannot be read, or the cache cannot be written.
     """
-    shelf = shelf_of(cache, name, split, place) if cache else None
+    shelf = shelf_of(cache, name, split, identity) if cache else None
     saved = Volume.newest(shelf) if shelf else None
     if saved is not None and saved.is_fresh():
         return saved.videos(name, split)
@@ -56,7 +56,7 @@ def read_videos(
     # Taken before reading: a file that changes meanwhile is read again next time.
     stamps = {path: stamp(path) for path in [*looked_at, *(f for s in sources for f in s.files)]}
     known = saved.unchanged() if saved is not None else {}
-    sources, rows = _rows(name, place, sources, _parse(sources, read, known), broken)
+    sources, rows = _rows(name, sources, _parse(sources, read, known), broken)
     boxes = np.concatenate([r.boxes for r in rows]).astype(np.float32, copy=False)
     visible = np.concatenate([r.visible for r in rows])
     if shelf is not None and not broken:
@@ -70,9 +70,7 @@ def _parse(
     sources: Sequence[Source], read: Reader, known: dict[str, tuple[Source, Annotation]]
 ) -> list[Annotation | SpotError]:
     """The annotation of each source, or why it cannot be read; taken from `known` where that still holds."""
-    results: list[Annotation | SpotError | None] = [
-        _same(source, known.get(source.name)) for source in sources
-    ]
+    results: list[Annotation | SpotError | None] = [_same(source, known.get(source.name)) for source in sources]
     missing = [i for i, result in enumerate(results) if result is None]
     chunks = [[sources[i] for i in missing[at : at + CHUNK]] for at in range(0, len(missing), CHUNK)]
     if len(missing) < PARALLEL_FROM:
@@ -104,7 +102,6 @@ def _read_chunk(read: Reader, sources: Sequence[Source]) -> list[Annotation | Sp
 
 def _rows(
     name: str,
-    place: str,
     sources: Sequence[Source],
     results: Sequence[Annotation | SpotError],
     broken: list[str] | None,
@@ -118,6 +115,6 @@ def _rows(
         broken.extend(str(e) for e in errors)
     good = [(s, r) for s, r in zip(sources, results, strict=True) if not isinstance(r, SpotError)]
     if not good:
-        raise SpotError(f"{place}: no video of {name} can be read" + (f": {errors[0]}" if errors else ""))
+        raise SpotError(f"no video of {name} can be read; the first: {errors[0]}")
     counted = [replace(s, frames=replace(s.frames, count=len(r.boxes))) for s, r in good]
     return counted, [r for _, r in good]

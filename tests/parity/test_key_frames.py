@@ -6,7 +6,8 @@ import random
 import numpy as np
 import pytest
 
-from spot.data.key_frames import draw_windows, file_stem, human_frames, is_human
+from spot.data.frame_draws import draw_windows, human_frames, is_human
+from spot.data.key_frames import file_stem
 from tests.paths import GOLDEN, PARITY_DATA, requires_shared
 
 PUBLISHED = json.loads((PARITY_DATA / "key_frames.json").read_text())

@@ -42,7 +42,7 @@ def load(
     root = need_root(root, "folder", "FOLDER_ROOT")
     base = f"{root}/{split}" if split else root
     name = name or os.path.basename(os.path.abspath(root))
-    return read_videos(name, split or "", base, lambda: _find(base), read_annotation, cache, broken)
+    return read_videos(name, split or "", os.path.abspath(base), lambda: _find(base), read_annotation, cache, broken)
 
 
 def _find(base: str) -> tuple[list[Source], list[str]]:
@@ -55,7 +55,6 @@ def _find(base: str) -> tuple[list[Source], list[str]]:
         raise SpotError(f"{base}: no sequences; expected a folder with images and groundtruth.txt for each")
     folders = [f"{base}/{n}" for n in names]
     sources = [
-        Source(name, list_frames(folder), annotation_files(folder))
-        for name, folder in zip(names, folders, strict=True)
+        Source(name, list_frames(folder), annotation_files(folder)) for name, folder in zip(names, folders, strict=True)
     ]
     return sources, [base, *folders]

@@ -1,17 +1,72 @@
-"""GOT-10k."""
+"""GOT-10k, as downloaded; sequences may stay in their zip files.
+
+<root>/train/list.txt                              names in order (sorted folders where it is missing)
+            /GOT-10k_Train_000001/00000001.jpg ...
+                                 /groundtruth.txt  x,y,w,h a line
+                                 /absence.label    1 where the target is absent
+                                 /cover.label      0..8: how much of the target is seen
+<root>/val/..., <root>/test/...                    alike; groundtruth.txt of the test set has the first box alone
+"""
 
 from __future__ import annotations
+
+import os
+from functools import partial
 
 import numpy as np
 
 from spot.data.annotation_cache import Source
 from spot.data.annotations import Annotation, drawable, fit_rows, parse_flags, parse_table
-from spot.data.files import read_optional
+from spot.data.datasets import pysot
+from spot.data.files import list_frames, locate, names_in, need_root, packed_folders, read_optional
 from spot.data.images import read_bytes
+from spot.data.reading import read_videos
+from spot.data.splits import choose, list_file, read_list, refuse_overlap, split_name
+from spot.data.video import Frames, VideoSet
+from spot.errors import SpotError
+
+
+def load(
+    root: str | None,
+    split: str = "vottrain",
+    splits: str | None = None,
+    annotations: str | None = None,
+    cache: str | None = None,
+    broken: list[str] | None = None,
+) -> VideoSet:
+    """Open GOT-10k.
+
+    Args:
+        root: the folder that holds `train`, `val` and `test`.
+        split: `val` and `test`, the official ones; `all` or `train`, all 9,335 training videos; `vottrain` (7,086, none
+            that VOT uses), `votval`, or another list of training videos (see `spot.data.splits`).
+        splits: folder of list files.
+        annotations: read the videos from this JSON file of the pysot toolkit instead.
+        cache, broken: see `spot.data.reading.read_videos`.
+
+    Raises:
+        SpotError: missing or broken data; a `vottrain` list with videos that VOT uses.
+    """
+    root = need_root(root, "got10k", "GOT10K_ROOT")
+    if annotations:
+        return pysot.load("GOT-10k", root, annotations, (f"{split}/", ""))
+    folder = split if split in ("val", "test") else "train"
+    file = None if split in ("train", "all", "val", "test") else list_file(split, "got10k", splits)
+
+    def find() -> tuple[list[Source], list[str]]:
+        available = partial(_sequences, f"{root}/{folder}")
+        names = choose(file, available) if file else available()
+        excluded = f"{splits}/got10k_vot_exclude.txt"
+        if split == "vottrain" and os.path.isfile(excluded):
+            refuse_overlap(names, read_list(excluded), "VOT")
+        sources = [_source(root, folder, name) for name in names]
+        return sources, [p for p in (f"{root}/{folder}", f"{root}/{folder}/list.txt", file) if p]
+
+    return read_videos("GOT-10k", split_name(split), f"{root} {file}", find, read_annotation, cache, broken)
 
 
 def annotation_files(folder: str) -> tuple[str, str, str]:
-    """The annotation files of a sequence's folder: boxes, and the optional absence and cover."""
+    """The annotation files of a sequence: boxes, and the optional absence and cover."""
     return f"{folder}/groundtruth.txt", f"{folder}/absence.label", f"{folder}/cover.label"
 
 
@@ -25,10 +80,28 @@ def read_annotation(source: Source) -> Annotation:
     frames = len(source.frames)
     if len(boxes) == 1 and frames > 1:
         boxes = np.concatenate([boxes, np.full((frames - 1, 4), np.nan, np.float32)])
-    boxes = fit_rows(boxes, frames or len(boxes), truth)
+    fit_rows(boxes, frames or len(boxes), truth)
     visible = drawable(boxes)
     if (data := read_optional(absence)) is not None:
         visible &= fit_rows(parse_flags(data, absence), len(boxes), absence) == 0
     if (data := read_optional(cover)) is not None:
         visible &= fit_rows(parse_flags(data, cover), len(boxes), cover) > 0
     return Annotation(boxes, visible)
+
+
+def _sequences(folder: str) -> list[str]:
+    """Names of the sequences of a folder in official order."""
+    if os.path.isfile(f"{folder}/list.txt"):
+        return read_list(f"{folder}/list.txt")
+    entries = [n for n in names_in(folder) if os.path.isdir(f"{folder}/{n}")] if os.path.isdir(folder) else []
+    packed = [*packed_folders(folder), *packed_folders(os.path.dirname(folder))]
+    names = sorted({n for n in [*entries, *packed] if n.startswith("GOT-10k_")})
+    if not names:
+        raise SpotError(f"{folder}: no sequences; expected list.txt and folders GOT-10k_..., or their zip files")
+    return names
+
+
+def _source(root: str, folder: str, name: str) -> Source:
+    home = locate(root, f"{folder}/{name}")
+    frames = list_frames(home) if folder == "test" else Frames(home, 0)
+    return Source(name, frames, annotation_files(home))

@@ -1,0 +1,87 @@
+"""python -m spot.sample data=lasot labels=3: draw the frames to label and write the key-frame file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from omegaconf import DictConfig, open_dict
+
+from spot.command import command
+from spot.errors import SpotError
+
+
+def sample(cfg: DictConfig) -> list[Path]:
+    """Draw key frames for each set of `data=`; nothing is written if any of the files is there already.
+
+    Returns:
+        The files written.
+    """
+    from rich.console import Console
+    from rich.progress import track
+    from rich.table import Table
+
+    from spot.data.key_frames import sample_budget, sample_key_frames
+    from spot.data.sampling_report import draw_histogram, summarise
+
+    console = Console(stderr=True)
+    with console.status("reading annotations"):
+        sets = _open_sets(cfg)
+    draw, number = (sample_budget, cfg.budget) if cfg.budget is not None else (sample_key_frames, cfg.labels)
+    drawn = []
+    for videos in sets:
+        progress = lambda each, v=videos: track(each, v.name, len(v), console=console, transient=True)  # noqa: E731
+        drawn.append(draw(videos, number, cfg.seed, cfg.strategy, cfg.human_only, progress))
+    files = [_file(cfg, key_frames.settings["name"], len(sets)) for key_frames in drawn]
+    if not cfg.overwrite and (there := [file for file in files if file.exists()]):
+        raise SpotError(f"{there[0]} exists; overwrite=true replaces it, output= writes elsewhere")
+    for videos, key_frames, file in zip(sets, drawn, files, strict=True):
+        if not key_frames.paths:
+            raise SpotError(f"{videos.name}: no video has enough visible frames for labels={cfg.labels}; choose fewer")
+        key_frames.write(file)
+        draw_histogram(key_frames, videos, file.with_suffix(".png"))
+        print(f"wrote {file}")
+        table = Table(show_header=False)
+        for name, value in summarise(key_frames, videos).items():
+            table.add_row(name, f"{value:,}")
+        Console().print(table)
+    return files
+
+
+def _open_sets(cfg: DictConfig) -> list:
+    from hydra.utils import instantiate
+
+    from spot.data.splits import parse_sets
+
+    nodes = list(cfg.data.train)
+    if cfg.split is not None:
+        if len(nodes) > 1:
+            raise SpotError(f"split={cfg.split}: data={cfg.data.name} has {len(nodes)} sets; choose one of them")
+        with open_dict(nodes[0]):
+            nodes[0].split = cfg.split
+    opened = []
+    for node in nodes:
+        numbers = str(node.get("split", ""))
+        if not cfg.merge and node._target_.endswith("trackingnet.load") and numbers[:1].isdecimal():
+            opened += [instantiate(node, split=str(number)) for number in parse_sets(numbers)]
+        else:
+            opened.append(instantiate(node))
+    return opened
+
+
+def _file(cfg: DictConfig, stem: str, sets: int) -> Path:
+    """Where a set's file goes: `output` is a folder, or for a single set a file."""
+    output = Path(cfg.output)
+    if output.suffix == ".json":
+        if sets > 1:
+            raise SpotError(f"output={output}: {sets} files are to be written; give a folder")
+        return output
+    return output / f"{stem}.json"
+
+
+@command("sample")
+def main(cfg: DictConfig) -> None:
+    sample(cfg)
+
+
+if __name__ == "__main__":
+    main()
