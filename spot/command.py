@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -42,8 +42,10 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
         def job(cfg: DictConfig) -> object:
             try:
                 return main(cfg)
-            except SpotError as error:
-                if HydraConfig.get().mode == RunMode.MULTIRUN:
+            except (SpotError, InstantiationException) as raised:
+                # what a configured target says arrives wrapped
+                error = raised.__cause__ if isinstance(raised, InstantiationException) else raised
+                if not isinstance(error, SpotError) or HydraConfig.get().mode == RunMode.MULTIRUN:
                     raise  # the other jobs of the sweep go on
                 _stop(str(error))
 
