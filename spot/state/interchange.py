@@ -1,0 +1,173 @@
+"""The published program's `sampler_state_{run}.json`, in and out (METHOD.md section 5).
+
+`{SEQUENCE: [{"key_frame_ids", "relay_frame_ids", "bboxes", "confidence"} per path]}`: relay ids are sorted and include
+the key frames; boxes are xywh in image pixels. The published files run to gigabytes: both ways go sequence by sequence.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from spot.errors import SpotError
+from spot.state.sampler_state import SamplerState
+from spot.state.store import Exploration, StateStore
+
+_CHUNK = 1 << 22  # characters read at a time
+_SPACE = re.compile(r"\s*")
+
+
+class _Path(NamedTuple):
+    """One path of a file: explored frames (m,), boxes (m, 4), confidences (m,), and which are key frames (m,)."""
+
+    ids: np.ndarray
+    boxes: np.ndarray
+    confidences: np.ndarray
+    is_key: np.ndarray
+
+
+def read_published(source: str | Path, folder: str | Path, lengths: Mapping[str, int]) -> StateStore:
+    """Make a sampler state from a published file; the file's content becomes version 0.
+
+    Key frames have the confidence 1 by definition, whatever the file says.
+
+    Args:
+        source: the published JSON.
+        folder: of the new state; must not exist, or be empty.
+        lengths: frames of each video by the name that the file uses. Its order becomes the order of the paths; videos
+            without an entry in the file are left out.
+
+    Raises:
+        SpotError: the file is not such a file, names a video without a length, or a path in it is inconsistent.
+    """
+    found: dict[str, list[_Path]] = {}
+    for name, entries in _sequences(Path(source)):
+        if name not in lengths:
+            raise SpotError(
+                f"{source}: holds {name}, which is not in the data set; take the data that it was made with"
+            )
+        if not isinstance(entries, list):
+            raise SpotError(f"{source}: {name} is no list of paths; is this a published sampler state?")
+        found[name] = [_parse(f"{source}: {name} (path {i})", e, lengths[name]) for i, e in enumerate(entries)]
+    names = [(name, i) for name in lengths for i in range(len(found.get(name, ())))]
+    paths = [found[name][i] for name, i in names]
+    if not paths:
+        raise SpotError(f"{source}: holds no sequence; is this a published sampler state?")
+    relays = [np.flatnonzero(~path.is_key) for path in paths]
+    explored = Exploration(
+        np.repeat(np.arange(len(paths)), [len(rows) for rows in relays]),
+        np.concatenate([path.ids[rows] for path, rows in zip(paths, relays, strict=True)]),
+        np.concatenate([path.boxes[rows] for path, rows in zip(paths, relays, strict=True)]),
+        np.concatenate([path.confidences[rows] for path, rows in zip(paths, relays, strict=True)]),
+    )
+    return StateStore.create(
+        folder,
+        names,
+        [lengths[name] for name, _ in names],
+        [path.ids[path.is_key] for path in paths],
+        [path.boxes[path.is_key] for path in paths],
+        explored,
+    )
+
+
+def write_published(state: SamplerState, target: str | Path) -> None:
+    """Write a version as a published file, sequences in the order of their names.
+
+    Relay boxes are written as they were rounded, to 0.1 px, and confidences to 1e-4; boxes of key frames with all their
+    digits, as the published program does. The file appears whole or not at all.
+
+    Raises:
+        SpotError: it cannot be written.
+    """
+    target = Path(target)
+    partial = target.with_name(f".{target.name}.partial")
+    order = sorted(range(len(state)), key=lambda p: state.names[p])
+    try:
+        with open(partial, "w", encoding="utf-8") as file:
+            lead = "{\n"
+            for name, group in groupby(order, key=lambda p: state.names[p][0]):
+                file.write(f"{lead}{json.dumps(name)}: {json.dumps([_entry(state, p) for p in group])}")
+                lead = ",\n"
+            file.write("\n}\n")
+        partial.replace(target)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise SpotError(f"{target}: cannot be written ({error.strerror}); name another file, or free space") from None
+
+
+def _entry(state: SamplerState, p: int) -> dict[str, list]:
+    path = state.path(p)
+    boxes = path.boxes.astype(np.float64)
+    is_key = np.isin(path.ids, path.key_ids)
+    boxes[~is_key] = boxes[~is_key].round(1)
+    return {
+        "bboxes": boxes.tolist(),
+        "confidence": path.confidences.astype(np.float64).round(4).tolist(),
+        "key_frame_ids": path.key_ids.tolist(),
+        "relay_frame_ids": path.ids.tolist(),
+    }
+
+
+def _parse(where: str, entry: Any, length: int) -> _Path:
+    try:
+        ids = np.asarray(entry["relay_frame_ids"], np.int64)
+        boxes = np.asarray(entry["bboxes"], np.float32).reshape(-1, 4)
+        confidences = np.asarray(entry["confidence"], np.float32)
+        keys = np.asarray(entry["key_frame_ids"], np.int64)
+    except (KeyError, TypeError, ValueError) as error:
+        raise SpotError(f"{where}: {error!r}; is this a published sampler state?") from None
+    fault = None
+    if not len(ids) == len(boxes) == len(confidences) > 0:
+        fault = f"{len(ids)} frames, {len(boxes)} boxes and {len(confidences)} confidences"
+    elif not (np.diff(ids) > 0).all():
+        fault = "relay_frame_ids are not sorted"
+    elif ids[0] < 0 or ids[-1] >= length:
+        fault = f"frames {ids[0]}..{ids[-1]} of a video of {length}"
+    elif not len(keys) or not np.isin(keys, ids).all():
+        fault = "key_frame_ids are not among relay_frame_ids"
+    elif not (np.isfinite(boxes).all() and (confidences >= 0).all()):
+        fault = "boxes or confidences are not finite"
+    if fault:
+        raise SpotError(f"{where}: {fault}; take an undamaged file and the data that it was made with")
+    return _Path(ids, boxes, confidences, np.isin(ids, keys))
+
+
+def _sequences(source: Path) -> Iterator[tuple[str, Any]]:
+    """Name and content of each sequence, one in memory at a time."""
+    decoder = json.JSONDecoder()
+    try:
+        with open(source, encoding="utf-8") as file:
+            text, want = file.read(_CHUNK), _CHUNK
+            if not text.lstrip().startswith("{"):
+                raise SpotError(f"{source}: not a JSON object; is this a published sampler state?")
+            place = _past(text, 0, "{")
+            while not text.startswith("}", place):
+                try:
+                    name, end = decoder.raw_decode(text, place)
+                    content, end = decoder.raw_decode(text, _past(text, end, ":"))
+                    end = _past(text, end, ",}", take=",")
+                except json.JSONDecodeError as error:  # cut off, or damaged: only more text can tell
+                    more = file.read(want)
+                    if not more:
+                        raise SpotError(f"{source}: ends early or is damaged ({error.msg}); take a whole one") from None
+                    text, place, want = text[place:] + more, 0, 2 * want
+                    continue
+                yield name, content
+                place, want = end, _CHUNK
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpotError(f"{source}: cannot be read ({error})") from None
+
+
+def _past(text: str, place: int, marks: str, take: str | None = None) -> int:
+    """The place behind white space, one of the marks (if it is to be taken) and white space again."""
+    place = _SPACE.match(text, place).end()  # type: ignore[union-attr]  # matches anywhere
+    mark = text[place : place + 1]
+    if not mark or mark not in marks:
+        raise json.JSONDecodeError(f"expected one of {marks}", text, place)
+    return _SPACE.match(text, place + (mark in (take or marks))).end()  # type: ignore[union-attr]

@@ -1,0 +1,200 @@
+"""The sampler state as readers see it: one committed version, memory-mapped and read-only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from spot.errors import SpotError
+from spot.state.files import ArrayFile, map_rows, read_arrays
+from spot.state.merge import Index
+
+PATHS_FILE = "paths.state"
+
+
+class PathState(NamedTuple):
+    """What is known of one target path. Views of the memory map, but for `boxes` and `confidences`.
+
+    Attributes:
+        length: frames of the video.
+        ids: (m,) int32 explored frames, sorted, key frames included.
+        records: (m,) int32 rows of `log` with their boxes and confidences.
+        log: (r, 5) float32 xywh in image pixels and confidence; shared by all paths.
+        gaps: (g,) int32 sorted positions i such that frame `ids[i] + 1` is unexplored and a later one explored.
+        key_ids: (k,) int32 key frames, sorted.
+        key_boxes: (k, 4) float32 their human boxes, xywh in image pixels.
+    """
+
+    length: int
+    ids: np.ndarray
+    records: np.ndarray
+    log: np.ndarray
+    gaps: np.ndarray
+    key_ids: np.ndarray
+    key_boxes: np.ndarray
+
+    @property
+    def boxes(self) -> np.ndarray:
+        """(m, 4) float32 boxes of the explored frames, xywh in image pixels; gathered anew."""
+        return self.log[self.records, :4]
+
+    @property
+    def confidences(self) -> np.ndarray:
+        """(m,) float32 confidences of the explored frames, 1 for key frames; gathered anew."""
+        return self.log[self.records, 4]
+
+    def box(self, i: int) -> np.ndarray:
+        """(4,) float32 box of explored frame `ids[i]`."""
+        return self.log[self.records[i], :4].copy()
+
+
+class TargetPaths:
+    """What every version shares: names and lengths of the paths, and their key frames."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = read_arrays(folder / PATHS_FILE, "paths")
+        self.folder = folder
+        self.fingerprint: str = self.file.header["fingerprint"]
+        self.lengths = self.file.arrays["lengths"]
+        self.key_boxes = self.file.arrays["key_boxes"]
+        bounds, ids = self.file.arrays["key_bounds"], self.file.arrays["key_ids"]
+        self.keys = Index(bounds, ids, np.arange(len(ids), dtype=np.int32))
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    @cached_property
+    def names(self) -> list[tuple[str, int]]:
+        """Video name and number of the path within the video, of each path; parsed at first use."""
+        lines = bytes(self.file.arrays["names"]).decode().splitlines()
+        return [(video, int(number)) for number, video in (line.split(" ", 1) for line in lines)]
+
+
+class SamplerState:
+    """One version of the sampler state, read-only, in force from `epoch` on.
+
+    Opening takes milliseconds and copies nothing, whatever the size; pickling sends the place, not the content.
+
+    Attributes:
+        version, epoch: number of the version, and the first epoch that it holds for.
+        digest: 32 hexadecimal digits that stand for the content and the history of the version.
+        lengths: (P,) int64 frames of each path.
+
+    Raises:
+        SpotError: the version is absent, damaged, truncated, or of other paths or key frames.
+    """
+
+    def __init__(self, paths: TargetPaths, file: Path) -> None:
+        self._paths = paths
+        self._file = read_arrays(file, "version")
+        header = self._file.header
+        if header["fingerprint"] != paths.fingerprint:
+            raise SpotError(f"{file}: belongs to another sampler state; remove it to fall back to the one before")
+        self.version: int = header["version"]
+        self.epoch: int = header["epoch"]
+        self.parent: str = header["parent"]
+        self.digest: str = self._file.digest
+        self.log_file = paths.folder / header["log"]
+        self.log_crc32: int = header["log_crc32"]
+        self.log = map_rows(self.log_file, header["log_rows"], 5)
+        arrays = self._file.arrays
+        self.index = Index(arrays["bounds"], arrays["ids"], arrays["records"])
+        self._gap_bounds, self._gaps = arrays["gap_bounds"], arrays["gaps"]
+
+    def __reduce__(self) -> tuple:
+        return _reopen, (self._paths.folder, self._file.path.name, self.digest)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    @property
+    def file(self) -> ArrayFile:
+        """The file of this version."""
+        return self._file
+
+    @property
+    def names(self) -> Sequence[tuple[str, int]]:
+        """(P,) video name and number of the path within its video, of each path."""
+        return self._paths.names
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """(P,) int64 frames of each path's video."""
+        return self._paths.lengths
+
+    @property
+    def explored_counts(self) -> np.ndarray:
+        """(P,) int32 explored frames of each path, key frames included."""
+        return np.diff(self.index.bounds)
+
+    def path(self, p: int) -> PathState:
+        """What is known of path `p`, 0 <= p < len(self). Costs the same whatever is explored."""
+        keys = self._paths.keys
+        explored = slice(*self.index.bounds[p : p + 2].tolist())
+        gaps = slice(*self._gap_bounds[p : p + 2].tolist())
+        key = slice(*keys.bounds[p : p + 2].tolist())
+        return PathState(
+            self.lengths.item(p),
+            self.index.ids[explored],
+            self.index.records[explored],
+            self.log,
+            self._gaps[gaps],
+            keys.ids[key],
+            self._paths.key_boxes[key],
+        )
+
+
+def _reopen(folder: Path, name: str, digest: str) -> SamplerState:
+    state = SamplerState(TargetPaths(folder), folder / name)
+    if state.digest != digest:
+        raise SpotError(f"{folder / name}: changed since it was opened; start the processes that read it again")
+    return state
+
+
+def path_arrays(
+    names: Sequence[tuple[str, int]],
+    lengths: Sequence[int] | np.ndarray,
+    key_ids: Sequence[np.ndarray],
+    key_boxes: Sequence[np.ndarray],
+) -> tuple[dict[str, np.ndarray], str]:
+    """The arrays of the paths' file, checked, and their fingerprint.
+
+    Args:
+        names: video name and number of the path within the video, of each of P paths, unique.
+        lengths: frames of each path's video.
+        key_ids: (k,) integers, the key frames of each path, sorted, at least one.
+        key_boxes: (k, 4) their boxes, xywh in image pixels.
+
+    Raises:
+        SpotError: names the path whose key frames are absent, unsorted, outside the video or without a finite box.
+    """
+    if len(set(names)) != len(names) or not len(names) == len(lengths) == len(key_ids) == len(key_boxes) > 0:
+        raise SpotError(f"{len(names)} paths need as many different names, lengths and lists of key frames")
+    counts = [len(ids) for ids in key_ids]
+    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    frames = np.asarray(lengths, np.int64)
+    if frames.sum() >= 2**31:
+        raise SpotError(f"{frames.sum():,} frames are more than a sampler state holds (2,147,483,647); split the set")
+    for (video, number), length, ids, boxes in zip(names, frames, key_ids, key_boxes, strict=True):
+        ok = len(ids) and ids[0] >= 0 and ids[-1] < length and (np.diff(ids) > 0).all()
+        if not ok or np.shape(boxes) != (len(ids), 4) or not np.isfinite(boxes).all() or not video.isprintable():
+            raise SpotError(
+                f"{video} (path {number}, {length} frames): needs key frames in order inside the video, each with a box"
+            )
+    text = "\n".join(f"{number} {video}" for video, number in names)
+    arrays: dict[str, np.ndarray] = {
+        "lengths": frames,
+        "key_bounds": bounds,
+        "key_ids": np.concatenate(key_ids).astype(np.int32),
+        "key_boxes": np.concatenate(key_boxes).astype(np.float32),
+        "names": np.frombuffer(text.encode(), np.uint8),
+    }
+    content = blake2b(digest_size=16)
+    for array in arrays.values():
+        content.update(array.tobytes())
+    return arrays, content.hexdigest()

@@ -1,0 +1,296 @@
+"""The sampler state on disk: versions over one append-only log of records.
+
+A folder holds
+
+    paths.state               names, lengths and key frames of the paths; written once
+    VERSION-EPOCH.state       a version: its explored frames and, for each, a row of the record log
+    VERSION-EPOCH.keep        that version is a snapshot
+    records-VERSION.log       boxes and confidences, (r, 5) float32; rows once written never change
+
+A commit appends to the log, flushes it, and then switches to the new version by renaming one file. Whatever stops
+it, the version before is whole: it sees the log's first rows alone. Where the rows out of use exceed a tenth of those
+in use the commit starts another log, which bounds a version to 32 bytes a frame; a log goes when no version needs it.
+
+There is one writer at a time; readers may open and read while it writes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from spot.errors import SpotError
+from spot.state.files import append_rows, checksum, sync_folder, write_arrays
+from spot.state.merge import CommitReport, Exploration, Index, find_gaps, make_records, merge
+from spot.state.sampler_state import PATHS_FILE, PathState, SamplerState, TargetPaths, path_arrays
+
+__all__ = ["CommitReport", "Exploration", "PathState", "SamplerState", "StateStore"]
+
+_EVER = float("inf")
+_VERSION = re.compile(r"(\d{6,})-(\d{6,})\.state")
+
+
+class StateStore:
+    """A sampler state and its versions, each in force from the epoch that it was committed for.
+
+    Make one with `create` or `open`. Pickling sends the place, not the content.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._paths = TargetPaths(folder)
+
+    @staticmethod
+    def exists(folder: str | Path) -> bool:
+        """Whether the folder holds a sampler state."""
+        return (Path(folder) / PATHS_FILE).exists()
+
+    @staticmethod
+    def fingerprint(
+        names: Sequence[tuple[str, int]],
+        lengths: Sequence[int] | np.ndarray,
+        key_ids: Sequence[np.ndarray],
+        key_boxes: Sequence[np.ndarray],
+    ) -> str:
+        """32 hexadecimal digits that stand for the paths and their key frames; arguments as for `create`."""
+        return path_arrays(names, lengths, key_ids, key_boxes)[1]
+
+    @classmethod
+    def create(
+        cls,
+        folder: str | Path,
+        names: Sequence[tuple[str, int]],
+        lengths: Sequence[int] | np.ndarray,
+        key_ids: Sequence[np.ndarray],
+        key_boxes: Sequence[np.ndarray],
+        explored: Exploration | None = None,
+    ) -> StateStore:
+        """Make version 0, in force from epoch 0: the key frames, with confidence 1.
+
+        Args:
+            folder: must not exist, or be empty. It appears whole or not at all.
+            names: video name and number of the path within the video, of each of P paths, unique.
+            lengths: frames of each path's video.
+            key_ids: (k,) integers, the key frames of each path, sorted, at least one.
+            key_boxes: (k, 4) float32 their boxes, xywh in image pixels.
+            explored: frames known beyond the key frames, as from another program's state.
+
+        Raises:
+            SpotError: the folder is in use or cannot be written, or names the path with unusable key frames.
+        """
+        folder = Path(folder)
+        if folder.exists() and any(folder.iterdir()):
+            raise SpotError(f"{folder}: not empty; open the sampler state in it, or name another folder")
+        arrays, fingerprint = path_arrays(names, lengths, key_ids, key_boxes)
+        index = Index(arrays["key_bounds"], arrays["key_ids"], np.arange(len(arrays["key_ids"]), dtype=np.int32))
+        records = make_records(arrays["key_boxes"], np.ones(len(index.ids)))
+        if explored is not None:
+            index, added, _ = merge(index, records, arrays["lengths"], index, explored)
+            records = np.concatenate([records, added])
+        building = folder.with_name(f".{folder.name}.partial")
+        with _explained(folder):
+            shutil.rmtree(building, ignore_errors=True)
+            try:
+                building.mkdir(parents=True)
+                write_arrays(building / PATHS_FILE, {"kind": "paths", "fingerprint": fingerprint}, arrays)
+                header = {"parent": "", "fingerprint": fingerprint} | _log_header(0, records)
+                append_rows(building / header["log"], records, 0)
+                _write_version(building, 0, 0, header, index)
+                os.rename(building, folder)
+            except OSError:
+                shutil.rmtree(building, ignore_errors=True)
+                raise
+            sync_folder(folder.parent)
+        return cls(folder)
+
+    @classmethod
+    def open(cls, folder: str | Path, fingerprint: str | None = None) -> StateStore:
+        """Open a sampler state; takes milliseconds. Checks headers and sizes, not the content: see `verify`.
+
+        Raises:
+            SpotError: there is none, it is foreign or damaged, or it belongs to paths and key frames other than those
+                of the given `fingerprint`.
+        """
+        store = cls(Path(folder))
+        found = store._paths.fingerprint
+        if fingerprint is not None and fingerprint != found:
+            raise SpotError(
+                f"{folder}: belongs to other videos or key frames ({found[:8]}, not {fingerprint[:8]}); "
+                "take the labels that it was made with, or another run name"
+            )
+        store.at(_EVER)
+        return store
+
+    def __reduce__(self) -> tuple:
+        return StateStore, (self.folder,)
+
+    def at(self, epoch: float) -> SamplerState:
+        """The version in force at an epoch: the newest one committed for it or for an earlier epoch.
+
+        Raises:
+            SpotError: there is none so old, or its file is damaged.
+        """
+        return SamplerState(self._paths, self.folder / self._in_force(epoch))
+
+    def commit(self, results: Exploration, epoch: int) -> CommitReport:
+        """Merge the results of the epoch before into a new version, in force from `epoch` on.
+
+        Args:
+            results: see `Exploration`; may be empty.
+            epoch: greater than that of every version.
+
+        Returns:
+            How many results were inserted, replaced a box, or were refused.
+
+        Raises:
+            SpotError: the epoch has been committed before, or the disk cannot hold it; the state is as before.
+            ValueError: a result names no frame of any path, or holds a number that is not finite.
+        """
+        now = self.at(_EVER)
+        if epoch <= now.epoch:
+            raise SpotError(f"{self.folder}: already at epoch {now.epoch}; roll back before committing epoch {epoch}")
+        index, records, report = merge(now.index, now.log, self._paths.lengths, self._paths.keys, results)
+        version, kept = now.version + 1, len(now.log)
+        header = {"log": now.log_file.name, "log_rows": kept + len(records)}
+        header["log_crc32"] = checksum(records, now.log_crc32)
+        if 10 * (kept + len(records) - len(index.ids)) > len(index.ids):
+            records = np.concatenate([now.log, records])[index.records]
+            index = index._replace(records=np.arange(len(records), dtype=np.int32))
+            kept, header = 0, _log_header(version, records)
+        header |= {"parent": now.digest, "fingerprint": self._paths.fingerprint}
+
+        log, file = self.folder / header["log"], self.folder / _name(version, epoch)
+        with _explained(self.folder):
+            try:
+                append_rows(log, records, kept)
+                _write_version(self.folder, version, epoch, header, index)
+            except OSError:
+                if not file.exists():
+                    _cut(log, kept * records.shape[1] * records.itemsize)
+                raise
+        return report
+
+    def rollback(self, version: int, digest: str) -> None:
+        """Return to a version: later ones are removed, and committing the same results makes the same files again.
+
+        Raises:
+            SpotError: the version is gone, or its digest differs.
+        """
+        entries = self._versions()
+        if version not in entries:
+            raise SpotError(
+                f"{self.folder}: holds no version {version} (it has {_span(entries)}); resume from another checkpoint"
+            )
+        state = SamplerState(self._paths, self.folder / entries[version])
+        if state.digest != digest:
+            raise SpotError(
+                f"{self.folder}: version {version} is {state.digest[:8]}, not {digest[:8]} as the checkpoint says; "
+                "resume from the checkpoint of this state"
+            )
+        self._remove([v for v in entries if v > version])
+
+    def snapshot(self, epoch: int) -> None:
+        """Keep the version in force at this epoch whatever is pruned."""
+        with _explained(self.folder):
+            (self.folder / self._in_force(epoch)).with_suffix(".keep").touch()
+            sync_folder(self.folder)
+
+    def prune(self, keep: Collection[int] = (), keep_from: int | None = None) -> None:
+        """Remove versions. The newest one and snapshots stay.
+
+        Args:
+            keep: numbers of versions that stay too.
+            keep_from: versions in force at this epoch or later stay too.
+        """
+        entries = self._versions()
+        stay = {max(entries), *keep}
+        stay |= {v for v, name in entries.items() if (self.folder / name).with_suffix(".keep").exists()}
+        if keep_from is not None:
+            epochs = {v: _epoch(name) for v, name in entries.items()}
+            start = max((e for e in epochs.values() if e <= keep_from), default=0)
+            stay |= {v for v, e in epochs.items() if e >= start}
+        self._remove([v for v in entries if v not in stay])
+
+    def verify(self) -> None:
+        """Read and check every byte. Raises SpotError naming the damaged file."""
+        self._paths.file.verify()
+        for name in self._versions().values():
+            state = SamplerState(self._paths, self.folder / name)
+            state.file.verify()
+            if checksum(state.log) != state.log_crc32:
+                raise SpotError(f"{state.log_file}: damaged (checksum differs); restore it or roll back")
+
+    def _versions(self) -> dict[int, str]:
+        """File name of each version, oldest first."""
+        found = (_VERSION.fullmatch(name) for name in os.listdir(self.folder))
+        return dict(sorted((int(match[1]), match[0]) for match in found if match))
+
+    def _in_force(self, epoch: float) -> str:
+        entries = self._versions()
+        fitting = [name for name in entries.values() if _epoch(name) <= epoch]
+        if not fitting:
+            raise SpotError(f"{self.folder}: holds no version for epoch {epoch} (it has {_span(entries)})")
+        return fitting[-1]
+
+    def _remove(self, versions: Collection[int]) -> None:
+        """Remove versions, latest first so that what a crash leaves is a state; then logs that no version needs."""
+        if not versions:
+            return
+        entries = self._versions()
+        with _explained(self.folder):
+            for version in sorted(versions, reverse=True):
+                file = self.folder / entries.pop(version)
+                file.with_suffix(".keep").unlink(missing_ok=True)
+                file.unlink()
+            needed = {SamplerState(self._paths, self.folder / name).log_file for name in entries.values()}
+            for log in set(self.folder.glob("records-*.log")) - needed:
+                log.unlink()
+            sync_folder(self.folder)
+
+
+def _name(version: int, epoch: int) -> str:
+    return f"{version:06d}-{epoch:06d}.state"
+
+
+def _epoch(name: str) -> int:
+    return int(name.split("-")[1].split(".")[0])
+
+
+def _span(entries: dict[int, str]) -> str:
+    epochs = [f"{version} from epoch {_epoch(name)}" for version, name in entries.items()]
+    return ", ".join(epochs[:1] + epochs[-1:] if len(epochs) > 1 else epochs) or "none"
+
+
+def _log_header(version: int, records: np.ndarray) -> dict[str, Any]:
+    """Header fields of a version that starts a log of these records."""
+    return {"log": f"records-{version:06d}.log", "log_rows": len(records), "log_crc32": checksum(records)}
+
+
+def _write_version(folder: Path, version: int, epoch: int, header: dict[str, Any], index: Index) -> None:
+    gap_bounds, gaps = find_gaps(index)
+    arrays = index._asdict() | {"gap_bounds": gap_bounds, "gaps": gaps}
+    fields = {"kind": "version", "version": version, "epoch": epoch} | header
+    write_arrays(folder / _name(version, epoch), fields, arrays)
+
+
+def _cut(log: Path, size: int) -> None:
+    """Undo what was appended to a log, as far as the disk lets us; the next commit does it in any case."""
+    with contextlib.suppress(OSError):
+        os.truncate(log, size) if size else log.unlink()
+
+
+@contextlib.contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise SpotError(
+            f"{folder}: the sampler state could not be written ({error.strerror}); free space, then start again"
+        ) from error
