@@ -1,0 +1,107 @@
+"""Evaluate trackers on a benchmark: from result folders to tables, plots and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spot.data.video import VideoSet
+from spot.errors import SpotError
+from spot.evaluation.loading import find_trackers
+from spot.evaluation.one_pass import Predictions, evaluate_one_pass
+from spot.evaluation.options import RESULT_FORMATS, Options
+from spot.evaluation.outcome import CHOOSING, Outcome, epoch_series
+from spot.evaluation.statistics import Comparison, compare_paired
+from spot.evaluation.tables import print_table, write_tables
+
+LEAST_PERMUTATIONS = 10_000
+
+
+def evaluate(
+    videos: VideoSet,
+    results: str | Path,
+    trackers: Sequence[str] | None = None,
+    output: str | Path | None = None,
+    options: Options | None = None,
+    *,
+    benchmark: str | None = None,
+    result_format: str = "plain",
+    cache: str | Path | None = None,
+    quiet: bool = False,
+) -> dict[str, dict[str, float]]:
+    """Evaluate result files and write what was found.
+
+    Args:
+        videos: the benchmark, with its truth.
+        results: folder with `<BENCHMARK>/<TRACKER>/` or `<TRACKER>/`.
+        trackers: names or patterns; None for all that are there.
+        output: folder for summary.json, tables, plots and report.html; None writes nothing.
+        options: see `Options`.
+        benchmark: name of the benchmark; the name of the videos by default.
+        result_format: plain and got10k are read alike; vot and vot_lt have measures of their own.
+        cache: folder for numbers already read from result files, or None.
+        quiet: do not print the table.
+
+    Returns:
+        {tracker: {measure: value}}, shares as fractions of 1.
+
+    Raises:
+        SpotError: naming the tracker, video or file at fault.
+    """
+    options = options or Options()
+    benchmark = benchmark or videos.name
+    if result_format not in RESULT_FORMATS:
+        raise SpotError(f"result_format={result_format} is unknown; choose from: {', '.join(RESULT_FORMATS)}")
+    found = find_trackers(results, benchmark, trackers)
+    outcome, boxes = evaluate_one_pass(videos, benchmark, found, options, cache)
+    if options.compare is not None:
+        outcome.comparison = _compare(outcome, options)
+    if epoch_series(outcome):
+        outcome.notes.append(CHOOSING)
+    written = None if output is None else _write(outcome, videos, boxes, Path(output), options)
+    if not quiet:
+        print_table(outcome)
+        if written is not None:
+            print(written)
+    return outcome.summary()
+
+
+def _compare(outcome: Outcome, options: Options) -> Comparison:
+    """Paired test of two trackers on the videos that both have, by the main measure."""
+    assert options.compare is not None
+    rows = {row.name: row for row in outcome.trackers}
+    for name in options.compare:
+        if name not in rows:
+            raise SpotError(f"compare={name} is not among the trackers evaluated: {', '.join(rows)}")
+    first, second = (rows[name] for name in options.compare)
+    measure = outcome.main
+    if measure.key not in first.per_video:
+        raise SpotError(f"compare= needs a measure of single videos, which {measure.title} is not")
+    values = [dict(zip(row.videos, row.per_video[measure.key].tolist(), strict=True)) for row in (first, second)]
+    pair = np.array([[value[video] for value in values] for video in first.videos if video in values[1]])
+    draws = max(options.bootstrap, LEAST_PERMUTATIONS)
+    return compare_paired((first.name, second.name), measure.title.lower(), pair[:, 0], pair[:, 1], draws, options.seed)
+
+
+def _write(
+    outcome: Outcome, videos: VideoSet, boxes: Mapping[str, Predictions], output: Path, options: Options
+) -> Path:
+    """Write everything; returns what to look at first. Drawing is imported here: numbers alone should come at once."""
+    output.mkdir(parents=True, exist_ok=True)
+    write_tables(outcome, output, options.per_video)
+    plots: list[Path] = []
+    if options.plots:
+        from spot.evaluation.plots import draw_plots
+
+        plots = draw_plots(outcome, output)
+    if not options.report:
+        return output
+    from spot.evaluation.pictures import BOX_COLOURS
+    from spot.evaluation.report import worst_strips, write_report
+
+    names = [row.name for row in outcome.trackers if row.name in boxes][: len(BOX_COLOURS)]
+    colours = dict(zip(names, BOX_COLOURS, strict=False))
+    strips = worst_strips(outcome, videos, boxes, colours, options.worst)
+    return write_report(outcome, output / "report.html", plots, strips, colours if strips else {})

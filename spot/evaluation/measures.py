@@ -1,0 +1,118 @@
+"""How well a box fits, frame by frame, and the curves over thresholds: arrays in, arrays out.
+
+Boxes are `(n, 4)` float64 xywh in pixels of the full frame, 0-based top-left corner. The toolkits of the field agree on
+these formulas up to the small print in the keyword arguments; which small print belongs to which toolkit is told in
+`protocols.py`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+OVERLAP_THRESHOLDS = np.arange(0, 1.05, 0.05)
+"""(21,) thresholds of the success curve; a frame succeeds where its overlap is *above* the threshold."""
+ERROR_THRESHOLDS = np.arange(51.0)
+"""(51,) pixels, thresholds of the precision curve; a frame hits where its centre error is *at most* the threshold."""
+NORMALIZED_THRESHOLDS = np.arange(51) / 100
+"""(51,) thresholds of the normalised precision curve, in sizes of the true box."""
+PRECISION_AT = 20
+"""Where the two precision curves are read: index 20 is 20 px and 0.2."""
+
+EPSILON = float(np.finfo(float).eps)
+
+
+def centers(boxes: np.ndarray) -> np.ndarray:
+    """(n, 2) centres x, y, counted in whole pixels: `x + (w - 1) / 2`."""
+    return boxes[:, :2] + (boxes[:, 2:] - 1) / 2
+
+
+def shared_sides(truth: np.ndarray, boxes: np.ndarray, inclusive: bool = False) -> np.ndarray:
+    """(n, 2) width and height of the intersection, negative where the boxes are apart.
+
+    With `inclusive` the last pixel is `x + w - 1`, which is the same number up to rounding.
+    """
+    last = 1.0 if inclusive else 0.0
+    ends = np.minimum(boxes[:, :2] + boxes[:, 2:] - last, truth[:, :2] + truth[:, 2:] - last)
+    return ends - np.maximum(boxes[:, :2], truth[:, :2]) + last
+
+
+def overlap(
+    truth: np.ndarray, boxes: np.ndarray, inclusive: bool = False, epsilon: float = 0.0, clip: bool = True
+) -> np.ndarray:
+    """(n,) intersection over union in [0, 1].
+
+    Args:
+        truth, boxes: (n, 4).
+        inclusive: see `shared_sides`.
+        epsilon: added to the union, so that two empty boxes give 0 and not NaN.
+        clip: cut rounding noise above 1.
+
+    Example: `overlap([[0, 0, 10, 10]], [[5, 0, 10, 10]])` is `[1 / 3]`.
+    """
+    sides = np.maximum(shared_sides(truth, boxes, inclusive), 0)
+    shared = sides[:, 0] * sides[:, 1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = shared / (boxes[:, 2] * boxes[:, 3] + truth[:, 2] * truth[:, 3] - shared + epsilon)
+    return np.clip(ratio, 0, 1) if clip else ratio
+
+
+def center_error(truth: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """(n,) distance of the centres, pixels."""
+    return _length(centers(truth) - centers(boxes))
+
+
+def normalized_center_error(
+    truth: np.ndarray, boxes: np.ndarray, epsilon: float = 0.0, least_size: float | None = None
+) -> np.ndarray:
+    """(n,) distance of the centres, each axis in sizes of the true box.
+
+    Args:
+        truth, boxes: (n, 4).
+        epsilon: added to the true sizes.
+        least_size: take true sides shorter than this many pixels as that long.
+    """
+    if least_size is not None:
+        return _length((centers(truth) - centers(boxes)) / np.maximum(truth[:, 2:], least_size))
+    sizes = truth[:, 2:] + epsilon
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _length(centers(truth) / sizes - centers(boxes) / sizes)
+
+
+def _length(vectors: np.ndarray) -> np.ndarray:
+    return np.sqrt(vectors[:, 0] ** 2 + vectors[:, 1] ** 2)
+
+
+def cut_as_got10k(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Boxes bounded the way the GOT-10k toolkit bounds them: corner first, then the size to what is left.
+
+    A box that sticks out at the left or top is *moved* in, not cut; the official numbers are made so.
+
+    Args:
+        boxes: (n, 4).
+        sizes: (n, 2) width and height of each frame, pixels.
+    """
+    corner = np.clip(boxes[:, :2], 0, sizes)
+    return np.concatenate([corner, np.clip(boxes[:, 2:], 0, sizes - corner)], axis=1)
+
+
+def success_curve(histogram: np.ndarray) -> np.ndarray:
+    """Frames above each threshold, from how many thresholds each frame passes.
+
+    Args:
+        histogram: (..., t + 1) frames that pass exactly 0..t thresholds.
+
+    Returns:
+        (..., t) counts.
+    """
+    return histogram[..., ::-1].cumsum(axis=-1)[..., -2::-1]
+
+
+def precision_curve(histogram: np.ndarray) -> np.ndarray:
+    """Frames within each threshold, from the first threshold each frame meets; shapes as in `success_curve`."""
+    return histogram.cumsum(axis=-1)[..., :-1]
+
+
+def frames_per_second(seconds: np.ndarray) -> float | None:
+    """Mean of 1 / t over the frames that took any time, as the GOT-10k toolkit does; None where none did."""
+    used = seconds[seconds > 0]
+    return float(np.mean(1 / used)) if len(used) else None

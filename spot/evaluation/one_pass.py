@@ -1,0 +1,111 @@
+"""One-pass evaluation of result folders: every tracker runs once through every video."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from spot.data.video import VideoSet
+from spot.errors import SpotError
+from spot.evaluation.loading import ResultFiles, check_missing, find_files, read_boxes, read_times
+from spot.evaluation.measures import frames_per_second
+from spot.evaluation.options import Options
+from spot.evaluation.outcome import OPE_MEASURES, Outcome, TrackerOutcome
+from spot.evaluation.protocols import Protocol, default_protocol, get_protocol
+from spot.evaluation.scoring import Scores, score
+from spot.evaluation.statistics import bootstrap_intervals
+from spot.evaluation.truth import Truth, truth_of
+
+Predictions = dict[str, np.ndarray]
+
+
+def evaluate_one_pass(
+    videos: VideoSet, benchmark: str, found: dict[str, Path], options: Options, cache: str | Path | None
+) -> tuple[Outcome, dict[str, Predictions]]:
+    """Outcome of the trackers in `found`, and the boxes that each predicted on each video."""
+    protocol = get_protocol(options.protocol or default_protocol(benchmark), options.exclude_invalid)
+    truth = _truth(videos, benchmark, protocol)
+    files = [find_files(name, folder, truth) for name, folder in found.items()]
+    check_missing(files, truth, options.missing)
+    rows, boxes = [], {}
+    for group in _same_videos(files):
+        part = truth if not group[0].missing else truth.subset(list(group[0].boxes))
+        tables = read_boxes(group, part, cache)
+        for one, table, scores in zip(group, tables, score(part, tables, protocol), strict=True):
+            rows.append(_row(one, scores, options))
+            boxes[one.tracker] = {name: table[part.rows(name)] for name in part.names}
+    outcome = Outcome(benchmark, protocol.name, protocol.source, OPE_MEASURES, rows)
+    if options.attributes:
+        _add_attributes(outcome, truth)
+    if protocol.name == "got10k" and truth.frame_sizes is None:
+        outcome.notes.append("Frame sizes are unknown, so boxes are not cut at the frame as the GOT-10k toolkit does.")
+    return outcome, boxes
+
+
+def _truth(videos: VideoSet, benchmark: str, protocol: Protocol) -> Truth:
+    sizes = None
+    if protocol.name == "got10k":
+        from spot.evaluation.pictures import frame_sizes
+
+        sizes = frame_sizes(videos)
+    truth = truth_of(videos, benchmark, sizes)
+    unknown = np.isnan(truth.boxes).any(axis=1)
+    unknown[truth.offsets[:-1]] = True
+    if unknown.all():
+        raise SpotError(f"{benchmark} keeps its truth on a server; pack=true writes the zip to upload")
+    return truth
+
+
+def _same_videos(files: Sequence[ResultFiles]) -> list[list[ResultFiles]]:
+    """Trackers in groups that have results for the same videos."""
+    groups: dict[tuple[str, ...], list[ResultFiles]] = {}
+    for one in files:
+        groups.setdefault(one.missing, []).append(one)
+    return list(groups.values())
+
+
+def _row(files: ResultFiles, scores: Scores, options: Options) -> TrackerOutcome:
+    row = TrackerOutcome(
+        files.tracker,
+        scores.summary(),
+        scores.names,
+        files.missing,
+        scores.per_video(),
+        {key: getattr(scores, key).mean(axis=0) for key in ("success", "precision", "normalized_precision")},
+    )
+    speed = frames_per_second(read_times(files))
+    if speed is not None:
+        row.values["fps"] = speed
+    if options.bootstrap > 0:
+        row.intervals = _intervals(scores, options)
+    return row
+
+
+def _intervals(scores: Scores, options: Options) -> dict[str, tuple[float, float]]:
+    """Bootstrap intervals of all measures from the same resamples."""
+    per_video = scores.per_video()
+    one = np.ones(len(scores.names))
+    present = (scores.present > 0).astype(float)
+    columns = {key: (values, one) for key, values in per_video.items() if key not in ("ao", "sr50", "sr75")}
+    columns["ao"] = (scores.overlap_sum, scores.present)
+    columns["sr50"] = (scores.above_50, scores.present)
+    columns["sr75"] = (scores.above_75, scores.present)
+    columns |= {f"m{key}": (np.nan_to_num(per_video[key]), present) for key in ("ao", "sr50", "sr75")}
+    sums, weights = (np.stack([column[i] for column in columns.values()], axis=1) for i in (0, 1))
+    low, high = bootstrap_intervals(sums, weights, options.bootstrap, options.seed)
+    return {key: (float(low[i]), float(high[i])) for i, key in enumerate(columns)}
+
+
+def _add_attributes(outcome: Outcome, truth: Truth) -> None:
+    """Mean of the main measure over the videos that have each attribute."""
+    has = dict(zip(truth.names, truth.attributes, strict=True)) if truth.attributes else {}
+    key = outcome.main.key
+    for attribute in sorted({a for owned in has.values() for a in owned}):
+        outcome.attribute_sizes[attribute] = sum(attribute in owned for owned in has.values())
+        outcome.attributes[attribute] = {
+            row.name: float(row.per_video[key][chosen].mean())
+            for row in outcome.trackers
+            if (chosen := np.array([attribute in has[video] for video in row.videos])).any()
+        }

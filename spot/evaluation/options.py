@@ -1,0 +1,52 @@
+"""What an evaluation may be asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spot.errors import SpotError
+
+RESULT_FORMATS = ("plain", "got10k", "vot", "vot_lt")
+BOUNDS = ("frame", "polygons", "none")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What an evaluation may be asked for .
+
+    Attributes:
+        protocol: dialect of one-pass evaluation; None for the benchmark's own.
+        exclude_invalid: see `protocols.get_protocol`.
+        missing: what to do about videos without results: `stop`, or `skip` them and mark the tracker.
+        per_video: write videos.csv.
+        attributes: evaluate the videos of each attribute too.
+        bootstrap: resamples of the videos for 95 % intervals; 0 for none.
+        compare: two trackers for a paired test.
+        seed: of resamples and permutations.
+        worst: videos with the lowest scores to show in the report.
+        plots, report: write them.
+        bounds: VOT regions are cut at the `frame`, at the largest coordinate of the video's `polygons`, or `none`.
+    """
+
+    protocol: str | None = None
+    exclude_invalid: bool = False
+    missing: str = "stop"
+    per_video: bool = True
+    attributes: bool = True
+    bootstrap: int = 0
+    compare: tuple[str, str] | None = None
+    seed: int = 0
+    worst: int = 6
+    plots: bool = True
+    report: bool = True
+    bounds: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.missing not in ("stop", "skip"):
+            raise SpotError(f"missing={self.missing} is unknown; choose stop or skip")
+        if self.bounds not in (None, *BOUNDS):
+            raise SpotError(f"bounds={self.bounds} is unknown; choose from: {', '.join(BOUNDS)}")
+        if self.compare is not None and len(self.compare) != 2:
+            raise SpotError(f"compare={list(self.compare)} needs two trackers: compare=[first,second]")
+        if self.bootstrap < 0 or self.worst < 0:
+            raise SpotError("bootstrap and worst count resamples and videos; they cannot be negative")

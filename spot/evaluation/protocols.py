@@ -1,0 +1,164 @@
+"""The dialects of one-pass evaluation: what each toolkit counts, down to where they differ.
+
+The same result files give different numbers in different toolkits, because they disagree on frames whose true box is
+empty, touches the image border or is missing, on the first frame, and on the denominator. Here every dialect is a
+`Protocol` with one function that sorts the frames into measured, hit and missed (METHOD.md section 9).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import numpy as np
+
+from spot.errors import SpotError
+from spot.evaluation.measures import EPSILON, NORMALIZED_THRESHOLDS
+from spot.evaluation.truth import Truth
+
+MEASURED, HIT, MISSED = 0, 1, 2
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the truth alone says of each frame, before any tracker is looked at.
+
+    Attributes:
+        overlap, error, normalized: (n,) int8, MEASURED, or HIT or MISSED whatever the tracker says.
+        frames: (v,) int64 denominator of each video.
+    """
+
+    overlap: np.ndarray
+    error: np.ndarray
+    normalized: np.ndarray
+    frames: np.ndarray
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """One toolkit's way of evaluating.
+
+    Attributes:
+        name: what `protocol=` takes.
+        source: the toolkit, for the foot of the tables.
+        judge: truth to verdict.
+        first_is_true: the first predicted box is replaced by the true one.
+        repeat_empty: a predicted box without area is replaced by the one before.
+        inclusive, clip, union_epsilon, size_epsilon, least_size: see `measures`.
+        normalized_thresholds: (51,) as the toolkit computes them.
+    """
+
+    name: str
+    source: str
+    judge: Callable[[Truth], Verdict]
+    first_is_true: bool = False
+    repeat_empty: bool = False
+    inclusive: bool = False
+    clip: bool = True
+    union_epsilon: float = 0.0
+    size_epsilon: float = 0.0
+    least_size: float | None = None
+    normalized_thresholds: np.ndarray = field(default_factory=lambda: NORMALIZED_THRESHOLDS)
+
+
+def _positive(values: np.ndarray) -> np.ndarray:
+    with np.errstate(invalid="ignore"):
+        return np.asarray((values > 0).all(axis=1))
+
+
+def _pysot(truth: Truth, positions: bool) -> Verdict:
+    """Frames without a usable box fail, yet count as hits of both precisions; absent LaSOT frames fail everywhere."""
+    boxes = truth.boxes
+    usable = _positive(boxes if positions else boxes[:, 2:])
+    with np.errstate(invalid="ignore"):
+        center = boxes[:, :2] + (boxes[:, 2:] - 1) / 2
+        scaled = center / (boxes[:, 2:] + 1e-16)
+    counted = truth.visible if truth.family == "lasot" else np.ones(len(boxes), bool)
+    return Verdict(
+        overlap=np.where(usable & counted, MEASURED, MISSED).astype(np.int8),
+        error=np.where(counted, np.where(_positive(center), MEASURED, HIT), MISSED).astype(np.int8),
+        normalized=np.where(counted, np.where(_positive(scaled), MEASURED, HIT), MISSED).astype(np.int8),
+        frames=truth.lengths,
+    )
+
+
+def _pytracking(truth: Truth, positions: bool, exclude_invalid: bool) -> Verdict:
+    """Frames without a usable box fail, miss in precision (but hit on UAV123) and hit in normalised precision."""
+    valid = _positive(truth.boxes if positions else truth.boxes[:, 2:])
+    hidden = np.zeros(len(valid), bool)
+    if truth.family == "lasot":
+        hidden = ~truth.visible
+        valid &= truth.visible
+    unusable = HIT if truth.family == "uav" else MISSED
+    return Verdict(
+        overlap=np.where(valid, MEASURED, MISSED).astype(np.int8),
+        error=np.where(valid, MEASURED, np.where(hidden, MISSED, unusable)).astype(np.int8),
+        normalized=np.where(valid, MEASURED, np.where(hidden, MISSED, HIT)).astype(np.int8),
+        frames=truth.per_video(valid) if exclude_invalid else truth.lengths,
+    )
+
+
+def _got10k(truth: Truth) -> Verdict:
+    """Frames without annotation are left out altogether; all others are measured, absent ones too."""
+    annotated = ~np.isnan(truth.boxes).any(axis=1)
+    verdict = np.where(annotated, MEASURED, MISSED).astype(np.int8)
+    return Verdict(verdict, verdict, verdict, truth.per_video(annotated))
+
+
+PYSOT = Protocol("pysot", "pysot-toolkit as published with SPOT", partial(_pysot, positions=False), size_epsilon=1e-16)
+PYSOT_ORIGINAL = Protocol(
+    "pysot_original", "pysot-toolkit, unmodified", partial(_pysot, positions=True), size_epsilon=1e-16
+)
+GOT10K = Protocol(
+    "got10k",
+    "GOT-10k toolkit",
+    _got10k,
+    first_is_true=True,
+    union_epsilon=EPSILON,
+    least_size=1.0,
+    normalized_thresholds=np.linspace(0, 0.5, 51),
+)
+
+
+def _pytracking_family(name: str, source: str, positions: bool, exclude_invalid: bool) -> Protocol:
+    return Protocol(
+        name,
+        source + (", frames without a valid box left out" if exclude_invalid else ""),
+        partial(_pytracking, positions=positions, exclude_invalid=exclude_invalid),
+        first_is_true=True,
+        repeat_empty=True,
+        inclusive=True,
+        clip=False,
+    )
+
+
+PROTOCOLS = ("pysot", "pysot_original", "pytracking", "stark", "got10k")
+
+
+def get_protocol(name: str, exclude_invalid: bool = False) -> Protocol:
+    """The protocol of that name, one of `PROTOCOLS`.
+
+    Args:
+        name: the dialect.
+        exclude_invalid: divide by the frames with a valid box instead of all frames, which pytracking and stark can;
+            got10k always does so and pysot never.
+
+    Raises:
+        SpotError: for an unknown name, and for `exclude_invalid` where the toolkit has no such option.
+    """
+    if name == "pytracking":
+        return _pytracking_family(name, "pytracking", True, exclude_invalid)
+    if name == "stark":
+        return _pytracking_family(name, "pytracking's analysis as changed by STARK", False, exclude_invalid)
+    plain = {p.name: p for p in (PYSOT, PYSOT_ORIGINAL, GOT10K)}
+    if name not in plain:
+        raise SpotError(f"protocol={name} is unknown; choose from: {', '.join(PROTOCOLS)}")
+    if exclude_invalid:
+        raise SpotError(f"exclude_invalid=true is an option of pytracking and stark, not of protocol={name}")
+    return plain[name]
+
+
+def default_protocol(benchmark: str) -> str:
+    """What the benchmark's own toolkit does: GOT-10k has its own; the others follow OTB's rules, as pysot does."""
+    return "got10k" if benchmark.lower().startswith("got") else "pysot"
