@@ -113,12 +113,9 @@ class SparseTracker(pl.LightningModule):
         """Relay template, augmented search crop, the teacher's box in it, and which labels can be learnt from."""
         size = self.student.search_size
         relay = photometric(batch.relay, batch.brightness[:, 2], batch.grey)
-        search = photometric(batch.student_search, batch.brightness[:, 3], batch.grey)
-        fill = photometric(
-            batch.fill[:, :, None, None].round().to(torch.uint8), batch.brightness[:, 3], batch.grey
-        ).flatten(1)
         boxes = to_crop(labels.box, batch.student_geometry, size)
-        search, boxes = rotate_flip(search, boxes, batch.angle, batch.flip, fill)
+        search, boxes = rotate_flip(batch.student_search, boxes, batch.angle, batch.flip, batch.fill)
+        search = photometric(search, batch.brightness[:, 3], batch.grey)
         # a box that the shifted crop cuts down to nothing teaches nothing
         kept = labels.kept & (boxes[:, 2:] >= 1).all(1)
         return self.student.normalise(relay), self.student.normalise(search), boxes, kept
