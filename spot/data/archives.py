@@ -94,12 +94,9 @@ class _Archive:
             members = [info for info in archive.infolist() if not info.is_dir()]
         for info in members:
             if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or info.flag_bits & 1:
-                raise SpotError(
-                    f"{self.path}: {info.filename} is neither stored nor deflated; repack the archive"
-                )
+                raise SpotError(f"{self.path}: {info.filename} is neither stored nor deflated; repack the archive")
         return [
-            (info.filename, info.header_offset, info.compress_size, info.compress_type, info.CRC)
-            for info in members
+            (info.filename, info.header_offset, info.compress_size, info.compress_type, info.CRC) for info in members
         ]
 
     def _tar_rows(self) -> list[tuple[str, int, int, int, int]]:
@@ -109,9 +106,7 @@ class _Archive:
         end = os.fstat(self._file.fileno()).st_size
         if any(info.offset_data + info.size > end for info in members):
             raise tarfile.ReadError("unexpected end of data")
-        return [
-            (info.name.removeprefix("./"), info.offset_data, info.size, _TAR_MEMBER, 0) for info in members
-        ]
+        return [(info.name.removeprefix("./"), info.offset_data, info.size, _TAR_MEMBER, 0) for info in members]
 
 
 @lru_cache(maxsize=_OPEN_ARCHIVES)

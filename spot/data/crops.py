@@ -66,9 +66,7 @@ def crop(
     x, y, w, h = np.asarray(box, np.float64).tolist()
     side = float(crop_side(np.array([x, y, w, h]), factor))
     if not 1 <= side < math.inf:
-        raise SpotError(
-            f"box {_text(box)}: the crop would be smaller than one pixel; correct or remove the box"
-        )
+        raise SpotError(f"box {_text(box)}: the crop would be smaller than one pixel; correct or remove the box")
     target = box if target is None else target
     if _outside(frame, target):
         size = f"{frame.width} x {frame.height}"
@@ -172,9 +170,7 @@ def _clip_side(start: Any, length: Any, limit: Any) -> tuple[Any, Any]:
     return first, (length + start.clip(max=0)).clip(max=limit - first).clip(min=0)
 
 
-def jitter_box(
-    box: np.ndarray, rng: np.random.Generator, center_jitter: float, scale_jitter: float
-) -> np.ndarray:
+def jitter_box(box: np.ndarray, rng: np.random.Generator, center_jitter: float, scale_jitter: float) -> np.ndarray:
     """Move and rescale a box at random before a crop is taken around it (METHOD.md section 3).
 
     Args:

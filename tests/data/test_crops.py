@@ -140,9 +140,7 @@ def test_rendered_marker_lies_where_its_box_says(tmp_path, box, reduction):
     y, x = np.mgrid[:480, :640]
     blob = np.exp(-(((x + 0.5 - center[0]) / 12) ** 2 + ((y + 0.5 - center[1]) / 12) ** 2))
     path = str(tmp_path / "marker.jpg")
-    cv2.imwrite(
-        path, np.repeat((blob * 255).astype(np.uint8)[..., None], 3, 2), [cv2.IMWRITE_JPEG_QUALITY, 98]
-    )
+    cv2.imwrite(path, np.repeat((blob * 255).astype(np.uint8)[..., None], 3, 2), [cv2.IMWRITE_JPEG_QUALITY, 98])
 
     side = float(crop_side(np.array(box), 4))
     out = int(side // reduction)
