@@ -55,7 +55,8 @@ def tracker_name(cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> str:
         return str(cfg.tracker)
     if checkpoint.parent.name == "checkpoints" and loaded.epoch is not None:
         run = checkpoint.resolve().parent.parent.name
-        return f"{run}_{loaded.model}_e{loaded.epoch:03d}"
+        epoch = None if loaded.epoch is None else f"e{loaded.epoch:03d}"
+        return "_".join(part for part in (run, loaded.model, epoch) if part)
     return cfg.arch.name
 
 

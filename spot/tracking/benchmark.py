@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TypeVar
 
 import numpy as np
 import pytorch_lightning as pl
 import torch
+import torch.distributed as distributed
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch.utils.data import DataLoader, Dataset
 
-from spot.data.video import VideoSet
+from spot.data.video import Video, VideoSet
+from spot.errors import SpotError
 from spot.models.prediction import TrackerNetwork
 from spot.tracking.progress import FrameProgress
 from spot.tracking.results import ResultFolder
 from spot.tracking.runner import Runner
 from spot.tracking.tracker import Tracker
 
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
 
 @dataclass(frozen=True)
 class Tally:
-    """What a run did, over all processes: videos and frames tracked, unreadable frames, seconds of the slowest."""
+    """Videos and frames tracked, unreadable frames among them, seconds. The sum of two that ran side by side."""
 
     videos: int
     frames: int
     corrupt: int
     seconds: float
+
+    def __add__(self, other: Tally) -> Tally:
+        counts = (self.videos + other.videos, self.frames + other.frames, self.corrupt + other.corrupt)
+        return Tally(*counts, seconds=max(self.seconds, other.seconds))
 
     def summary(self, videos: int) -> str:
         """One line; `videos` is their number in the benchmark."""
@@ -62,6 +73,8 @@ class BenchmarkRun(pl.LightningModule):
         corrupt_share: float,
     ) -> None:
         super().__init__()
+        if batch < 1:
+            raise SpotError(f"batch={batch}: track at least 1 video at a time")
         self.network = network
         self.videos = videos
         self.results = results
@@ -69,6 +82,7 @@ class BenchmarkRun(pl.LightningModule):
         self.corrupt_share = corrupt_share
         self._make_tracker = tracker
         self.tally = Tally(0, 0, 0, 0.0)
+        self.failure: str | None = None
 
     def predict_dataloader(self) -> DataLoader:
         """One item: the names of this process's share, which may be none.
@@ -83,10 +97,20 @@ class BenchmarkRun(pl.LightningModule):
         return DataLoader(_Single(waiting[trainer.global_rank :: trainer.world_size]), batch_size=None)
 
     def predict_step(self, names: Sequence[str]) -> Tally:
-        """Track the share of this process; tells what all have done."""
-        share = [self.videos[name] for name in names]
-        frames = sum(len(video) for video in share)
-        label = self.results.folder.name
+        """Track the share of this process; tells what all have done.
+
+        A process that fails says so at once and waits for the others, whose finished videos are worth keeping;
+        then `failure` holds the first complaint in every process.
+        """
+        everyone = _gather(self._track([self.videos[name] for name in names]))
+        self.failure = next((failure for _, failure in everyone if failure is not None), None)
+        self.tally = sum((tally for tally, _ in everyone), start=Tally(0, 0, 0, 0.0))
+        return self.tally
+
+    def _track(self, share: Sequence[Video]) -> tuple[Tally, str | None]:
+        """What was done, and why it stopped early if it did."""
+        frames, label = sum(len(video) for video in share), self.results.folder.name
+        done, failure = 0, None
         with FrameProgress(label, frames, shown=self.trainer.is_global_zero and bool(share)) as progress:
             runner = Runner(
                 self._make_tracker(self.network),
@@ -95,19 +119,15 @@ class BenchmarkRun(pl.LightningModule):
                 corrupt_share=self.corrupt_share,
                 advance=progress.advance,
             )
-            for video, track in runner.run(share):
-                self.results.write(video.name, track)
-            seconds = frames / progress.rate if frames else 0.0
-        self.tally = self._total(len(share), frames, runner.corrupt, seconds)
-        return self.tally
-
-    def _total(self, videos: int, frames: int, corrupt: int, seconds: float) -> Tally:
-        mine = torch.tensor([videos, frames, corrupt, seconds], dtype=torch.float64, device=self.device)
-        gathered = self.all_gather(mine)
-        assert isinstance(gathered, torch.Tensor)
-        everyone = gathered.reshape(-1, 4).cpu()
-        videos, frames, corrupt = everyone[:, :3].sum(0).long().tolist()
-        return Tally(videos, frames, corrupt, everyone[:, 3].max().item())
+            try:
+                for video, track in runner.run(share):
+                    self.results.write(video.name, track)
+                    done += 1
+            except SpotError as error:
+                failure = str(error)
+        if failure is not None and self.trainer.world_size > 1:
+            log.error("process %d stopped at %d of %d videos: %s", self.global_rank, done, len(share), failure)
+        return Tally(done, progress.done, runner.corrupt, progress.seconds), failure
 
 
 class _Single(Dataset[list[str]]):
@@ -123,6 +143,15 @@ class _Single(Dataset[list[str]]):
         return self._item
 
 
+def _gather(value: T) -> list[T]:
+    """The values of all processes."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return [value]
+    values: list[T] = [value] * distributed.get_world_size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
 def waiting_videos(videos: VideoSet, results: ResultFolder) -> list[str]:
     """Names of the videos without a result, longest first."""
     lengths = videos.lengths
@@ -131,7 +160,11 @@ def waiting_videos(videos: VideoSet, results: ResultFolder) -> list[str]:
 
 
 def run_benchmark(run: BenchmarkRun, accelerator: str, devices: int | str, num_nodes: int, precision: str) -> Tally:
-    """Track what is waiting on the given devices; see `pytorch_lightning.Trainer` for the arguments."""
+    """Track what is waiting on the given devices; see `pytorch_lightning.Trainer` for the arguments.
+
+    Raises:
+        SpotError: what stopped a process, told by the first process; the others end silently.
+    """
     trainer = pl.Trainer(
         accelerator=accelerator,
         devices=devices,
@@ -146,7 +179,12 @@ def run_benchmark(run: BenchmarkRun, accelerator: str, devices: int | str, num_n
     )
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        warnings.filterwarnings("ignore", message=".*treespec.*")  # Lightning's own use of torch
         trainer.predict(run, return_predictions=False)
+    if run.failure is not None:
+        if trainer.is_global_zero:
+            raise SpotError(run.failure)
+        raise SystemExit(1)
     return run.tally
 
 

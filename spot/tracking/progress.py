@@ -32,7 +32,12 @@ class FrameProgress:
     @property
     def rate(self) -> float:
         """Frames per second so far, decoding included."""
-        return self.done / max(time.perf_counter() - self._start, 1e-9)
+        return self.done / max(self.seconds, 1e-9)
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.perf_counter() - self._start
 
     def advance(self, frames: int) -> None:
         """So many frames more are done."""

@@ -93,7 +93,7 @@ class Runner:
 
     Args:
         tracker: the boxes of a video do not depend on its companions (but for rounding, < 1e-3 px).
-        batch: videos in lock-step.
+        batch: videos in lock-step, at least 1.
         supervised: VOT's protocol: where box and truth do not overlap at all, restart 5 frames later.
         corrupt_share: share of unreadable frames above which the run stops. Below it, such a frame is logged and
             the last box repeated.
@@ -108,8 +108,6 @@ class Runner:
         corrupt_share: float = 0.01,
         advance: Callable[[int], object] = lambda frames: None,
     ) -> None:
-        if batch < 1:
-            raise SpotError(f"batch={batch}: track at least 1 video at a time")
         self.tracker = tracker
         self.batch = batch
         self.supervised = supervised

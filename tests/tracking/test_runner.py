@@ -147,20 +147,19 @@ def test_truth_of_the_first_frame_is_enough(videos: VideoSet) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "bad", "batch", "says"),
+    ("first", "bad", "says"),
     [
-        pytest.param(np.nan, 0.0, 1, "no box in the first row", id="no first box"),
-        pytest.param(0.0, 0.0, 1, "no box in the first row", id="target absent in the first frame"),
-        pytest.param(None, np.nan, 1, "not finite", id="diverged network"),
-        pytest.param(None, 0.0, 0, "batch=0", id="no slots"),
+        pytest.param(np.nan, 0.0, "no box in the first row", id="no first box"),
+        pytest.param(0.0, 0.0, "no box in the first row", id="target absent in the first frame"),
+        pytest.param(None, np.nan, "not finite", id="diverged network"),
     ],
 )
-def test_stops_in_one_line(videos: VideoSet, first: float | None, bad: float, batch: int, says: str) -> None:
+def test_stops_in_one_line(videos: VideoSet, first: float | None, bad: float, says: str) -> None:
     boxes = videos[1].boxes.copy()
     if first is not None:
         boxes[0] = first
     with pytest.raises(SpotError, match=says):
-        list(Runner(fake(bad=bad), batch).run([replace(videos[1], boxes=boxes)]))
+        list(Runner(fake(bad=bad)).run([replace(videos[1], boxes=boxes)]))
 
 
 @pytest.mark.parametrize(
