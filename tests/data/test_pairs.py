@@ -1,0 +1,147 @@
+"""Training instances: what they hold, and that they follow from (seed, epoch, index) alone."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from spot.data.crops import to_image
+from spot.data.key_frames import sample_key_frames
+from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
+from spot.data.targets import Targets
+from spot.errors import SpotError
+from spot.state.exploration import coarse_box
+from spot.state.store import Exploration, StateStore
+
+CROPS = CropSettings(64, 128, 2.0, 4.0, 3.0, 0.25)
+PLAIN = AugmentSettings(brightness=0, grey=0, flip=0, angle=0, half_turn=0)
+
+
+@pytest.fixture
+def targets(videos):
+    return Targets([videos], [sample_key_frames(videos, 3, seed=0)])
+
+
+@pytest.fixture
+def store(targets, tmp_path):
+    keys = [targets.keys(p) for p in range(len(targets))]
+    return StateStore.create(
+        tmp_path / "state", targets.names, targets.lengths, [i for i, _ in keys], [b for _, b in keys]
+    )
+
+
+def test_an_instance_follows_from_seed_epoch_and_index(targets, store):
+    labelled = LabelledDataset(targets, CROPS, AugmentSettings(), seed=1)
+    unlabelled = UnlabelledDataset(targets, store, CROPS, AugmentSettings(), seed=1)
+    for dataset in (labelled, unlabelled):
+        for key in ((0, 0), (3, 7)):
+            first, again = dataset[key][0], dataset[key][0]
+            assert all(np.array_equal(first[name], again[name]) for name in first)
+        different = [dataset[0, 0][0], dataset[0, 1][0], dataset[1, 0][0]]
+        assert len({item["brightness"].tobytes() for item in different}) == 3
+
+
+def test_the_kinds_of_instance_draw_from_streams_of_their_own(targets, store):
+    labelled = LabelledDataset(targets, CROPS, AugmentSettings(), seed=1)
+    unlabelled = UnlabelledDataset(targets, store, CROPS, AugmentSettings(), seed=1)
+    assert labelled[0, 0][0]["brightness"][0] != unlabelled[0, 0][0]["brightness"][0]
+
+
+def test_labelled_box_is_where_the_target_is(targets):
+    """Back in the image, the box of the search crop is a key frame's box: nearly every target lies in its crop."""
+    dataset = LabelledDataset(targets, CROPS, PLAIN, seed=0)
+    boxes = np.stack([dataset[0, i][0]["box"] for i in range(60)])
+    centers = boxes[:, :2] + boxes[:, 2:] / 2
+    assert ((centers > 0) & (centers < 128)).all(1).mean() > 0.9
+    assert centers.std(0).min() > 10  # jittered, not centred
+
+
+def test_distinct_pairs_never_repeat_a_frame(targets, monkeypatch):
+    """A pair of one frame twice reads one frame; as published that is a third of the pairs with k = 3."""
+    read: list[str] = []
+    find = targets.frame_path
+    monkeypatch.setattr(targets, "frame_path", lambda *place: read.append(find(*place)) or read[-1])
+
+    def repeated(distinct: bool) -> float:
+        dataset = LabelledDataset(targets, CROPS, PLAIN, seed=0, distinct=distinct)
+        single = 0
+        for i in range(150):
+            read.clear()
+            dataset[0, i]
+            single += len(read) == 1
+        return single / 150
+
+    assert repeated(distinct=False) == pytest.approx(1 / 3, abs=0.1)
+    assert repeated(distinct=True) == 0
+
+
+def test_unlabelled_crops_show_the_same_frame_around_its_coarse_box(targets, store):
+    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0)
+    for i in range(20):
+        item = dataset[0, i][0]
+        middle = torch.tensor([[63.5 - 5, 63.5 - 5, 10, 10]])
+        box = to_image(middle, torch.from_numpy(item["teacher_geometry"])[None], 128)[0].numpy()
+        keys = store.at(0).path(int(item["path"]))
+        coarse = coarse_box(keys, int(item["frame"]))
+        assert np.allclose(box[:2] + box[2:] / 2, coarse[:2] + coarse[2:] / 2, atol=1e-2)
+        assert np.abs(int(item["frame"]) - keys.ids).min() <= 1  # reviewing, or propagating by one
+        assert bool(item["propagated"]) == (int(item["frame"]) not in keys.ids)
+
+
+def test_reviewing_only_stays_on_explored_frames(targets, store):
+    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0, step=0)
+    items = [dataset[0, i][0] for i in range(30)]
+    assert not any(item["propagated"] for item in items)
+
+
+def test_weak_augmentation_shows_the_student_what_the_teacher_sees(targets, store):
+    settings = AugmentSettings(strong=False)
+    item = UnlabelledDataset(targets, store, CROPS, settings, seed=0)[0, 0][0]
+    assert np.array_equal(item["teacher_search"], item["student_search"])
+    assert item["angle"] == 0
+    assert not item["flip"]
+
+
+def test_key_template_instead_of_the_relay_frame(targets, store):
+    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0, relay_template=False)
+    for i in range(10):
+        item = dataset[0, i][0]
+        assert np.array_equal(item["key"], item["relay"])
+
+
+def test_the_state_in_force_is_that_of_the_epoch(targets, store):
+    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0)
+    before = dataset[5, 0][0]
+    frames = np.setdiff1d(np.arange(16), store.at(0).path(0).ids)
+    everything = Exploration(
+        np.zeros(len(frames), np.int64), frames, np.tile(np.float32([10, 10, 20, 20]), (len(frames), 1)),
+        np.full(len(frames), 0.9, np.float32),
+    )  # fmt: skip
+    store.commit(everything, epoch=6)
+    assert dataset.state(5).version == 0
+    assert dataset.state(6).version == 1
+    again = dataset[5, 0][0]
+    assert np.array_equal(before["teacher_search"], again["teacher_search"])
+
+
+def test_unreadable_frames_are_redrawn_and_told(videos, tmp_path, targets):
+    import shutil
+
+    from spot.data.datasets import folder
+
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(videos.frames[0].folder).parent, copy)
+    broken = folder.load(str(copy), name="broken")
+    labels = sample_key_frames(broken, 3, seed=0)
+    frame = Path(broken[0].frames.path(int(labels.paths[broken.names[0]][0].ids[0])))
+    frame.write_bytes(frame.read_bytes()[:100])
+    dataset = LabelledDataset(Targets([broken], [labels]), CROPS, PLAIN, seed=0)
+    complaints = [c for i in range(60) for c in dataset[0, i][1]]
+    assert complaints
+    assert all(str(frame) in c for c in complaints)
+
+    for path in copy.rglob("*.jpg"):
+        path.write_bytes(b"")
+    with pytest.raises(SpotError, match="draws in a row could not be read"):
+        dataset[0, 0]

@@ -1,0 +1,66 @@
+"""Steps: their composition, and the share of each process."""
+
+import numpy as np
+import pytest
+
+from spot.data.key_frames import sample_key_frames
+from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
+from spot.data.steps import EpochSteps, StepPlan, Steps
+from spot.data.targets import Targets
+from spot.errors import SpotError
+from spot.state.store import StateStore
+
+PLAN = StepPlan(steps=5, burn_in=2, labelled=2, unlabelled=6)
+
+
+@pytest.fixture
+def make(videos, tmp_path):
+    targets = Targets([videos], [sample_key_frames(videos, 3, seed=0)])
+    keys = [targets.keys(p) for p in range(len(targets))]
+    store = StateStore.create(
+        tmp_path / "state", targets.names, targets.lengths, [i for i, _ in keys], [b for _, b in keys]
+    )
+    crops = CropSettings(64, 128, 2.0, 4.0, 3.0, 0.25)
+    labelled = LabelledDataset(targets, crops, AugmentSettings(), seed=0)
+    unlabelled = UnlabelledDataset(targets, store, crops, AugmentSettings(), seed=0)
+    return lambda rank=0, world=1: Steps(PLAN, labelled, unlabelled, rank, world)
+
+
+def test_burn_in_takes_labelled_pairs_for_all(make):
+    batch = make()[1, 0]
+    assert len(batch.labelled.box) == 8
+    assert batch.unlabelled is None
+
+
+def test_sparse_stage_mixes_both(make):
+    batch = make()[2, 0]
+    assert len(batch.labelled.box) == 2
+    assert len(batch.unlabelled.path) == 6
+    assert batch.unlabelled.number.tolist() == [0, 1, 2, 3, 4, 5]
+    assert make()[2, 3].unlabelled.number.tolist() == [18, 19, 20, 21, 22, 23]
+
+
+@pytest.mark.parametrize("epoch", [0, 2], ids=["burn-in", "sparse stage"])
+def test_two_processes_share_what_one_makes(make, epoch):
+    whole = make()[epoch, 4]
+    parts = [make(rank, 2)[epoch, 4] for rank in (0, 1)]
+    for kind in ("labelled", "unlabelled"):
+        if getattr(whole, kind) is None:
+            continue
+        for name in getattr(whole, kind)._fields:
+            shares = [getattr(getattr(part, kind), name).numpy() for part in parts]
+            together = np.empty_like(getattr(getattr(whole, kind), name).numpy())
+            together[0::2], together[1::2] = shares
+            assert np.array_equal(together, getattr(getattr(whole, kind), name).numpy())
+
+
+def test_a_batch_that_cannot_be_shared_is_refused(make):
+    with pytest.raises(SpotError, match=r"training\.labelled=2 cannot be shared by 4 processes"):
+        make(0, 4)
+
+
+def test_the_sampler_names_the_epoch():
+    sampler = EpochSteps(3)
+    sampler.set_epoch(7)
+    assert list(sampler) == [(7, 0), (7, 1), (7, 2)]
+    assert len(sampler) == 3
