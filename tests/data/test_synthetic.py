@@ -27,7 +27,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_reads_back_as_got10k_layout(root: Path) -> None:
     videos = synthetic.load(root, "train", **TINY)
     assert videos.names == [f"Synthetic_Train_{i:06d}" for i in (1, 2, 3)]
-    assert (videos.name, videos.split) == ("Synthetic", "train")
+    assert (videos.name, videos.split) == ("Synthetic-3x12-128x96-0", "train")
     assert videos.lengths.tolist() == [12, 12, 12]
     frame = read_frame(videos[2].frames.path(11))
     assert (frame.width, frame.height) == (128, 96)
@@ -63,9 +63,7 @@ def test_same_seed_same_bytes_whatever_the_threads(root: Path, tmp_path: Path, m
     ],
 )
 def test_every_video_is_its_own(split: int, seed: int, index: int) -> None:
-    first, other = (
-        render_video(np.random.default_rng(key), 2, (128, 96)) for key in ([0, 0, 0], [seed, split, index])
-    )
+    first, other = (render_video(np.random.default_rng(key), 2, (128, 96)) for key in ([0, 0, 0], [seed, split, index]))
     assert np.abs(first.images.astype(int) - other.images).mean() > 10
     assert np.abs(first.boxes - other.boxes).max() > 1
 

@@ -52,7 +52,7 @@ def load(
         broken: collects one line for each video that cannot be read instead of raising.
 
     Returns:
-        Videos `Synthetic_<Split>_000001` and so on.
+        Videos `Synthetic_<Split>_000001` and so on; the set's name tells the settings.
 
     Raises:
         SpotError: an unknown split, impossible numbers, or a folder that another version rendered.
@@ -77,7 +77,8 @@ def load(
     if not target.is_dir():
         _render(target, settings)
     _check(target, settings)
-    opened = folder.load(str(target), name=f"Synthetic-{videos}x{frames}-{width}x{height}-{seed}", cache=cache, broken=broken)
+    name = f"Synthetic-{videos}x{frames}-{width}x{height}-{seed}"  # other settings are other videos to label
+    opened = folder.load(str(target), name=name, cache=cache, broken=broken)
     opened.split = split
     return opened
 
@@ -88,9 +89,7 @@ def _check(target: Path, settings: dict) -> None:
     except (OSError, json.JSONDecodeError):
         found = None
     if found != settings:
-        raise SpotError(
-            f"{target} was not rendered by this version and settings; delete it and it is rendered anew"
-        )
+        raise SpotError(f"{target} was not rendered by this version and settings; delete it and it is rendered anew")
 
 
 def _render(target: Path, settings: dict) -> None:
@@ -100,9 +99,7 @@ def _render(target: Path, settings: dict) -> None:
     try:
         names = [f"Synthetic_{settings['split'].title()}_{i + 1:06d}" for i in range(settings["videos"])]
         rendering = f"rendering {target.name}"
-        for _ in track(
-            _videos(scratch, names, settings), rendering, len(names), console=Console(stderr=True)
-        ):
+        for _ in track(_videos(scratch, names, settings), rendering, len(names), console=Console(stderr=True)):
             pass
         (scratch / "list.txt").write_text("".join(f"{name}\n" for name in names))
         (scratch / SETTINGS_FILE).write_text(json.dumps(settings, indent=1) + "\n")
