@@ -64,12 +64,13 @@ class Volume:
 
     @classmethod
     def newest(cls, shelf: Path) -> Volume | None:
-        """The volume on a shelf; None where there is none, or none that this version understands."""
-        folders = sorted(shelf.glob(f"{FORMAT}-*"), key=lambda p: p.stat().st_mtime)
-        try:
-            return cls(folders[-1]) if folders else None
-        except (OSError, ValueError, KeyError):  # another process tidied it away, or it was damaged
-            return None
+        """The volume on a shelf; None where there is none that this version understands. Removes damaged ones."""
+        for folder in sorted(shelf.glob(f"{FORMAT}-*")):
+            try:
+                return cls(folder)
+            except (OSError, EOFError, ValueError, KeyError):
+                shutil.rmtree(folder, ignore_errors=True)
+        return None
 
     def is_fresh(self) -> bool:
         """Whether all that it was made from is still as it was."""

@@ -6,6 +6,7 @@ blank lines at the end. All of that is read; what cannot be a number is an error
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -14,10 +15,10 @@ import numpy as np
 
 from spot.errors import SpotError
 
-# Carriage returns become line ends: old Macintosh files have nothing else, and blank lines are skipped
-# anyway.
+# A carriage return alone ends a line too: old Macintosh files have nothing else.
 _SEPARATORS = bytes.maketrans(b",;\t\x0b\x0c\r", b"     \n")
 _BOM = b"\xef\xbb\xbf"
+_NUMBER = re.compile(rb"[+-]?(\d+\.?\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
 _SPACE, _LINE_END = 32, 10
 
 
@@ -77,7 +78,7 @@ def fit_rows(values: np.ndarray, rows: int, source: str, what: str = "frames") -
 
 
 def _clean(data: bytes, source: str) -> bytes:
-    text = data.removeprefix(_BOM).translate(_SEPARATORS)
+    text = data.removeprefix(_BOM).replace(b"\r\n", b"\n").translate(_SEPARATORS)
     if b"\0" in text:
         line = text[: text.index(b"\0")].count(b"\n") + 1
         raise SpotError(f"{source}: NUL bytes in line {line}, an interrupted copy; download it again")
@@ -111,9 +112,7 @@ def _culprit(text: bytes) -> str:
     """Where a text that holds something other than numbers first does so."""
     for number, line in enumerate(text.split(b"\n"), 1):
         for word in line.split():
-            try:
-                float(word)
-            except ValueError:
+            if not _NUMBER.fullmatch(word):
                 shown = word[:30].decode("utf-8", "replace")
                 return f"line {number} holds {shown!r}, which is no number"
     return "it cannot be read as numbers"

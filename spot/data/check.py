@@ -72,7 +72,7 @@ def _check_names(video: Video, exact: bool, faults: list[str]) -> set[str]:
     there = {n for n in names_in(video.frames.folder) if n.lower().endswith(IMAGES) and not n.startswith(".")}
     expected = [os.path.basename(video.frames.path(i)) for i in range(len(video))]
     missing = [name for name in expected if name not in there]
-    _tell(faults, [f"{video.frames.folder}/{name}: missing" for name in missing])
+    _tell(faults, [f"{video.frames.folder}/{name}: missing" for name in missing], video.frames.folder)
     if exact and (extra := len(there.difference(expected))):
         faults.append(f"{video.frames.folder}: {extra} images more than the {len(video)} annotated frames")
     return set(missing)
@@ -99,7 +99,7 @@ def _check_frames(video: Video, missing: set[str], faults: list[str]) -> None:
                 f"{path}: the box {video.boxes[i].tolist()} lies outside {frame.width} x {frame.height} pixels"
             )
     for lines in (unreadable, odd, outside):
-        _tell(faults, lines)
+        _tell(faults, lines, video.frames.folder)
 
 
 def _inside(box: np.ndarray, width: int, height: int) -> bool:
@@ -107,8 +107,8 @@ def _inside(box: np.ndarray, width: int, height: int) -> bool:
     return x < width and y < height and x + w > 0 and y + h > 0
 
 
-def _tell(faults: list[str], lines: Sequence[str]) -> None:
+def _tell(faults: list[str], lines: Sequence[str], folder: str) -> None:
     """Add the first few lines, and how many more there are."""
     faults += lines[:SHOWN]
-    if more := len(lines) - SHOWN:
-        faults += [f"{lines[-1]} ({more} such in this video)"] if more > 0 else []
+    if more := lines[SHOWN:]:
+        faults.append(f"{folder}: {len(more)} more such frames")

@@ -153,7 +153,8 @@ def _packed(folder: str, stamped: tuple[int, int]) -> dict[str, str]:
     places: dict[str, str] = {}
     for file in names_in(folder) if os.path.isdir(folder) else ():
         if file.endswith(ARCHIVES):
-            for inside in _folders(f"{folder}/{file}"):
-                place = f"{folder}/{file}!" + (f"/{inside}" if inside else "")
-                places.setdefault(inside.rpartition("/")[2] or os.path.splitext(file)[0], place)
+            archive = f"{folder}/{file}"
+            for inside in filter(None, _folders(archive)):
+                places.setdefault(inside.rpartition("/")[2], f"{archive}!/{inside}")
+            places.setdefault(os.path.splitext(file)[0], f"{archive}!")
     return places

@@ -7,6 +7,7 @@ into the sorted videos of the data set.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Collection, Sequence
 
 from spot.data.images import read_bytes
@@ -98,10 +99,11 @@ def parse_sets(split: str) -> list[int]:
     """Numbers in `0-3` or `0,2,5-7`, ascending. Raises SpotError for anything else."""
     numbers: set[int] = set()
     for part in split.split(","):
-        first, _, last = (word.strip() for word in part.partition("-"))
-        if not (first.isdecimal() and (last or first).isdecimal()) or int(last or first) < int(first):
+        match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
+        first, last = (int(match[1]), int(match[2] or match[1])) if match else (0, -1)
+        if last < first:
             raise SpotError(f"split={split}: give sets as 0-3 or 0,2,5, or the name of a split, or a list file")
-        numbers.update(range(int(first), int(last or first) + 1))
+        numbers.update(range(first, last + 1))
     return sorted(numbers)
 
 

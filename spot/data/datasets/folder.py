@@ -57,4 +57,4 @@ def _find(base: str) -> tuple[list[Source], list[str]]:
     sources = [
         Source(name, list_frames(folder), annotation_files(folder)) for name, folder in zip(names, folders, strict=True)
     ]
-    return sources, [base, *folders]
+    return sources, [base, f"{base}/list.txt", *folders]

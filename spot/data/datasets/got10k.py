@@ -21,7 +21,7 @@ from spot.data.datasets import pysot
 from spot.data.files import list_frames, locate, names_in, need_root, packed_folders, read_optional
 from spot.data.images import read_bytes
 from spot.data.reading import read_videos
-from spot.data.splits import choose, list_file, read_list, refuse_overlap, split_name
+from spot.data.splits import choose, list_file, read_list, split_name
 from spot.data.video import Frames, VideoSet
 from spot.errors import SpotError
 
@@ -38,14 +38,16 @@ def load(
 
     Args:
         root: the folder that holds `train`, `val` and `test`.
-        split: `val` and `test`, the official ones; `all` or `train`, all 9,335 training videos; `vottrain` (7,086, none
-            that VOT uses), `votval`, or another list of training videos (see `spot.data.splits`).
+        split: `val` and `test`, the official ones; `all` or `train`, all 9,335 training videos; `vottrain` (7,086),
+            `votval`, or another list of training videos (see `spot.data.splits`). The list behind `vottrain` is used as
+            published: it means to leave out the 1,000 videos that VOT excludes, but counts folders from 0 where their
+            names count from 1, so 765 of them are in it.
         splits: folder of list files.
         annotations: read the videos from this JSON file of the pysot toolkit instead.
         cache, broken: see `spot.data.reading.read_videos`.
 
     Raises:
-        SpotError: missing or broken data; a `vottrain` list with videos that VOT uses.
+        SpotError: missing or broken data.
     """
     root = need_root(root, "got10k", "GOT10K_ROOT")
     if annotations:
@@ -56,9 +58,6 @@ def load(
     def find() -> tuple[list[Source], list[str]]:
         available = partial(_sequences, f"{root}/{folder}")
         names = choose(file, available) if file else available()
-        excluded = f"{splits}/got10k_vot_exclude.txt"
-        if split == "vottrain" and os.path.isfile(excluded):
-            refuse_overlap(names, read_list(excluded), "VOT")
         sources = [_source(root, folder, name) for name in names]
         return sources, [p for p in (f"{root}/{folder}", f"{root}/{folder}/list.txt", file) if p]
 

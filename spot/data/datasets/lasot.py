@@ -102,7 +102,13 @@ def load_extension(
 def _list_file(root: str, split: str, splits: str | None) -> str:
     """The root's own list where it has one, else one of `splits`."""
     official = f"{root}/{_OFFICIAL.get(split)}"
-    return official if os.path.isfile(official) else list_file(split, "lasot", splits)
+    if os.path.isfile(official):
+        return official
+    try:
+        return list_file(split, "lasot", splits)
+    except SpotError as error:
+        hint = f"{official}, which comes with LaSOT, does as well" if split in _OFFICIAL else ""
+        raise SpotError("; ".join(filter(None, (str(error), hint)))) from None
 
 
 def _test_names(root: str, splits: str | None) -> list[str]:
