@@ -27,11 +27,11 @@ def key_frames_of(videos: VideoSet, labels: int, folder: str | Path, seed: int, 
     """
     if labels < 1:
         raise SpotError(f"labels={labels}: choose at least 1 labelled frame a video (published: 2, 3 or 5)")
-    path = Path(file) if file else Path(folder) / f"{file_stem(videos.name, videos.split, labels)}.json"
-    if file or path.is_file():
-        found = KeyFrames.read(path, videos)
-        log.info("%s: %d boxes in %d videos from %s", videos.name, found.boxes, len(found.paths), path)
+    found = KeyFrames.read(file, videos) if file else KeyFrames.find(folder, videos, labels)
+    if found is not None:
+        log.info("%s: %d boxes in %d videos from %s", videos.name, found.boxes, len(found.paths), file or folder)
         return found
+    path = Path(folder) / f"{file_stem(videos.name, videos.split, labels)}.json"
     drawn = sample_key_frames(videos, labels, seed)
     if not drawn.paths:
         raise SpotError(
