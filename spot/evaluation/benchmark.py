@@ -15,6 +15,7 @@ from spot.evaluation.options import RESULT_FORMATS, Options
 from spot.evaluation.outcome import CHOOSING, Outcome, epoch_series
 from spot.evaluation.statistics import Comparison, compare_paired
 from spot.evaluation.tables import print_table, write_tables
+from spot.evaluation.vot_results import evaluate_vot
 
 LEAST_PERMUTATIONS = 10_000
 
@@ -55,7 +56,10 @@ def evaluate(
     if result_format not in RESULT_FORMATS:
         raise SpotError(f"result_format={result_format} is unknown; choose from: {', '.join(RESULT_FORMATS)}")
     found = find_trackers(results, benchmark, trackers)
-    outcome, boxes = evaluate_one_pass(videos, benchmark, found, options, cache)
+    if result_format in ("vot", "vot_lt"):
+        outcome, boxes = evaluate_vot(videos, benchmark, found, options, long_term=result_format == "vot_lt")
+    else:
+        outcome, boxes = evaluate_one_pass(videos, benchmark, found, options, cache)
     if options.compare is not None:
         outcome.comparison = _compare(outcome, options)
     if epoch_series(outcome):
@@ -69,18 +73,17 @@ def evaluate(
 
 
 def _compare(outcome: Outcome, options: Options) -> Comparison:
-    """Paired test of two trackers on the videos that both have, by the main measure."""
+    """Paired test of two trackers on the videos that both have, by the first measure that single videos have."""
     assert options.compare is not None
     rows = {row.name: row for row in outcome.trackers}
     for name in options.compare:
         if name not in rows:
             raise SpotError(f"compare={name} is not among the trackers evaluated: {', '.join(rows)}")
     first, second = (rows[name] for name in options.compare)
-    measure = outcome.main
-    if measure.key not in first.per_video:
-        raise SpotError(f"compare= needs a measure of single videos, which {measure.title} is not")
+    measure = outcome.video_measure or outcome.main
     values = [dict(zip(row.videos, row.per_video[measure.key].tolist(), strict=True)) for row in (first, second)]
     pair = np.array([[value[video] for value in values] for video in first.videos if video in values[1]])
+    pair = pair[np.isfinite(pair).all(axis=1)]
     draws = max(options.bootstrap, LEAST_PERMUTATIONS)
     return compare_paired((first.name, second.name), measure.title.lower(), pair[:, 0], pair[:, 1], draws, options.seed)
 

@@ -104,8 +104,7 @@ def _add_attributes(outcome: Outcome, truth: Truth) -> None:
     key = outcome.main.key
     for attribute in sorted({a for owned in has.values() for a in owned}):
         outcome.attribute_sizes[attribute] = sum(attribute in owned for owned in has.values())
-        outcome.attributes[attribute] = {
-            row.name: float(row.per_video[key][chosen].mean())
-            for row in outcome.trackers
-            if (chosen := np.array([attribute in has[video] for video in row.videos])).any()
-        }
+        for row in outcome.trackers:
+            chosen = np.array([attribute in has[video] for video in row.videos])
+            if chosen.any():
+                row.attributes[attribute] = float(row.per_video[key][chosen].mean())

@@ -70,6 +70,7 @@ class TrackerOutcome:
         curves: `success`, `precision`, `normalized_precision` to (t,) mean curves; VOT's `expected_overlap`; VOT-LT's
             `recall_precision` as (2, t).
         intervals: measure key to the bootstrap interval.
+        attributes: attribute name to the main measure on what has it.
     """
 
     name: str
@@ -79,6 +80,7 @@ class TrackerOutcome:
     per_video: dict[str, np.ndarray] = field(default_factory=dict)
     curves: dict[str, np.ndarray] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
+    attributes: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(eq=False)
@@ -91,8 +93,8 @@ class Outcome:
         source: the toolkit that the dialect follows.
         measures: the columns, the first of which sorts the rows.
         trackers: the rows, best first.
-        attributes: attribute name to measure values by tracker name, each video counted in every attribute it has.
-        attribute_sizes: number of videos of each attribute.
+        attribute_sizes: how much of the benchmark has each attribute, in the order to show them.
+        attribute_unit: what the sizes count, `videos` or `frames`.
         comparison: of two trackers, if asked for.
         notes: sentences for the foot of the table.
     """
@@ -102,8 +104,8 @@ class Outcome:
     source: str
     measures: tuple[Measure, ...]
     trackers: list[TrackerOutcome]
-    attributes: dict[str, dict[str, float]] = field(default_factory=dict)
     attribute_sizes: dict[str, int] = field(default_factory=dict)
+    attribute_unit: str = "videos"
     comparison: Comparison | None = None
     notes: list[str] = field(default_factory=list)
 
@@ -119,6 +121,11 @@ class Outcome:
     def main(self) -> Measure:
         """The measure that sorts."""
         return self.measures[0]
+
+    @property
+    def video_measure(self) -> Measure | None:
+        """The first measure that single videos have."""
+        return next((m for m in self.measures if any(m.key in row.per_video for row in self.trackers)), None)
 
 
 def epoch_series(outcome: Outcome) -> dict[str, list[tuple[int, TrackerOutcome]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from itertools import cycle
@@ -56,6 +57,10 @@ CURVES = {
 }
 
 
+# Hydra's logging shows what a PDF's fonts are cut down to, at length.
+logging.getLogger("fontTools").setLevel(logging.WARNING)
+
+
 def draw_plots(outcome: Outcome, folder: Path) -> list[Path]:
     """Draw all that the outcome holds.
 
@@ -71,7 +76,7 @@ def draw_plots(outcome: Outcome, folder: Path) -> list[Path]:
         written.append(_save(_expected_overlap(outcome), folder / "expected_overlap"))
     if any("recall_precision" in row.curves for row in outcome.trackers):
         written.append(_save(_recall_precision(outcome), folder / "precision_recall"))
-    if len(outcome.attributes) >= 3:
+    if len(outcome.attribute_sizes) >= 3:
         written.append(_save(_radar(outcome), folder / "attributes"))
     for run, points in epoch_series(outcome).items():
         written.append(_save(_epochs(outcome, run, points), folder / f"epochs_{re.sub(r'[^A-Za-z0-9.+-]', '_', run)}"))
@@ -167,14 +172,14 @@ def _radar(outcome: Outcome) -> Figure:
     """The main measure of each attribute, a polygon a tracker."""
     with rc_context(STYLE):
         figure, axes = _figure(6.4, 5.2, projection="polar")
-        names = list(outcome.attributes)
+        names = list(outcome.attribute_sizes)
         angles = np.linspace(0, 2 * np.pi, len(names), endpoint=False)
         closed = np.append(angles, angles[0])
         axes.set_theta_offset(np.pi / 2)  # type: ignore[attr-defined]
         axes.set_theta_direction(-1)  # type: ignore[attr-defined]
         top = 0.0
         for row, (colour, dash) in zip(outcome.trackers, _styles(), strict=False):
-            values = np.array([outcome.attributes[name].get(row.name, np.nan) for name in names])
+            values = np.array([row.attributes.get(name, np.nan) for name in names])
             top = max(top, float(np.nanmax(values)))
             label = f"[{row.values[outcome.main.key]:.3f}] {row.name}"
             axes.plot(closed, np.append(values, values[0]), color=colour, linestyle=dash, label=label, linewidth=1.5)
@@ -193,7 +198,7 @@ def _radar(outcome: Outcome) -> Figure:
 
 
 def _broken(name: str, videos: int) -> str:
-    """An attribute's name over several short lines, with the number of its videos."""
+    """An attribute's name over several short lines, with the number of its videos or frames."""
     lines = [""]
     for word in re.split(r"[ _]+", name):
         if lines[-1] and len(lines[-1]) + len(word) > 11:

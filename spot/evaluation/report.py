@@ -17,7 +17,7 @@ from spot.evaluation.tables import MARK, columns_of, foot
 
 
 class Strip(NamedTuple):
-    """Frames of one video: JPEG bytes, the name of the video, and the main measure by tracker."""
+    """Frames of one video: JPEG bytes, the name of the video, and its score by tracker."""
 
     video: str
     jpeg: bytes
@@ -34,19 +34,21 @@ def worst_strips(
     """Pictures of the videos on which the trackers do worst on average, if their frames are at hand.
 
     Args:
-        outcome: with the main measure of each video.
+        outcome: with a measure of each video.
         videos: with frames.
         boxes: tracker to video to (n, 4) boxes.
         colours: of the trackers to show.
         count: number of videos.
     """
-    key = outcome.main.key
+    if outcome.video_measure is None:
+        return []
+    key = outcome.video_measure.key
     scores: dict[str, dict[str, float]] = {}
     for row in outcome.trackers:
         if row.name in colours:
             for video, value in zip(row.videos, row.per_video[key].tolist(), strict=True):
                 scores.setdefault(video, {})[row.name] = value
-    worst = sorted(scores, key=lambda video: (np.mean(list(scores[video].values())), video))[:count]
+    worst = sorted(scores, key=lambda video: (np.nan_to_num(np.mean(list(scores[video].values()))), video))[:count]
     strips = []
     for video in worst:
         shown = {colours[name]: boxes[name][video] for name in scores[video]}
@@ -125,16 +127,17 @@ def write_report(
     if plots:
         parts.append("<h2>Plots</h2>")
         parts.append(f'<div class="plots">{"".join(_image(p.read_bytes(), "png", p.stem) for p in plots)}</div>')
-    if outcome.attributes:
+    if outcome.attribute_sizes:
         parts += [f"<h2>{escape(outcome.main.title)} by attribute</h2>", _attribute_table(outcome)]
-    if strips:
+    by_video = outcome.video_measure
+    if strips and by_video:
         parts += [
             "<h2>Worst videos</h2>",
             f'<p class="soft">{_legend(colours)}</p>',
-            *(_figure(s, outcome.main) for s in strips),
+            *(_figure(s, by_video) for s in strips),
         ]
-    if any(outcome.main.key in row.per_video for row in outcome.trackers):
-        parts += [f"<h2>{escape(outcome.main.title)} by video</h2>", _video_table(outcome)]
+    if by_video:
+        parts += [f"<h2>{escape(by_video.title)} by video</h2>", _video_table(outcome, by_video)]
     page = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(outcome.benchmark)}</title>'
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style></head>\n<body>\n'
@@ -194,19 +197,20 @@ def _attribute_table(outcome: Outcome) -> str:
     rows = [
         [
             f"<td>{escape(attribute)}</td>",
-            f'<td data-value="{outcome.attribute_sizes[attribute]}">{outcome.attribute_sizes[attribute]}</td>',
-            *(_number(outcome.main, values.get(row.name)) for row in outcome.trackers),
+            f'<td data-value="{size}">{size}</td>',
+            *(_number(outcome.main, row.attributes.get(attribute)) for row in outcome.trackers),
         ]
-        for attribute, values in outcome.attributes.items()
+        for attribute, size in outcome.attribute_sizes.items()
     ]
-    return _table(["Attribute", "Videos", *(escape(row.name) for row in outcome.trackers)], rows)
+    return _table(
+        ["Attribute", outcome.attribute_unit.capitalize(), *(escape(row.name) for row in outcome.trackers)], rows
+    )
 
 
-def _video_table(outcome: Outcome) -> str:
-    key = outcome.main.key
-    known = [dict(zip(row.videos, row.per_video[key].tolist(), strict=True)) for row in outcome.trackers]
+def _video_table(outcome: Outcome, measure: Measure) -> str:
+    known = [dict(zip(row.videos, row.per_video[measure.key].tolist(), strict=True)) for row in outcome.trackers]
     videos = sorted({video for values in known for video in values})
-    rows = [[f"<td>{escape(v)}</td>", *(_number(outcome.main, values.get(v)) for values in known)] for v in videos]
+    rows = [[f"<td>{escape(v)}</td>", *(_number(measure, values.get(v)) for values in known)] for v in videos]
     return _table(["Video", *(escape(row.name) for row in outcome.trackers)], rows)
 
 

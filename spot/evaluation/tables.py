@@ -18,7 +18,7 @@ from spot.evaluation.outcome import SPEED, Measure, Outcome, TrackerOutcome
 
 MARK = "*"
 """Stands behind a tracker that was evaluated on a part of the videos only."""
-TERMINAL_MEASURES = ("success", "precision", "normalized_precision", "ao", "sr50", "sr75", "fps")
+TERMINAL_MEASURES = ("success", "precision", "normalized_precision", "ao", "sr50", "fps", "sr75")
 """The columns of one-pass evaluation that fit a terminal; the files have all."""
 
 
@@ -29,11 +29,21 @@ def columns_of(outcome: Outcome) -> tuple[Measure, ...]:
 
 
 def print_table(outcome: Outcome, console: Console | None = None) -> None:
-    """Print the sorted table with its foot."""
+    """Print the sorted table with its foot, leaving out last columns where the terminal is narrow."""
     console = console or Console()
     shown = [m for m in columns_of(outcome) if len(outcome.measures) < 6 or m.key in TERMINAL_MEASURES]
-    table = Table(title=f"{outcome.benchmark}, protocol {outcome.protocol}", box=box.SIMPLE_HEAD, title_justify="left")
-    table.add_column("Tracker", overflow="fold")
+    while len(shown) > 1 and console.measure(_terminal_table(outcome, shown)).minimum > console.width:
+        shown.pop()
+    console.print(_terminal_table(outcome, shown))
+    for line in foot(outcome):
+        console.print(line, style="dim", highlight=False, markup=False)
+
+
+def _terminal_table(outcome: Outcome, shown: Sequence[Measure]) -> Table:
+    title = f"{outcome.benchmark}, protocol {outcome.protocol}"
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
+    longest = max(len(_name(row)) for row in outcome.trackers)
+    table.add_column("Tracker", overflow="fold", min_width=min(longest, 24))
     for measure in shown:
         table.add_column(measure.title, justify="right", no_wrap=True)
     table.add_column("Videos", justify="right", no_wrap=True)
@@ -46,9 +56,7 @@ def print_table(outcome: Outcome, console: Console | None = None) -> None:
             for m in shown
         ]
         table.add_row(_name(row), *cells, _videos(row))
-    console.print(table)
-    for line in foot(outcome):
-        console.print(line, style="dim", highlight=False, markup=False)
+    return table
 
 
 def foot(outcome: Outcome) -> list[str]:
@@ -149,7 +157,7 @@ def _as_json(outcome: Outcome) -> str:
             }
             for row in outcome.trackers
         },
-        "attributes": outcome.attributes,
+        "attributes": {row.name: _finite(row.attributes) for row in outcome.trackers},
         "comparison": None if outcome.comparison is None else vars(outcome.comparison),
         "notes": foot(outcome),
     }
@@ -211,12 +219,12 @@ def attribute_table(outcome: Outcome) -> str:
     rows = [
         [
             attribute,
-            outcome.attribute_sizes[attribute],
-            *(f"{values[name]:.6f}" if name in values else "" for name in names),
+            size,
+            *(f"{row.attributes[attribute]:.6f}" if attribute in row.attributes else "" for row in outcome.trackers),
         ]
-        for attribute, values in outcome.attributes.items()
+        for attribute, size in outcome.attribute_sizes.items()
     ]
-    return _as_csv(["attribute", "videos", *names], rows)
+    return _as_csv(["attribute", outcome.attribute_unit, *names], rows)
 
 
 def write_tables(outcome: Outcome, output: Path, per_video: bool) -> None:
@@ -227,7 +235,7 @@ def write_tables(outcome: Outcome, output: Path, per_video: bool) -> None:
         "table.md": _markdown,
         "table.tex": _latex,
     }
-    if outcome.attributes:
+    if outcome.attribute_sizes:
         writers["attributes.csv"] = attribute_table
     if per_video:
         writers["videos.csv"] = per_video_table
