@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import shutil
+import tarfile
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -187,8 +189,17 @@ def write_vot(root: Path, version: str = "VOT2018", names: Sequence[str] = ("ant
     return truth
 
 
-def zip_folder(folder: Path, archive: Path, inside: str = "") -> None:
-    """Put the content of a folder into a zip, below the folder `inside`, and remove nothing."""
+def pack_folder(folder: Path, archive: Path, inside: str = "") -> None:
+    """Put the content of a folder into a .zip or .tar, below the folder `inside`, and remove the folder."""
+    if archive.suffix == ".tar":
+        with tarfile.open(archive, "w") as file:
+            file.add(folder, inside.rstrip("/") or ".")
+    else:
+        _zip_folder(folder, archive, inside)
+    shutil.rmtree(folder)
+
+
+def _zip_folder(folder: Path, archive: Path, inside: str) -> None:
     with zipfile.ZipFile(archive, "w") as file:
         for path in sorted(folder.rglob("*")):
             if path.is_file():

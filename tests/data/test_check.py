@@ -92,7 +92,7 @@ def test_unreadable_files(two):
 
 
 def test_frames_in_archives(two):
-    layouts.zip_folder(two / "a", two / "a.zip")
+    layouts.pack_folder(two / "a", two / "a.zip")
     packed = Video("a", Frames(f"{two}/a.zip!", 7), np.zeros((7, 4), np.float32), np.ones(7, bool))
     faults = next(check_videos(VideoSet.from_videos("X", [packed]), quick=True)).faults
     assert faults == (f"{two}/a.zip!/00000007.jpg: missing",)

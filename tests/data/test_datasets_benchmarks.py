@@ -73,8 +73,7 @@ def test_otb_attributes_are_found_under_their_small_names(otb_root):
 
 def test_otb_sequences_may_stay_zipped(tmp_path):
     truth = layouts.write_otb(tmp_path)
-    layouts.zip_folder(tmp_path / "Board", tmp_path / "Board.zip", "Board/")
-    shutil.rmtree(tmp_path / "Board")
+    layouts.pack_folder(tmp_path / "Board", tmp_path / "Board.zip", "Board/")
     video = otb.load(str(tmp_path))["Board"]
     assert video.frames.path(2) == f"{tmp_path}/Board.zip!/Board/img/00003.jpg"
     np.testing.assert_array_equal(video.boxes[:, 2:], truth["Board"][:, 2:])

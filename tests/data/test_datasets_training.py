@@ -2,7 +2,6 @@
 
 import os
 import pickle
-import shutil
 
 import numpy as np
 import pytest
@@ -57,22 +56,24 @@ def test_lasot_training_split_may_not_hold_test_videos(tmp_path):
         lasot.load(str(tmp_path), str(tmp_path / "leaky.txt"))
 
 
-@pytest.mark.parametrize("inside", ["", "airplane/"], ids=["videos at the top", "below the category"])
-def test_lasot_categories_may_stay_zipped(tmp_path, inside):
-    """`airplane.zip` with or without the category's folder in it, beside an unpacked category."""
+@pytest.mark.parametrize(
+    ("archive", "inside"),
+    [("airplane.zip", ""), ("airplane.zip", "airplane/"), ("part_1.tar", "LaSOT/airplane/")],
+    ids=["videos at the top", "below the category", "a tar of another name"],
+)
+def test_lasot_categories_may_stay_packed(tmp_path, archive, inside):
+    """An archive with or without the category's folder in it, beside an unpacked category."""
     truth = layouts.write_lasot(tmp_path)
-    layouts.zip_folder(tmp_path / "airplane", tmp_path / "airplane.zip", inside)
-    shutil.rmtree(tmp_path / "airplane")
+    layouts.pack_folder(tmp_path / "airplane", tmp_path / archive, inside)
     videos = lasot.load(str(tmp_path), "train", cache=str(tmp_path / "cache"))
-    assert videos["LaSOT_airplane-10"].frames.path(0).startswith(f"{tmp_path}/airplane.zip!/")
+    assert videos["LaSOT_airplane-10"].frames.path(0).startswith(f"{tmp_path}/{archive}!/")
     assert_truth(videos, truth, "LaSOT_")
     assert_truth(lasot.load(str(tmp_path), "train", cache=str(tmp_path / "cache")), truth, "LaSOT_")
 
 
 def test_a_zip_cut_short_is_named(tmp_path):
     layouts.write_lasot(tmp_path)
-    layouts.zip_folder(tmp_path / "airplane", tmp_path / "airplane.zip")
-    shutil.rmtree(tmp_path / "airplane")
+    layouts.pack_folder(tmp_path / "airplane", tmp_path / "airplane.zip")
     whole = (tmp_path / "airplane.zip").read_bytes()
     (tmp_path / "airplane.zip").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(SpotError, match=r"airplane\.zip"):
@@ -118,8 +119,7 @@ def test_got10k_parts_may_stay_zipped(tmp_path):
     """The download comes as archives of other names than their videos, without a list."""
     truth = layouts.write_got10k(tmp_path)
     for name in ("GOT-10k_Train_000001", "GOT-10k_Train_000003"):
-        layouts.zip_folder(tmp_path / "train" / name, tmp_path / "train" / f"part_{name[-1]}.zip", f"{name}/")
-        shutil.rmtree(tmp_path / "train" / name)
+        layouts.pack_folder(tmp_path / "train" / name, tmp_path / "train" / f"part_{name[-1]}.zip", f"{name}/")
     (tmp_path / "train" / "list.txt").unlink()
     videos = got10k.load(str(tmp_path), "all")
     assert videos.names == [f"GOT-10k_Train_{i:06d}" for i in (1, 2, 3)]
@@ -162,8 +162,7 @@ def test_trackingnet_frames_may_stay_zipped(tmp_path):
     truth = layouts.write_trackingnet(tmp_path, sets=(0,))
     frames = tmp_path / "TRAIN_0" / "frames"
     (tmp_path / "TRAIN_0" / "zips").mkdir()
-    layouts.zip_folder(frames / "train_0-vid_1", tmp_path / "TRAIN_0" / "zips" / "train_0-vid_1.zip")
-    shutil.rmtree(frames / "train_0-vid_1")
+    layouts.pack_folder(frames / "train_0-vid_1", tmp_path / "TRAIN_0" / "zips" / "train_0-vid_1.zip")
     videos = trackingnet.load(str(tmp_path), "0")
     assert videos[1].frames.path(60).endswith("zips/train_0-vid_1.zip!/60.jpg")
     assert_truth(videos, truth)
@@ -251,6 +250,15 @@ def test_an_empty_root_is_named(load, tmp_path):
     with pytest.raises(SpotError) as caught:
         load(str(tmp_path))
     assert "\n" not in str(caught.value)
+
+
+def test_unreadable_annotations_are_named(tmp_path):
+    """A folder in the file's place stands for whatever the system refuses to read, permissions among them."""
+    layouts.write_folder(tmp_path, ("a",))
+    (tmp_path / "a" / "groundtruth.txt").unlink()
+    (tmp_path / "a" / "groundtruth.txt").mkdir()
+    with pytest.raises(SpotError, match=r"a/groundtruth\.txt: Is a directory"):
+        folder.load(str(tmp_path))
 
 
 def test_broken_videos_can_be_collected(tmp_path):
