@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, ResNet50_Weights, WeightsEnum
 
 from spot.errors import SpotError
+from spot.models.files import state_faults
 
 
 class Backbone(nn.Module):
@@ -190,14 +191,8 @@ def load_state(module: nn.Module, state: dict[str, Tensor], unused: tuple[str, .
     state = {k: t for k, t in state.items() if not k.startswith(unused)}
     # Files from before PyTorch 1.0 lack this counter, which nothing here reads.
     state |= {k: t for k, t in own.items() if k.endswith("num_batches_tracked") and k not in state}
-    faults = {
-        "missing": [k for k in own if k not in state],
-        "surplus": [k for k in state if k not in own],
-        "misshapen": [k for k in own if k in state and own[k].shape != state[k].shape],
-    }
-    if any(faults.values()):
-        text = "; ".join(f"{name}: {', '.join(keys)}" for name, keys in faults.items() if keys)
-        raise SpotError(f"{source}: not the weights of {type(module).__name__} ({text})")
+    if faults := state_faults(own, state):
+        raise SpotError(f"{source}: not the weights of {type(module).__name__} ({faults})")
     module.load_state_dict(state)
 
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from spot.errors import SpotError
 from spot.models import ocean, transt
-from spot.models.files import read_file
+from spot.models.files import read_file, state_faults
 
 # Where a run's checkpoint keeps its networks, the preferred one first.
 PREFIXES = {"teacher": "teacher.network.", "student": "student."}
@@ -88,7 +88,7 @@ def read_weights(
 
     Raises:
         SpotError: no such file, no checkpoint, no such network in it, one of another architecture, or one whose
-            tensors are not exactly those of `network` (missing, surplus and misshapen ones are named).
+            tensors are not exactly those of `network`.
     """
     path = Path(path)
     if path.is_dir():
@@ -110,7 +110,8 @@ def read_weights(
         )
     if model is not None and weights.model not in (None, model):
         raise SpotError(f"{path} holds the {weights.model}, no {model}; add model={weights.model} or take another")
-    _check(path, weights.tensors, network)
+    if faults := state_faults(network.state_dict(), weights.tensors):
+        raise SpotError(f"{path} does not fit {type(network).__name__} ({faults}); check arch= and its settings")
     return weights
 
 
@@ -178,7 +179,7 @@ def _published(path: Path, content: Mapping[str, Any], network: nn.Module) -> We
         content.get("epoch", int(number[1]) if number else None),
         {ours.get(key, key): tensor for key, tensor in tensors.items()},
         plain,
-        tuple(rest.keys() - plain.keys()),
+        tuple(key for key in rest if key not in plain),
     )
 
 
@@ -216,22 +217,3 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 def _without_prefix(tensors: Mapping[str, Tensor], prefix: str) -> Mapping[str, Tensor]:
     return _below(tensors, prefix) if all(key.startswith(prefix) for key in tensors) else tensors
-
-
-def _check(path: Path, tensors: Mapping[str, Tensor], network: nn.Module) -> None:
-    own = network.state_dict()
-    faults = {
-        "lacks": [key for key in own if key not in tensors],
-        "has the unknown": [key for key in tensors if key not in own],
-        "has another shape of": [
-            key for key in own if key in tensors and getattr(tensors[key], "shape", None) != own[key].shape
-        ],
-    }
-    told = "; ".join(f"{verb} {_some(keys)}" for verb, keys in faults.items() if keys)
-    if told:
-        raise SpotError(f"{path} does not fit {type(network).__name__}: it {told}; check arch= and its settings")
-
-
-def _some(keys: list[str], shown: int = 3) -> str:
-    more = f" and {len(keys) - shown} more" if len(keys) > shown else ""
-    return ", ".join(keys[:shown]) + more

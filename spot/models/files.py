@@ -7,12 +7,13 @@ import os
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from spot.errors import SpotError
 
@@ -31,9 +32,12 @@ def read_file(path: str | Path, allow_pickle: bool = False) -> Any:
         SpotError: no such file, a damaged or foreign one, or one with objects of other classes.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        with open(path, "rb") as file:
+            is_zip = zipfile.is_zipfile(file)
     except OSError as error:
-        raise SpotError(f"{path}: {error.strerror or error}; check the path") from None
+        raise SpotError(f"{path}: {error.strerror}; check the path") from None
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         foreign = re.search(r"GLOBAL (\S+)|<class '(\S+)'>", str(error))
         if foreign is None and not allow_pickle:
@@ -71,13 +75,32 @@ def replacing(target: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise SpotError(f"{target}: cannot be written ({error.strerror or error}); choose another target") from None
     finally:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
 
 
 def write_file(target: str | Path, content: Any) -> None:
     """`torch.save` a file, whole or not at all. Raises SpotError where it cannot be written."""
     with replacing(target) as partial, open(partial, "wb") as file:
         torch.save(content, file)
+
+
+def state_faults(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
+    """What keeps `found` from being a state dict like `own`, in words; empty where nothing does.
+
+    Names of missing, surplus and misshapen tensors are given, the first of each.
+    """
+    faults = {
+        "missing": [key for key in own if key not in found],
+        "surplus": [key for key in found if key not in own],
+        "misshapen": [key for key in own if key in found and getattr(found[key], "shape", None) != own[key].shape],
+    }
+    return "; ".join(f"{fault}: {_some(keys)}" for fault, keys in faults.items() if keys)
+
+
+def _some(keys: list[str], shown: int = 3) -> str:
+    more = f" and {len(keys) - shown} more" if len(keys) > shown else ""
+    return ", ".join(keys[:shown]) + more
 
 
 class _Absent(dict):
@@ -104,5 +127,7 @@ class _LenientPickle:
 
 
 def _unreadable(path: str | Path, error: Exception) -> SpotError:
-    text = (str(error) or type(error).__name__).split("\n", 1)[0][:160]
-    return SpotError(f"{path} is no file of tensors, or is damaged ({text}); take another or a fresh copy")
+    text = str(error).split("\n", 1)[0]
+    # the reader's advice to trust the file would mislead here
+    reason = "" if isinstance(error, pickle.UnpicklingError) or not text else f" ({text[:160]})"
+    return SpotError(f"{path} is no file of tensors, or is damaged{reason}; take another or a fresh copy")

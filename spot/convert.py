@@ -1,0 +1,147 @@
+"""python -m spot.convert source=... target=... kind=native: checkpoints, backbones and sampler states, in and out."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from spot.command import command
+from spot.errors import SpotError
+
+if TYPE_CHECKING:
+    from spot.models.checkpoint import Weights
+    from spot.models.prediction import TrackerNetwork
+
+
+def convert(cfg: DictConfig) -> tuple[Path, ...]:
+    """Write `source` as `target`, in the form that `kind` names.
+
+    Returns:
+        The files written; for a sampler state from a published file its folder.
+    """
+    if cfg.source is None or cfg.target is None:
+        raise SpotError("say what to convert: source=<file or folder> target=<file or folder>")
+    source, target = Path(cfg.source).expanduser(), Path(cfg.target).expanduser()
+    if not source.exists():
+        raise SpotError(f"source={source}: no such file or folder; check the path")
+    kind = cfg.kind or ("onnx" if target.suffix == ".onnx" else "native")
+    if kind not in KINDS:
+        raise SpotError(f"kind={kind}: choose {', '.join(KINDS)}")
+    written: tuple[Path, ...] = (target,)
+    if kind == "onnx":
+        from spot.models.export import onnx_files
+
+        written = onnx_files(target)
+    for place in written:
+        if place.exists() and not cfg.overwrite:
+            raise SpotError(f"{place} exists; overwrite=true replaces it, target= writes elsewhere")
+    KINDS[kind](cfg, source, target)
+    return written
+
+
+def to_native(cfg: DictConfig, source: Path, target: Path) -> None:
+    """One network by our names, as `checkpoint=` of the other commands takes it."""
+    from spot.models.checkpoint import native_content
+    from spot.models.files import write_file
+
+    _, weights = _read(cfg, source)
+    write_file(target, native_content(weights, cfg.arch.name))
+
+
+def to_published(cfg: DictConfig, source: Path, target: Path) -> None:
+    """One network as the published program writes it."""
+    from spot.models.checkpoint import published_content
+    from spot.models.files import write_file
+
+    network, weights = _read(cfg, source)
+    write_file(target, published_content(weights, network))
+
+
+def to_onnx(cfg: DictConfig, source: Path, target: Path) -> None:
+    """Template and search network for other runtimes."""
+    from spot.models.export import export_onnx
+
+    network, weights = _read(cfg, source)
+    network.load_state_dict(weights.tensors)
+    export_onnx(network, target)
+
+
+def to_backbone(cfg: DictConfig, source: Path, target: Path) -> None:
+    """Pre-trained weights as `backbone.weights=` takes them; the architecture's backbone itself checks them."""
+    from hydra.utils import instantiate
+
+    from spot.models.files import read_file, write_file
+
+    content = read_file(source, cfg.allow_pickle)
+    if not isinstance(content, dict) or "net" in content:
+        raise SpotError(f"{source} is no backbone's state dict; take a file such as imagenet_pretrain.model")
+    with tempfile.TemporaryDirectory() as folder:
+        bare = Path(folder) / source.name
+        write_file(bare, dict(content.get("state_dict", content)))
+        backbone = instantiate(cfg.arch.network.backbone, weights=str(bare))
+    write_file(target, backbone.state_dict())
+
+
+def to_state(cfg: DictConfig, source: Path, target: Path) -> None:
+    """A sampler state (its folder, or its run's) as the published JSON file, or such a file as a folder."""
+    from hydra.utils import instantiate
+
+    from spot.state.interchange import read_published, write_published
+    from spot.state.store import StateStore
+
+    if source.is_dir():
+        run = source / "sampler_state"
+        store = StateStore.open(run if run.is_dir() else source)
+        write_published(store.at(float("inf") if cfg.epoch is None else cfg.epoch), target)
+        return
+    if target.exists() and not StateStore.exists(target):
+        raise SpotError(f"{target} is no sampler state; choose a new folder as target=")
+    if cfg.get("data") is None:
+        raise SpotError("a published state names videos but not their lengths; add data=, the sets it was made with")
+    sets = [instantiate(node) for node in cfg.data.train]
+    lengths = {name: int(n) for videos in sets for name, n in zip(videos.names, videos.lengths, strict=True)}
+    fresh = target.with_name(f".{target.name}.fresh")
+    shutil.rmtree(fresh, ignore_errors=True)
+    read_published(source, fresh, lengths)
+    if StateStore.exists(target):
+        shutil.rmtree(target)
+    fresh.rename(target)
+
+
+def _read(cfg: DictConfig, source: Path) -> tuple[TrackerNetwork, Weights]:
+    """The architecture, with random weights, and those of the source."""
+    from spot.models.checkpoint import find_checkpoint, read_weights
+    from spot.tracking.assemble import untrained_network
+
+    if source.is_dir():
+        source = find_checkpoint(source, cfg.epoch)
+    elif cfg.epoch is not None:
+        raise SpotError(f"epoch={cfg.epoch} chooses among a run's checkpoints; give the run's folder as source=")
+    network = untrained_network(cfg)
+    weights = read_weights(source, network, cfg.model, cfg.arch.name, cfg.allow_pickle)
+    if weights.left_out:
+        print(f"left out, as no plain data: {', '.join(weights.left_out)}")
+    return network, weights
+
+
+KINDS: dict[str, Callable[[DictConfig, Path, Path], None]] = {
+    "native": to_native,
+    "published": to_published,
+    "backbone": to_backbone,
+    "onnx": to_onnx,
+    "state": to_state,
+}
+
+
+@command("convert")
+def main(cfg: DictConfig) -> None:
+    print(f"wrote {' and '.join(map(str, convert(cfg)))}")
+
+
+if __name__ == "__main__":
+    main()
