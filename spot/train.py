@@ -16,16 +16,18 @@ def train(cfg: DictConfig) -> Path:
     Returns:
         The run's folder.
     """
+    from spot.learning.run import check_settings, open_run, write_config
+
+    check_settings(cfg)
+    run = open_run(cfg)
+
     import torch
     from hydra.utils import instantiate
 
-    from spot.learning.assemble import build_callbacks, build_data, build_tracker, check_settings
+    from spot.learning.assemble import build_callbacks, build_data, build_tracker
     from spot.learning.quiet import quieten
-    from spot.learning.run import open_run, write_config
 
     quieten()
-    check_settings(cfg)
-    run = open_run(cfg)
     if run.finished_epochs >= cfg.training.epochs:
         print(f"run {cfg.run} is done: {run.finished_epochs} epochs in {run.folder}")
         return run.folder

@@ -12,7 +12,6 @@ from spot.data.datamodule import TrackingData
 from spot.data.pairs import AugmentSettings, CropSettings
 from spot.data.steps import StepPlan
 from spot.data.training_sets import labelled_sets
-from spot.errors import SpotError
 from spot.learning.callbacks import default_callbacks
 from spot.learning.run import Run
 from spot.learning.sparse_tracker import SparseTracker
@@ -69,27 +68,3 @@ def build_callbacks(cfg: DictConfig, run: Run) -> list[Callback]:
 
 def _burn_in(cfg: DictConfig) -> int:
     return cfg.training.burn_in if cfg.supervision.pseudo_labels else cfg.training.epochs
-
-
-def check_settings(cfg: DictConfig) -> None:
-    """Refuse numbers that cannot be meant, before any work."""
-    at_least = {
-        "labels": (cfg.labels, 1),
-        "training.epochs": (cfg.training.epochs, 1),
-        "training.burn_in": (cfg.training.burn_in, 0),
-        "training.steps": (cfg.training.steps, 1),
-        "training.labelled": (cfg.training.labelled, 1),
-        "training.unlabelled": (cfg.training.unlabelled, 1),
-        "checkpoint.every": (cfg.checkpoint.every, 1),
-        "checkpoint.resume_every": (cfg.checkpoint.resume_every, 1),
-        "loader.workers": (cfg.loader.workers, 0),
-        "exploration.step": (cfg.exploration.step, 0),
-    }
-    for key, (value, least) in at_least.items():
-        if not isinstance(value, int) or value < least:
-            raise SpotError(f"{key}={value}: give a whole number of at least {least}")
-    for key, value in {"teacher.threshold": cfg.teacher.threshold, "teacher.window": cfg.teacher.window}.items():
-        if not 0 <= value <= 1:
-            raise SpotError(f"{key}={value}: give a number from 0 to 1")
-    if cfg.resume not in ("auto", "never", "anyway"):
-        raise SpotError(f"resume={cfg.resume}: choose auto, never or anyway")

@@ -24,7 +24,7 @@ def default_callbacks(folder: Path, every: int, resume_every: int) -> list[Callb
     return [
         Throughput(),
         RichProgressBar(leave=True) if sys.stderr.isatty() else EpochLines(),
-        KeptCheckpoint(folder, filename="kept", every_n_epochs=every, save_top_k=-1),
+        KeptCheckpoint(folder, filename="kept", every_n_epochs=every, save_top_k=-1, enable_version_counter=False),
         ModelCheckpoint(folder, filename="last", every_n_epochs=resume_every, enable_version_counter=False),
     ]
 

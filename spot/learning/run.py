@@ -1,4 +1,7 @@
-"""A run's folder: is it new, can it be continued, is it done?"""
+"""A run's settings and folder: can it be meant, is it new, can it be continued, is it done?
+
+What is wrong is told before torch is loaded.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from omegaconf import DictConfig, OmegaConf
 
 from spot.errors import SpotError
 
 # What may change between two parts of a run without changing what is learnt.
-_FREE = ("paths", "trainer", "logger", "resume", "run", "loader.workers", "benchmark", "experiment", "local")
+_FREE = (
+    "paths",
+    "trainer",
+    "logger",
+    "resume",
+    "run",
+    "loader.workers",
+    "benchmark",
+    "testing",
+    "evaluation",
+    "stages",
+)
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,8 @@ class Run:
         """How many epochs the checkpoint to continue from has behind it."""
         if self.resume_from is None:
             return 0
+        import torch  # not needed to refuse a run
+
         return torch.load(self.resume_from, map_location="cpu", weights_only=True, mmap=True)["epoch"] + 1
 
 
@@ -78,7 +93,8 @@ def _differences(old: Any, new: DictConfig) -> list[str]:
 
 
 def _free(key: str) -> bool:
-    return any(key == free or key.startswith(f"{free}.") for free in _FREE)
+    place = key.rsplit(".", 1)[-1] in ("root", "cache")  # a data set may have moved
+    return place or any(key == free or key.startswith(f"{free}.") for free in _FREE)
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
@@ -87,3 +103,27 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(node, list):
         return {k: v for i, child in enumerate(node) for k, v in _flat(child, f"{prefix}{i}.").items()}
     return {prefix[:-1]: node}
+
+
+def check_settings(cfg: DictConfig) -> None:
+    """Refuse numbers that cannot be meant, before any work."""
+    at_least = {
+        "labels": (cfg.labels, 1),
+        "training.epochs": (cfg.training.epochs, 1),
+        "training.burn_in": (cfg.training.burn_in, 0),
+        "training.steps": (cfg.training.steps, 1),
+        "training.labelled": (cfg.training.labelled, 1),
+        "training.unlabelled": (cfg.training.unlabelled, 1),
+        "checkpoint.every": (cfg.checkpoint.every, 1),
+        "checkpoint.resume_every": (cfg.checkpoint.resume_every, 1),
+        "loader.workers": (cfg.loader.workers, 0),
+        "exploration.step": (cfg.exploration.step, 0),
+    }
+    for key, (value, least) in at_least.items():
+        if not isinstance(value, int) or value < least:
+            raise SpotError(f"{key}={value}: give a whole number of at least {least}")
+    for key, value in {"teacher.threshold": cfg.teacher.threshold, "teacher.window": cfg.teacher.window}.items():
+        if not 0 <= value <= 1:
+            raise SpotError(f"{key}={value}: give a number from 0 to 1")
+    if cfg.resume not in ("auto", "never", "anyway"):
+        raise SpotError(f"resume={cfg.resume}: choose auto, never or anyway")

@@ -162,12 +162,23 @@ class SparseTracker(pl.LightningModule):
             if len(iou):
                 self._log_state("pseudo_label_iou", float(iou.mean()))
         if self.teacher is not None:
+            if self.current_epoch < self.burn_in:
+                self.teacher.follow(self.student, decay=0)
             state = data.store.at(self.current_epoch + 1)
+            self._log_state("teacher_spread", self._teacher_spread())
             self._log_state("explored_share", float(state.explored_counts.sum() / state.lengths.sum()))
         for group in self.trainer.optimizers[0].param_groups:
             self._log_state(f"learning_rate/{group['name']}", group["lr"])
         self._log_state("skipped_steps", self.skipped_steps)
         self._log_state("broken_frames", data.broken)
+
+    def _teacher_spread(self) -> float:
+        """By how much the processes' teachers differ: 0, or something is wrong with their averaging."""
+        assert self.teacher is not None
+        sums = torch.stack([tensor.double().sum() for tensor in self.teacher.network.state_dict().values()])
+        gathered = self.all_gather(sums)
+        assert isinstance(gathered, Tensor)
+        return float((gathered.reshape(-1, len(sums)) - sums).abs().max())
 
     def _log_state(self, name: str, value: float) -> None:
         self.log(name, float(value), on_step=False, on_epoch=True, rank_zero_only=True)
@@ -183,8 +194,6 @@ class SparseTracker(pl.LightningModule):
         freeze = getattr(self.student.backbone, "freeze", None)
         if freeze is not None:
             freeze(self.current_epoch < self.recipe.frozen_epochs)
-        if self.teacher is not None and self.current_epoch == self.burn_in:
-            self.teacher.follow(self.student, decay=0)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """The teacher moves before it labels; unreadable frames are counted."""

@@ -1,0 +1,72 @@
+"""Real commands in subprocesses, and what they leave behind."""
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from tests.paths import ROOT
+
+
+def command(name: str, *options: str, outputs: Path, **environment: str) -> list:
+    """Arguments for subprocess.run and its kin."""
+    env = {
+        **{k: v for k, v in os.environ.items() if not k.endswith("_ROOT")},
+        "SPOT_OUTPUTS": str(outputs),
+        "OMP_NUM_THREADS": "1",
+        **environment,
+    }
+    return [[sys.executable, "-m", f"spot.{name}", *options], env]
+
+
+def run(name: str, *options: str, outputs: Path, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess:
+    """`python -m spot.<name> <options>`, its output captured."""
+    arguments, env = command(name, *options, outputs=outputs, **environment)
+    return subprocess.run(arguments, env=env, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+
+
+def ok(name: str, *options: str, outputs: Path, **environment: str) -> subprocess.CompletedProcess:
+    """The same for a command that must succeed."""
+    done = run(name, *options, outputs=outputs, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done
+
+
+def complaint(name: str, *options: str, outputs: Path, **environment: str) -> str:
+    """The one line of a command that must fail by the user's mistake."""
+    done = run(name, *options, outputs=outputs, **environment)
+    assert done.returncode == 1, done.stdout + done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, done.stderr
+    assert "Traceback" not in done.stderr, done.stderr
+    return lines[0]
+
+
+def weights(folder: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
+    """All networks, optimiser and schedule of a checkpoint as flat tensors and texts."""
+    found = torch.load(folder / "checkpoints" / name, weights_only=True, map_location="cpu")
+    optimizer = found["optimizer_states"][0]["state"]
+    moments = {f"optimizer.{k}.{n}": v for k, values in optimizer.items() for n, v in values.items()}
+    return {**found["state_dict"], **moments}
+
+
+def state_digest(folder: Path) -> str:
+    """Content of the newest sampler state and its record log."""
+    files = sorted((folder / "sampler_state").glob("*.state"))
+    logs = sorted((folder / "sampler_state").glob("*.log"))
+    digest = hashlib.sha256()
+    for file in [files[-2], *logs]:  # the last is paths.state
+        digest.update(file.name.encode() + file.read_bytes())
+    return digest.hexdigest()
+
+
+def assert_same_run(a: Path, b: Path) -> None:
+    """Bit-identical networks, optimiser moments and sampler state."""
+    first, second = weights(a), weights(b)
+    assert first.keys() == second.keys()
+    different = [k for k in first if not torch.equal(torch.as_tensor(first[k]), torch.as_tensor(second[k]))]
+    assert not different, different[:5]
+    assert state_digest(a) == state_digest(b)

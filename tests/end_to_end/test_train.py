@@ -1,0 +1,190 @@
+"""The training command as users run it: to the end, interrupted, with workers, with two processes, with mistakes."""
+
+import csv
+import shutil
+import signal
+import subprocess
+import time
+
+import pytest
+import torch
+
+from spot.errors import SpotError
+from tests.end_to_end.runs import assert_same_run, command, complaint, ok, run, weights
+from tests.paths import ROOT
+
+SMOKE = ("experiment=smoke", "run=smoke")
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """Outputs of one uninterrupted smoke run."""
+    folder = tmp_path_factory.mktemp("outputs")
+    ok("train", *SMOKE, outputs=folder)
+    return folder
+
+
+@pytest.fixture
+def elsewhere(outputs, tmp_path):
+    """A fresh outputs folder that shares the rendered videos and labels."""
+    for name in ("synthetic", "labels"):
+        (tmp_path / name).symlink_to(outputs / name)
+    return tmp_path
+
+
+def test_smoke_leaves_both_networks_metrics_and_state(outputs):
+    folder = outputs / "smoke"
+    kept = sorted(p.name for p in (folder / "checkpoints").iterdir())
+    assert kept == ["epoch_0001.ckpt", "epoch_0002.ckpt", "epoch_0003.ckpt", "last.ckpt"]
+    names = weights(folder)
+    assert any(k.startswith("student.") for k in names)
+    assert any(k.startswith("teacher.") for k in names)
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["epoch"]) for row in rows] == [0, 1, 2]
+    explored = [float(row["explored_share"]) for row in rows]
+    assert explored[0] < explored[1] < explored[2]
+    assert 0 <= float(rows[2]["pseudo_label_iou"]) <= 1
+
+
+def test_the_same_command_again_says_that_all_is_done(outputs):
+    done = ok("train", *SMOKE, outputs=outputs)
+    assert "is done: 3 epochs" in done.stdout
+
+
+def test_workers_do_not_change_the_run(outputs, elsewhere):
+    ok("train", *SMOKE, "loader.workers=2", outputs=elsewhere)
+    assert_same_run(outputs / "smoke", elsewhere / "smoke")
+
+
+@pytest.mark.parametrize("epoch", [1, 2], ids=["at the end of burn-in", "in the sparse stage"])
+def test_killed_and_continued_is_the_same_run(outputs, elsewhere, epoch):
+    """Killed once the checkpoint of `epoch` is there, somewhere in the next epoch."""
+    arguments, env = command("train", *SMOKE, outputs=elsewhere)
+    process = subprocess.Popen(arguments, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    kept = elsewhere / "smoke" / "checkpoints" / f"epoch_{epoch:04d}.ckpt"
+    deadline = time.monotonic() + 200
+    while not kept.exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    time.sleep(0.3)
+    process.kill()
+    process.wait()
+    done = ok("train", *SMOKE, outputs=elsewhere)
+    assert "continues after epoch" in done.stdout or "is done" in done.stdout
+    assert_same_run(outputs / "smoke", elsewhere / "smoke")
+
+
+def test_a_state_ahead_of_its_checkpoint_is_rolled_back(outputs, elsewhere):
+    """As a kill between the commit of an epoch and its checkpoint leaves it."""
+    shutil.copytree(outputs / "smoke", elsewhere / "smoke")
+    checkpoints = elsewhere / "smoke" / "checkpoints"
+    shutil.copy(checkpoints / "epoch_0002.ckpt", checkpoints / "last.ckpt")
+    ok("train", *SMOKE, outputs=elsewhere)
+    assert_same_run(outputs / "smoke", elsewhere / "smoke")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM of a scheduler"])
+def test_interrupted_ends_within_seconds_and_continues(outputs, elsewhere, number):
+    arguments, env = command("train", *SMOKE, "training.steps=50", outputs=elsewhere)
+    process = subprocess.Popen(
+        arguments, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    while "starts" not in process.stdout.readline():
+        pass
+    time.sleep(4)
+    process.send_signal(number)
+    started = time.monotonic()
+    text, _ = process.communicate(timeout=60)
+    assert time.monotonic() - started < 20
+    assert process.returncode not in (0, 1), text
+    assert "Traceback" not in text, text
+
+
+def test_baselines_by_configuration_alone(elsewhere):
+    for supervision in ("sparse", "full"):
+        ok("train", *SMOKE, f"run={supervision}", f"supervision={supervision}", "training.epochs=1", outputs=elsewhere)
+        names = weights(elsewhere / supervision)
+        assert not any(k.startswith("teacher.") for k in names)
+        assert not (elsewhere / supervision / "sampler_state").exists()
+
+
+def test_two_processes_record_as_many_results_and_share_one_teacher(elsewhere):
+    ok("train", *SMOKE, "trainer=ddp", "trainer.accelerator=cpu", outputs=elsewhere)
+    with (elsewhere / "smoke" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert float(rows[-1]["state/inserted"]) > 0
+    hashes = {name: float(value) for name, value in rows[-1].items() if name.startswith("teacher_spread")}
+    assert hashes == {"teacher_spread": 0.0}
+
+
+def test_another_configuration_under_the_same_name_is_refused(outputs):
+    line = complaint("train", *SMOKE, "labels=2", outputs=outputs)
+    assert "labels=3 then, 2 now" in line
+    assert "resume=anyway" in line
+    assert "exists" in complaint("train", *SMOKE, "resume=never", outputs=outputs)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("arch=transt", "data=lasot"), "LASOT_ROOT"),  # no path set: the variable and the demo are named
+        (("experiment=smoke", "labls=3"), "labels"),  # a typo is answered with the nearest option
+        (("experiment=smoke", "arch=trnst"), "transt"),  # and so is an unknown choice
+        (("experiment=smoke", "labels=0"), "labels=0"),  # nothing to learn from
+    ],
+)
+def test_mistakes_are_told_in_one_line_before_any_work(elsewhere, options, said):
+    assert said in complaint("train", *options, outputs=elsewhere)
+    assert not (elsewhere / "smoke").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("labels=40",), "labels=40"),  # more labels than frames
+        (("teacher.threshold=2",), "teacher.threshold=2"),
+        (("resume=maybe",), "resume=maybe"),
+        (("training.steps=0",), "training.steps=0"),
+        (("supervision.key_frames=some",), "supervision.key_frames=some"),
+        (("arch=transt", "data=lasot"), "make demo"),
+    ],
+)
+def test_unusable_settings_are_refused(elsewhere, options, said):
+    from hydra import compose, initialize_config_dir
+
+    from spot.command import config_folder
+    from spot.train import train
+
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cfg = compose("train", [*SMOKE, f"paths.outputs={elsewhere}", "paths.lasot=null", *options])
+    with pytest.raises(SpotError, match=said):
+        train(cfg)
+    assert not (elsewhere / "smoke").exists()
+
+
+def test_too_many_unreadable_frames_stop_the_run(outputs, tmp_path):
+    shutil.copytree(outputs / "synthetic", tmp_path / "synthetic")
+    frames = sorted((tmp_path / "synthetic").rglob("*.jpg"))
+    for frame in frames[::2]:
+        frame.write_bytes(frame.read_bytes()[:200])
+    line = complaint("train", *SMOKE, "training.steps=20", outputs=tmp_path)
+    assert ".jpg" in line
+    assert "max_broken_share" in line
+
+
+def test_a_few_unreadable_frames_are_skipped_and_counted(outputs, tmp_path):
+    shutil.copytree(outputs / "synthetic", tmp_path / "synthetic")
+    for frame in sorted((tmp_path / "synthetic").rglob("00000003.jpg"))[:2]:
+        frame.write_bytes(b"no image")
+    done = run("train", *SMOKE, "loader.max_broken_share=0.5", "training.steps=10", outputs=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "skipped: " in done.stdout + done.stderr
+    with (tmp_path / "smoke" / "metrics.csv").open() as file:
+        assert float(list(csv.DictReader(file))[-1]["broken_frames"]) > 0
+
+
+def test_weights_differ_between_seeds(outputs, elsewhere):
+    """So that the equalities above can fail."""
+    ok("train", *SMOKE, "seed=1", outputs=elsewhere)
+    first, second = weights(outputs / "smoke"), weights(elsewhere / "smoke")
+    assert any(not torch.equal(first[k], second[k]) for k in first if k.startswith("student."))
