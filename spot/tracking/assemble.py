@@ -41,12 +41,13 @@ def build_network(cfg: DictConfig, checkpoint: Path) -> tuple[TrackerNetwork, Lo
 
 def untrained_network(cfg: DictConfig) -> TrackerNetwork:
     """The architecture with random weights: its backbone's need not be at hand where a checkpoint has them."""
-    arch = OmegaConf.to_container(cfg.arch, resolve=True)
-    assert isinstance(arch, dict)
-    backbone: dict[str, Any] = arch["network"].get("backbone", {})
+    # the network's part alone: the recipe's refers to settings of training
+    network = OmegaConf.to_container(cfg.arch.network, resolve=True)
+    assert isinstance(network, dict)
+    backbone: dict[str, Any] = network.get("backbone", {})
     if "weights" in backbone:
         backbone["weights"] = "none"
-    return instantiate(arch["network"])
+    return instantiate(network)
 
 
 def tracker_name(cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> str:

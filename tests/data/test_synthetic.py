@@ -27,7 +27,7 @@ def files(folder: Path) -> dict[str, bytes]:
 def test_reads_back_as_got10k_layout(root: Path) -> None:
     videos = synthetic.load(root, "train", **TINY)
     assert videos.names == [f"Synthetic_Train_{i:06d}" for i in (1, 2, 3)]
-    assert (videos.name, videos.split) == ("Synthetic-3x12-128x96-0", "train")
+    assert (videos.name, videos.split) == (f"Synthetic-v{synthetic.RENDERER}-3x12-128x96-0", "train")
     assert videos.lengths.tolist() == [12, 12, 12]
     frame = read_frame(videos[2].frames.path(11))
     assert (frame.width, frame.height) == (128, 96)
@@ -126,9 +126,16 @@ def test_refuses_in_one_line(tmp_path: Path, split: str, settings: dict, says: s
     assert list(tmp_path.iterdir()) == []
 
 
-def test_refuses_what_another_version_rendered(tmp_path: Path, monkeypatch) -> None:
+def test_another_version_renders_elsewhere(tmp_path: Path, monkeypatch) -> None:
     synthetic.load(tmp_path, "train", videos=1, frames=2, size=(64, 64))
     monkeypatch.setattr(synthetic, "RENDERER", synthetic.RENDERER + 1)
+    synthetic.load(tmp_path, "train", videos=1, frames=2, size=(64, 64))
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_refuses_a_folder_that_it_did_not_render(tmp_path: Path) -> None:
+    synthetic.load(tmp_path, "train", videos=1, frames=2, size=(64, 64))
+    next(tmp_path.glob("*/settings.json")).unlink()
     with pytest.raises(SpotError, match="delete it"):
         synthetic.load(tmp_path, "train", videos=1, frames=2, size=(64, 64))
 
@@ -155,4 +162,4 @@ def test_loses_a_race_gracefully(tmp_path: Path, monkeypatch) -> None:
 
     monkeypatch.setattr(synthetic, "render_video", overtaken)
     assert len(synthetic.load(tmp_path, "train", **settings)) == 1
-    assert [p.name for p in tmp_path.iterdir()] == ["train_1x2_64x64_seed0"]
+    assert [p.name for p in tmp_path.iterdir()] == [f"train_1x2_64x64_seed0_v{synthetic.RENDERER}"]

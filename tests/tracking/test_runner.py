@@ -53,8 +53,8 @@ def test_lock_step_gives_the_same_boxes(tracker: Tracker, batch: int, videos: Vi
     alone, together = track(tracker, videos), track(tracker, videos, batch=batch)
     assert alone.keys() == together.keys() == set(videos.names)
     for name, one in alone.items():
-        np.testing.assert_allclose(together[name].boxes, one.boxes, atol=1e-3)
-        np.testing.assert_allclose(together[name].scores, one.scores, atol=1e-5)
+        np.testing.assert_allclose(together[name].boxes, one.boxes, atol=1e-9)
+        np.testing.assert_allclose(together[name].scores, one.scores, atol=1e-9)
         assert one.boxes.shape == (len(videos[name]), 4)
         assert len(one.boxes) == 1 or np.ptp(one.boxes[:, :2], axis=0).max() > 0.01, "the target must move"
 
@@ -72,7 +72,6 @@ def test_slots_are_filled_again(videos: VideoSet) -> None:
     longest_first = sorted(videos, key=len, reverse=True)
     ended = [video.name for video, _ in Runner(tracker, batch=3).run(longest_first)]
     assert sorted(ended) == sorted(videos.names)
-    assert sum(size for _, size in tracker.calls) == sum(LENGTHS)
     assert sum(size == 3 for kind, size in tracker.calls if kind == "step") >= 6
 
 

@@ -60,9 +60,7 @@ def render_video(rng: np.random.Generator, frames: int, size: tuple[int, int]) -
             draw(canvas, layer, t, hidden=seen)
         shares[t] = seen.sum() / _area(target.outlines[t])
         i, j = offsets[t]
-        exposed = cv2.LUT(
-            cv2.GaussianBlur(canvas, (0, 0), blur).clip(0, 255).astype(np.uint8), tables[t][None]
-        )
+        exposed = cv2.LUT(cv2.GaussianBlur(canvas, (0, 0), blur).clip(0, 255).astype(np.uint8), tables[t][None])
         images[t] = cv2.add(exposed, noise[i : i + height, j : j + width], dtype=cv2.CV_8U)
 
     boxes = bounds(target.outlines, size)
@@ -72,29 +70,27 @@ def render_video(rng: np.random.Generator, frames: int, size: tuple[int, int]) -
 
 
 def _target(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> Layer:
-    """The tracked object; it starts inside the image and in one video of four leaves it for a while."""
+    """The tracked object; it starts inside the image and in one video of five leaves it for a while."""
     base = max(9.0, rng.uniform(12, 30) * min(size) / 240)
     center = smooth_path(rng, frames, size, np.array(size) / 2, 1.5 * base, spread=0.22)
-    if rng.random() < 0.25:
+    if rng.random() < 0.2:
         center = center + excursion(rng, center, size, reach=1.8 * base)
     return moving(rng, random_look(rng), center, base)
 
 
-def _company(
-    rng: np.random.Generator, target: Layer, size: tuple[int, int]
-) -> tuple[list[Layer], list[Layer]]:
+def _company(rng: np.random.Generator, target: Layer, size: tuple[int, int]) -> tuple[list[Layer], list[Layer]]:
     """Look-alikes and an occluder, sorted into those drawn behind the target and those in front of it."""
     frames = len(target.center)
     base = float(np.sqrt(np.abs(np.linalg.det(target.to_image))).mean())
     behind: list[Layer] = []
     front: list[Layer] = []
-    for _ in range(rng.integers(1, 4)):
+    for _ in range(rng.choice([1, 2, 3], p=[0.5, 0.35, 0.15])):
         scale = base * rng.uniform(0.8, 1.25)
         path = smooth_path(rng, frames, size, target.center.mean(axis=0), scale, spread=0.32)
         near = np.hypot(*(path[0] - target.center[0])) < 3 * base
         in_front = rng.random() < 0.2 and not near
         (front if in_front else behind).append(moving(rng, look_alike(target.look, rng), path, scale))
-    if rng.random() < 0.6:
+    if rng.random() < 0.5:
         moment = round(rng.uniform(0.35, 0.8) * (frames - 1))
         heading = rng.uniform(0, 2 * np.pi)
         speed = max(rng.uniform(2, 5) * base / 20, 6 * base / max(frames, 1))
@@ -113,7 +109,7 @@ def _background(
     width, height = size
     picture = paint_background(rng, (2 * height, 2 * width))
     unit = min(size) / 240
-    for _ in range(rng.integers(12, 28)):
+    for _ in range(rng.integers(5, 15)):
         clutter = look_alike(look, rng) if rng.random() < 0.15 else random_look(rng)
         center = rng.uniform(0, 2, 2) * size
         still = moving(rng, clutter, center[None], max(5.0, rng.uniform(7, 30) * unit))
@@ -123,9 +119,7 @@ def _background(
     zoom = np.exp(wave(rng, frames, rng.uniform(0, 0.12), 50, 140))
 
     def view(t: int) -> np.ndarray:
-        turn = zoom[t] * np.array(
-            [[np.cos(angle[t]), -np.sin(angle[t])], [np.sin(angle[t]), np.cos(angle[t])]]
-        )
+        turn = zoom[t] * np.array([[np.cos(angle[t]), -np.sin(angle[t])], [np.sin(angle[t]), np.cos(angle[t])]])
         offset = np.array(size) + shift[t] - turn @ (np.array(size) / 2)
         return cv2.warpAffine(
             picture,
@@ -138,9 +132,7 @@ def _background(
     return view
 
 
-def _camera(
-    rng: np.random.Generator, frames: int, size: tuple[int, int]
-) -> tuple[np.ndarray, np.ndarray, float]:
+def _camera(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, float]:
     """What the camera does to light: (frames, 256, 3) uint8 tables, a noise field to cut from, a blur."""
     width, height = size
     gain = np.exp(wave(rng, frames, rng.choice([0.08, 0.45], p=[0.6, 0.4]), 25, 90))
@@ -168,9 +160,7 @@ def draw(
     local = (pixels - layer.center[t]) @ np.linalg.inv(layer.to_image[t]).T
     source = local + displace(local, layer.bend[t], layer.bend_phase)
     source = ((source / SPAN + 1) * (len(layer.picture) / 2) - 0.5).astype(np.float32)
-    patch = cv2.remap(
-        layer.picture, source[..., 0], source[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT
-    )
+    patch = cv2.remap(layer.picture, source[..., 0], source[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT)
     window = np.s_[low[1] : high[1], low[0] : high[0]]
     opacity = patch[..., 3]
     canvas[window] += opacity[..., None] * (patch[..., :3] * np.float32(layer.gain[t]) - canvas[window])

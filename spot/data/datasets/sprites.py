@@ -66,9 +66,11 @@ def look_alike(look: Look, rng: np.random.Generator) -> Look:
         seed=int(rng.integers(2**31)),
     )
     if rng.random() < 0.5:
-        return replace(twin, palette=shift_hue(look.palette, rng.choice([-1, 1]) * rng.uniform(0.1, 0.25)))
+        return replace(twin, palette=shift_hue(look.palette, rng.choice([-1, 1]) * rng.uniform(0.12, 0.35)))
     others = [p for p in PATTERNS if p != look.pattern]
-    return replace(twin, pattern=others[rng.integers(len(others))], palette=shift_hue(look.palette, 0.04))
+    return replace(
+        twin, pattern=others[rng.integers(len(others))], palette=shift_hue(look.palette, rng.uniform(-0.08, 0.08))
+    )
 
 
 def random_palette(rng: np.random.Generator, vividness: float = 1.0) -> np.ndarray:
@@ -147,9 +149,7 @@ def _pattern(
             return 2 * grain + np.sin(0.5 * u + 3 * grain)
 
 
-def fractal_noise(
-    rng: np.random.Generator, shape: tuple[int, int], cells: int, octaves: int = 4
-) -> np.ndarray:
+def fractal_noise(rng: np.random.Generator, shape: tuple[int, int], cells: int, octaves: int = 4) -> np.ndarray:
     """(height, width) float64 smooth noise, mostly in [-1, 1]; `cells` over the longer side, then finer."""
     height, width = shape
     total: np.ndarray = np.zeros(shape)

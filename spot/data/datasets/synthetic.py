@@ -21,7 +21,7 @@ from spot.data.video import VideoSet
 from spot.errors import SpotError
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
-RENDERER = 1  # raise when the same seed renders other pixels
+RENDERER = 2  # raise when the same seed renders other pixels
 JPEG_QUALITY = 85
 SETTINGS_FILE = "settings.json"
 
@@ -65,7 +65,7 @@ def load(
             "synthetic needs videos >= 1, frames >= 2 and sides >= 64 px, "
             f"not videos={videos}, frames={frames}, size={width}x{height}"
         )
-    target = Path(root) / f"{split}_{videos}x{frames}_{width}x{height}_seed{seed}"
+    target = Path(root) / f"{split}_{videos}x{frames}_{width}x{height}_seed{seed}_v{RENDERER}"
     settings = {
         "renderer": RENDERER,
         "split": split,
@@ -77,7 +77,9 @@ def load(
     if not target.is_dir():
         _render(target, settings)
     _check(target, settings)
-    name = f"Synthetic-{videos}x{frames}-{width}x{height}-{seed}"  # other settings are other videos to label
+    name = (
+        f"Synthetic-v{RENDERER}-{videos}x{frames}-{width}x{height}-{seed}"  # other settings are other videos to label
+    )
     opened = folder.load(str(target), name=name, cache=cache, broken=broken)
     opened.split = split
     return opened
