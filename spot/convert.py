@@ -77,13 +77,14 @@ def to_backbone(cfg: DictConfig, source: Path, target: Path) -> None:
 
     from spot.models.files import read_file, write_file
 
-    content = read_file(source, cfg.allow_pickle)
-    if not isinstance(content, dict) or "net" in content:
-        raise SpotError(f"{source} is no backbone's state dict; take a file such as imagenet_pretrain.model")
+    if "weights" not in cfg.arch.network.backbone:
+        raise SpotError(f"kind=backbone: that of arch={cfg.arch.name} takes no weights; choose another arch=")
     with tempfile.TemporaryDirectory() as folder:
-        bare = Path(folder) / source.name
-        write_file(bare, dict(content.get("state_dict", content)))
-        backbone = instantiate(cfg.arch.network.backbone, weights=str(bare))
+        if cfg.allow_pickle:  # which the backbone itself never does
+            content = read_file(source, allow_pickle=True)
+            source = Path(folder) / source.name
+            write_file(source, dict(content.get("state_dict", content)))
+        backbone = instantiate(cfg.arch.network.backbone, weights=str(source))
     write_file(target, backbone.state_dict())
 
 

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torchvision.models import MobileNet_V2_Weights, ResNet50_Weights, WeightsEnum
 
 from spot.errors import SpotError
-from spot.models.files import state_faults
+from spot.models.files import read_file, state_faults
 
 
 class Backbone(nn.Module):
@@ -163,14 +163,11 @@ def _conv_norm_relu(inputs: int, outputs: int, stride: int = 1) -> nn.Sequential
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
     """A state dict from a file, bare or under "state_dict". Raises SpotError where it is absent or anything else."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
+    if not Path(path).is_file():
         raise SpotError(
             f"backbone.weights={path}: no such file; give none, imagenet, package or the path of a state dict"
-        ) from None
-    except Exception as error:
-        raise SpotError(f"{path}: not a state dict that loads with weights_only=True ({_first_line(error)})") from None
+        )
+    state = read_file(path)
     if isinstance(state, dict) and isinstance(state.get("state_dict"), dict):
         state = state["state_dict"]
     if not isinstance(state, dict) or not all(isinstance(t, Tensor) for t in state.values()):
