@@ -82,6 +82,8 @@ def to_backbone(cfg: DictConfig, source: Path, target: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         if cfg.allow_pickle:  # which the backbone itself never does
             content = read_file(source, allow_pickle=True)
+            if not isinstance(content, dict):
+                raise SpotError(f"{source} holds no state dict but one {type(content).__name__}; take another file")
             source = Path(folder) / source.name
             write_file(source, dict(content.get("state_dict", content)))
         backbone = instantiate(cfg.arch.network.backbone, weights=str(source))
