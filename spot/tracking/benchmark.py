@@ -177,7 +177,9 @@ def run_benchmark(run: BenchmarkRun, accelerator: str, devices: int | str, num_n
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    with warnings.catch_warnings():
+    # TF32 convolutions, cuDNN's default, round a thousand times coarser: boxes would depend on the batch's size
+    exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
+    with warnings.catch_warnings(), exact:
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*treespec.*")  # Lightning's own use of torch
         trainer.predict(run, return_predictions=False)

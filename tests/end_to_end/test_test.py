@@ -139,8 +139,8 @@ def test_benchmarks_choose_their_format(outputs: Path, result_format: str, files
         pytest.param(["checkpoint=absent.ckpt"], "absent.ckpt", id="no such file"),
         pytest.param(["run=tiny", "model=pupil"], "teacher, student", id="no such network"),
         pytest.param(["run=tiny", "arch=transt"], "add arch=transt_tiny", id="another architecture"),
-        pytest.param(["run=tiny", "arch.network.d_model=48"], "another shape of", id="another size"),
-        pytest.param(["run=tiny", "arch.network.layers=1"], "has the unknown", id="another depth"),
+        pytest.param(["run=tiny", "arch.network.d_model=48"], "does not fit", id="another size"),
+        pytest.param(["run=tiny", "arch.network.layers=1"], "does not fit", id="another depth"),
         pytest.param(["run=tiny", "videos=[nobody]"], "no video named nobody", id="no such video"),
         pytest.param(["run=tiny", "videos=0"], "at least 1", id="no videos"),
         pytest.param(["run=tiny", "batch=0"], "at least 1", id="no batch"),
@@ -205,7 +205,7 @@ def test_an_error_ends_all_processes_with_one_line(outputs: Path) -> None:
     """Only the second process meets the corrupt video; the first keeps what it has and tells."""
     options = ["run=tiny", "tracker=stopped", "benchmark.videos.seed=1", "videos=2"]
     instantiate(configuration(outputs, *options).benchmark.videos)
-    (rendered,) = (outputs / "synthetic").glob("*seed1")
+    (rendered,) = (outputs / "synthetic").glob("*seed1_*")
     for frame in (rendered / "Synthetic_Test_000002").glob("*.jpg"):
         frame.write_bytes(b"\xff\xd8 no JPEG")
     done = command(outputs, *options, "devices=2")
