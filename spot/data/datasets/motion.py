@@ -53,9 +53,7 @@ def moving(rng: np.random.Generator, look: Look, center: np.ndarray, base: float
     return Layer(look, center, to_image, bend, phase, gain, picture, outlines)
 
 
-def wave(
-    rng: np.random.Generator, frames: int, amplitude: float, shortest: float, longest: float
-) -> np.ndarray:
+def wave(rng: np.random.Generator, frames: int, amplitude: float, shortest: float, longest: float) -> np.ndarray:
     """(frames,) smooth oscillation within +-amplitude; periods in frames."""
     period, phase = rng.uniform(shortest, longest, (2, 1)), rng.uniform(0, 2 * np.pi, (2, 1))
     waves = np.sin(2 * np.pi * np.arange(frames) / period + phase)
@@ -78,9 +76,7 @@ def smooth_path(
     return np.clip(middle + way, margin, sides - margin) + shake
 
 
-def excursion(
-    rng: np.random.Generator, center: np.ndarray, size: tuple[int, int], reach: float
-) -> np.ndarray:
+def excursion(rng: np.random.Generator, center: np.ndarray, size: tuple[int, int], reach: float) -> np.ndarray:
     """(n, 2) displacement that takes the target over the nearest border by `reach` pixels and back."""
     frames, sides = len(center), np.array(size, np.float64)
     half = min(14.0, frames / 3)
