@@ -3,7 +3,7 @@
     python scripts/bench_state.py [--quick] [--json FILE]
 
 Both run here, on the same content, one after the other. `--quick` takes a smaller state and says its size. Lengths are
-those of LaSOT where SPOT_SHARED holds its annotations; the full run needs 6 GB of memory, 4 GB of disk and some minutes.
+those of LaSOT where SPOT_SHARED holds its annotations. The full run needs 6 GB of memory, 4 GB of disk and minutes.
 """
 
 from __future__ import annotations

@@ -143,31 +143,38 @@ def _sequences(source: Path) -> Iterator[tuple[str, Any]]:
     decoder = json.JSONDecoder()
     try:
         with open(source, encoding="utf-8") as file:
-            text, want = file.read(_CHUNK), _CHUNK
-            if not text.lstrip().startswith("{"):
+            text, mark, want = file.read(_CHUNK), 0, _CHUNK
+            if not text.startswith("{"):
                 raise SpotError(f"{source}: not a JSON object; is this a published sampler state?")
-            place = _past(text, 0, "{")
-            while not text.startswith("}", place):
+            while True:
                 try:
-                    name, end = decoder.raw_decode(text, place)
-                    content, end = decoder.raw_decode(text, _past(text, end, ":"))
-                    end = _past(text, end, ",}", take=",")
+                    start = _space(text, mark + 1)
+                    name, end = decoder.raw_decode(text, start)
+                    start = _space(text, _mark(text, end, ":") + 1)
+                    content, end = decoder.raw_decode(text, start)
+                    following = _mark(text, end, ",}")
                 except json.JSONDecodeError as error:  # cut off, or damaged: only more text can tell
                     more = file.read(want)
                     if not more:
                         raise SpotError(f"{source}: ends early or is damaged ({error.msg}); take a whole one") from None
-                    text, place, want = text[place:] + more, 0, 2 * want
+                    text, mark, want = text[mark:] + more, 0, 2 * want
                     continue
                 yield name, content
-                place, want = end, _CHUNK
+                if text[following] == "}":
+                    return
+                mark, want = following, _CHUNK
     except (OSError, UnicodeDecodeError) as error:
         raise SpotError(f"{source}: cannot be read ({error})") from None
 
 
-def _past(text: str, place: int, marks: str, take: str | None = None) -> int:
-    """The place behind white space, one of the marks (if it is to be taken) and white space again."""
-    place = _SPACE.match(text, place).end()  # type: ignore[union-attr]  # matches anywhere
-    mark = text[place : place + 1]
-    if not mark or mark not in marks:
+def _space(text: str, place: int) -> int:
+    """The end of the white space at a place."""
+    return _SPACE.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing, too
+
+
+def _mark(text: str, place: int, marks: str) -> int:
+    """The place of one of the marks, behind white space."""
+    place = _space(text, place)
+    if text[place : place + 1] not in tuple(marks):
         raise json.JSONDecodeError(f"expected one of {marks}", text, place)
-    return _SPACE.match(text, place + (mark in (take or marks))).end()  # type: ignore[union-attr]
+    return place

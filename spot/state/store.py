@@ -137,7 +137,13 @@ class StateStore:
         Raises:
             SpotError: there is none so old, or its file is damaged.
         """
-        return SamplerState(self._paths, self.folder / self._in_force(epoch))
+        while True:
+            file = self.folder / self._in_force(epoch)
+            try:
+                return SamplerState(self._paths, file)
+            except SpotError:
+                if file.exists():
+                    raise  # otherwise a writer has pruned it meanwhile: look again
 
     def commit(self, results: Exploration, epoch: int) -> CommitReport:
         """Merge the results of the epoch before into a new version, in force from `epoch` on.
@@ -240,12 +246,10 @@ class StateStore:
         return fitting[-1]
 
     def _remove(self, versions: Collection[int]) -> None:
-        """Remove versions, latest first so that what a crash leaves is a state; then logs that no version needs."""
-        if not versions:
-            return
+        """Remove versions, oldest first so that the newest is in force to the end; then logs that none needs."""
         entries = self._versions()
         with _explained(self.folder):
-            for version in sorted(versions, reverse=True):
+            for version in sorted(versions):
                 file = self.folder / entries.pop(version)
                 file.with_suffix(".keep").unlink(missing_ok=True)
                 file.unlink()
