@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import tarfile
 import tempfile
 import time
@@ -84,9 +85,9 @@ def bench_draws(folder: Path) -> dict[str, Any]:
         ours = timed(lambda p=p: draw_ours(state, p, rng), 3000)
         figures[f"draw_ours_us_{where}"] = ours
         if length == 2_500:
-            path, plain_calls = plain_path(state, p), 60
-            plain_state.random.seed(0)
-            plain = timed(lambda path=path, n=length: plain_state.draw(path, n), plain_calls)
+            path = plain_path(state, p)
+            random.seed(0)
+            plain = timed(lambda path=path, n=length: plain_state.draw(path, n), 100)
             figures |= {f"draw_plain_us_{where}": plain, f"draw_ratio_{where}": plain / ours}
     return figures | {"draw_ratio": figures["draw_ratio_2500_frames_50_percent"]}
 
@@ -233,9 +234,9 @@ def isolated(function: Callable, *arguments: Any) -> Any:
 
 
 def version_bytes(folder: Path) -> int:
-    """Bytes of the newest version and of all that it needs."""
-    unused = sorted(folder.glob("*-*.state"))[:-1]
-    return sum(file.stat().st_size for file in folder.iterdir() if file not in unused)
+    """Bytes of the newest version and of all that it needs; the others go."""
+    StateStore.open(folder).prune()
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def lasot_lengths(count: int) -> np.ndarray:

@@ -175,23 +175,26 @@ def path_arrays(
     """
     if len(set(names)) != len(names) or not len(names) == len(lengths) == len(key_ids) == len(key_boxes) > 0:
         raise SpotError(f"{len(names)} paths need as many different names, lengths and lists of key frames")
-    counts = [len(ids) for ids in key_ids]
-    bounds = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
     frames = np.asarray(lengths, np.int64)
     if frames.sum() >= 2**31:
         raise SpotError(f"{frames.sum():,} frames are more than a sampler state holds (2,147,483,647); split the set")
-    for (video, number), length, ids, boxes in zip(names, frames, key_ids, key_boxes, strict=True):
-        ok = len(ids) and ids[0] >= 0 and ids[-1] < length and (np.diff(ids) > 0).all()
-        if not ok or np.shape(boxes) != (len(ids), 4) or not np.isfinite(boxes).all() or not video.isprintable():
-            raise SpotError(
-                f"{video} (path {number}, {length} frames): needs key frames in order inside the video, each with a box"
-            )
+    usable = [len(k) > 0 and np.shape(b) == (len(k), 4) for k, b in zip(key_ids, key_boxes, strict=True)]
+    if all(usable):
+        ids, boxes = np.concatenate(key_ids), np.concatenate(key_boxes)
+        owner = np.repeat(np.arange(len(names)), [len(k) for k in key_ids])
+        inside = (ids >= 0) & (ids < frames[owner]) & np.isfinite(boxes).all(1)
+        inside[1:] &= (np.diff(ids) > 0) | (np.diff(owner) > 0)
+        usable = (np.bincount(owner, ~inside) == 0).tolist()
+    usable = [ok and video.isprintable() for ok, (video, _) in zip(usable, names, strict=True)]
+    if not all(usable):
+        video, number = names[usable.index(False)]
+        raise SpotError(f"{video} (path {number}): needs key frames in order inside the video, each with a finite box")
     text = "\n".join(f"{number} {video}" for video, number in names)
     arrays: dict[str, np.ndarray] = {
         "lengths": frames,
-        "key_bounds": bounds,
-        "key_ids": np.concatenate(key_ids).astype(np.int32),
-        "key_boxes": np.concatenate(key_boxes).astype(np.float32),
+        "key_bounds": np.cumsum([0] + [len(k) for k in key_ids]).astype(np.int32),
+        "key_ids": ids.astype(np.int32),
+        "key_boxes": boxes.astype(np.float32),
         "names": np.frombuffer(text.encode(), np.uint8),
     }
     content = blake2b(digest_size=16)

@@ -316,13 +316,14 @@ def test_a_state_of_other_labels_is_refused(tmp_path, change):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        pytest.param({"key_ids": [np.array([], int), np.array([7])]}, r"v0 \(path 0", id="no key frame"),
-        pytest.param({"key_ids": [np.array([1]), np.array([20])]}, r"v1 \(path 0, 20 frames", id="outside the video"),
+        pytest.param({"key_ids": [np.array([], int), np.array([7])]}, r"v0 \(path 0\)", id="no key frame"),
+        pytest.param({"key_ids": [np.array([1]), np.array([20])]}, r"v1 \(path 0\)", id="outside the video"),
         pytest.param({"key_ids": [np.array([1]), np.array([-1])]}, "v1", id="a negative frame"),
         pytest.param({"key_ids": [np.array([1, 1]), np.array([7])]}, "v0", id="not in order"),
         pytest.param({"key_boxes": [np.ones((1, 4)), np.full((1, 4), np.nan)]}, "v1", id="no box"),
+        pytest.param({"key_boxes": [np.ones((1, 4)), np.ones((2, 4))]}, "v1", id="as many boxes as key frames"),
         pytest.param({"names": [("v0", 0), ("v0", 0)]}, "different names", id="one name twice"),
-        pytest.param({"names": [("v0", 0), ("v\n1", 0)]}, "needs key frames|printable", id="a line break in a name"),
+        pytest.param({"names": [("v0", 0), ("v\n1", 0)]}, r"v\n1 \(path 0\)", id="a line break in a name"),
         pytest.param({"lengths": [2**30, 2**30]}, "split the set", id="more frames than row numbers"),
     ],
 )
