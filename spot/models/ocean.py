@@ -8,6 +8,8 @@ moves every tap by 1/16 of a cell and some class labels by one cell; published w
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -35,6 +37,8 @@ class Ocean(TrackerNetwork):
         channels: width of all that comes after the backbone.
         tower_depth: convolutions in each tower.
         class_share: share of the class score in a candidate's score; the rest is the align score's.
+        first_distance: box distances in pixels before training. From few pixels the IoU is near 0 everywhere, and
+            quick steps can drive the IoU head's sigmoid flat for good; half a target's side avoids that.
         pixel_mean, pixel_std: normalisation that the backbone expects.
     """
 
@@ -51,6 +55,7 @@ class Ocean(TrackerNetwork):
         channels: int = 256,
         tower_depth: int = 4,
         class_share: float = 0.94,
+        first_distance: float = math.e,
         pixel_mean: tuple[float, ...] = IMAGENET_MEAN,
         pixel_std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
@@ -68,7 +73,7 @@ class Ocean(TrackerNetwork):
         self.box_tower, self.box_pred = tower(channels, tower_depth), nn.Conv2d(channels, 4, 3, padding=1)
         self.iou_tower, self.iou_pred = tower(channels, tower_depth), nn.Conv2d(channels, 1, 3, padding=1)
         self.box_scale = nn.Parameter(torch.full((1,), 0.1))
-        self.box_bias = nn.Parameter(torch.ones(1, 4, 1, 1))
+        self.box_bias = nn.Parameter(torch.full((1, 4, 1, 1), math.log(first_distance)))
         self.align_conv = DeformConv2d(channels, channels, 3, padding=1, bias=False)
         self.align_pred = nn.Conv2d(channels, 1, 1)
         self.register_buffer("cells", cell_positions(grid, stride, search_size), persistent=False)

@@ -1,12 +1,19 @@
 """The Ocean network: what its parts mean, whatever its weights."""
 
+import math
+
 import pytest
 import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+from torchvision.ops import box_convert, box_iou
 
 from spot.errors import SpotError
-from spot.models.ocean import Ocean, cell_positions, tap_offsets
-from spot.models.prediction import Prediction
+from spot.models.ocean import Ocean, cell_positions, correlate, tap_offsets
+from spot.models.prediction import Prediction, best_cell, hann_window
+from tests.paths import ROOT
 
 SIDE, GRID = 63, 3  # a search crop of 7 x 7 cells and a template of 5 x 5
 
@@ -67,8 +74,6 @@ def test_a_template_is_encoded_once_and_for_all(network, crops):
 
 def test_correlation_is_that_of_the_definition(network):
     """Against a plain loop over instances, channels, rows and columns."""
-    from spot.models.ocean import correlate
-
     search, kernel = torch.randn(2, 3, 5, 6), torch.randn(2, 3, 2, 3)
     expected = torch.zeros(2, 3, 4, 4)
     for b in range(2):
@@ -157,6 +162,40 @@ def test_autocast_keeps_boxes_in_single_precision(network, crops):
     with torch.no_grad():
         exact = network(*crops)
     torch.testing.assert_close(prediction.boxes, exact.boxes, rtol=0.05, atol=0.05)
+
+
+def test_boxes_start_at_the_first_distance(network, crops):
+    """Where the scale is 0, the bias alone speaks; published networks start at e pixels."""
+    nn.init.zeros_(network.box_scale)
+    torch.testing.assert_close(network(*crops).boxes, torch.full((3, 9, 4), math.e))
+
+
+def test_the_tiny_configuration_is_small_and_learns():
+    """Forty steps on four squares that differ from their background: the boxes found must come to lie on them."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        arch = compose("train", ["arch=ocean_tiny", "data=synthetic"]).arch
+        torch.manual_seed(0)
+        network, loss, recipe = (instantiate(arch[part]) for part in ("network", "loss", "recipe"))
+    template, search = torch.zeros(4, 3, 63, 63), torch.zeros(4, 3, 127, 127)
+    boxes = torch.tensor([[40.0, 40, 32, 32], [70, 50, 30, 30], [50, 70, 24, 34], [30, 60, 40, 24]])
+    for i, (x, y, w, h) in enumerate(boxes.int().tolist()):
+        template[i, :, 16:48, 16:48] = 1
+        search[i, :, y : y + h, x : x + w] = 1
+    with FlopCounterMode(display=False) as counter:
+        network(template[:1], search[:1])
+    assert counter.get_total_flops() < 0.17e9
+
+    optimizer = recipe.optimizer(network.parameters(), lr=recipe.lr)
+    keep = torch.ones(4, dtype=torch.bool)
+    for _ in range(40):
+        optimizer.zero_grad()
+        loss.total(loss(network(template, search), boxes, keep, train_iou=True)).backward()
+        optimizer.step()
+    with torch.no_grad():
+        best = best_cell(network.candidates(network(template, search)), hann_window(network.grid), 0.0)
+    overlap = box_iou(box_convert(best.box, "xywh", "xyxy"), box_convert(boxes, "xywh", "xyxy")).diag()
+    assert overlap.min() > 0.6
+    assert (best.confidence - overlap).abs().max() < 0.3  # the IoU head has not died
 
 
 def test_compiles_without_graph_breaks(network, crops):
