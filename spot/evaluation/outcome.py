@@ -19,12 +19,13 @@ class Measure(NamedTuple):
     meaning: str
     share: bool = True
     ascending: bool = False
+    digits: int = 2
 
     def show(self, value: float | None) -> str:
         """The value as tables show it: shares in percent with one decimal more than papers print."""
         if value is None or not np.isfinite(value):
             return "-"
-        return f"{100 * value:.2f}" if self.share else f"{value:.1f}"
+        return f"{100 * value if self.share else value:.{self.digits}f}"
 
 
 OPE_MEASURES = (
@@ -42,8 +43,8 @@ OPE_MEASURES = (
 VOT_MEASURES = (
     Measure("eao", "EAO", "expected average overlap over the lengths that the VOT committee chose"),
     Measure("accuracy", "Accuracy", "mean overlap while tracking, 10 frames after each start left out"),
-    Measure("robustness", "Robustness", "failures per 100 frames", share=False, ascending=True),
-    Measure("failures", "Failures", "number of failures, mean over repetitions", share=False, ascending=True),
+    Measure("robustness", "Robustness", "failures per 100 frames", share=False, ascending=True, digits=3),
+    Measure("failures", "Failures", "number of failures, mean over repetitions", share=False, ascending=True, digits=1),
 )
 VOT_LT_MEASURES = (
     Measure("f1", "F1", "harmonic mean of precision and recall at the best confidence threshold"),
@@ -54,7 +55,7 @@ CHOOSING = (
     "Choosing an epoch by its score on the test set is choosing on the test set: report the epoch fixed beforehand, or "
     "choose on a validation set."
 )
-SPEED = Measure("fps", "FPS", "frames a second: mean of 1 / t over the frames with a time", share=False)
+SPEED = Measure("fps", "FPS", "frames a second: mean of 1 / t over the frames with a time", share=False, digits=1)
 
 
 @dataclass(eq=False)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
+import warnings
 
 import numpy as np
 
 from spot.errors import SpotError
 
 _SPACES = bytes.maketrans(b"\t;,|[](){}", b" " * 10)
-_COMMA, _NEWLINE = ord(","), ord("\n")
+_TO_SPACES = bytes.maketrans(b",\n", b"  ")
+_EMPTY_CELL = re.compile(rb"^\s*[,;]|[,;]\s*[,;]")
+_COMMA, _NEWLINE, _POINT = ord(","), ord("\n"), ord(".")
 
 
 def parse_boxes(data: bytes, path: str) -> np.ndarray:
@@ -82,10 +86,7 @@ def corner_points(boxes: np.ndarray) -> np.ndarray:
 
 
 def _quick(data: bytes) -> np.ndarray | None:
-    """The table where all lines have the same number of plain numbers; None where it takes a closer look.
-
-    A JSON parser reads ten times as fast as splitting lines, and to the same last bit.
-    """
+    """The table where all lines have the same number of plain numbers; None where it takes a closer look."""
     text = data.strip().replace(b"\r", b"").replace(b"\t", b",")
     columns = text.partition(b"\n")[0].count(b",") + 1
     characters = np.frombuffer(text, np.uint8)
@@ -94,17 +95,50 @@ def _quick(data: bytes) -> np.ndarray | None:
         return None
     if not (separators.reshape(-1, columns) == [_COMMA] * (columns - 1) + [_NEWLINE]).all():
         return None
-    try:
-        numbers = json.loads(b"[" + text.replace(b"\n", b",") + b"]")
-        return np.array(numbers, np.float64).reshape(-1, columns)
-    except (ValueError, TypeError):
+    numbers = _fixed_point(text, characters, len(separators))
+    if numbers is None:
+        try:
+            numbers = np.array(json.loads(b"[" + text.replace(b"\n", b",") + b"]"), np.float64)
+        except (ValueError, TypeError):
+            return None
+    return numbers.reshape(-1, columns)
+
+
+def _fixed_point(text: bytes, characters: np.ndarray, count: int) -> np.ndarray | None:
+    """Numbers that all have as many decimals, read as whole numbers: many times as fast, and the same to the last bit.
+
+    Args:
+        text: numbers between commas and newlines.
+        characters: the same as uint8.
+        count: how many numbers there are.
+    """
+    points = np.flatnonzero(characters == _POINT)
+    decimals = 0
+    if len(points):
+        decimals = int(np.argmax(characters[points[0] + 1 :] < _POINT)) or len(text) - 1 - int(points[0])
+        ends = characters[np.minimum(points + decimals + 1, len(text) - 1)]
+        ends[points + decimals + 1 == len(text)] = _COMMA
+        if len(points) != count or not ((ends == _COMMA) | (ends == _NEWLINE)).all():
+            return None
+    if decimals > 9 or text.translate(None, b"0123456789-.,\n"):
         return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of text that is not a number, found by the count below
+        try:
+            whole = np.fromstring(text.translate(_TO_SPACES, b"."), np.int64, sep=" ")
+        except ValueError:
+            return None
+    if len(whole) != count or np.abs(whole).max(initial=0) >= 2**53:
+        return None
+    return whole / 10**decimals
 
 
 def _rows(data: bytes, path: str) -> list[list[float]]:
     rows = []
     for number, line in enumerate(_lines(data), 1):
         try:
+            if _EMPTY_CELL.search(line):
+                raise ValueError
             rows.append([float(word) for word in line.translate(_SPACES).split()])
         except ValueError:
             raise SpotError(f"{path}, line {number}: {_shown(line)} is not a row of numbers") from None

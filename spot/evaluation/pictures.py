@@ -52,16 +52,16 @@ def frame_sizes(videos: Sequence[Video]) -> np.ndarray | None:
 
 
 def draw_boxes(
-    pixels: np.ndarray, scale: float, truth: np.ndarray, boxes: Mapping[Colour, np.ndarray], labels: Sequence[str]
+    pixels: np.ndarray, scale: float, truth: np.ndarray, boxes: Mapping[Colour, np.ndarray], label: str
 ) -> np.ndarray:
     """A frame, resized, with boxes and a label in the corner.
 
     Args:
         pixels: (h, w, 3) uint8 RGB.
         scale: factor of the resize.
-        truth: (4,) box xywh in pixels of the frame, drawn in green; not drawn where it is NaN or empty.
-        boxes: colour to predicted box (4,).
-        labels: lines of text, top left.
+        truth: (4,) box xywh in pixels of the frame, drawn on top in green; not drawn where it is NaN or empty.
+        boxes: colour to predicted box (4,), the first on top.
+        label: text, top left.
 
     Returns:
         (h * scale, w * scale, 3) uint8 RGB.
@@ -69,19 +69,20 @@ def draw_boxes(
     height, width = pixels.shape[:2]
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     picture = cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    for colour, box in [(GREEN, truth), *boxes.items()]:
+    for colour, box in [*reversed(list(boxes.items())), (GREEN, truth)]:
         if np.isfinite(box).all() and (box[2:] > 0).all():
             start, end = np.rint(box[:2] * scale).astype(int), np.rint((box[:2] + box[2:]) * scale).astype(int)
-            cv2.rectangle(picture, start.tolist(), end.tolist(), (0, 0, 0), 3, cv2.LINE_AA)
-            cv2.rectangle(picture, start.tolist(), end.tolist(), colour, 2 if colour != GREEN else 1, cv2.LINE_AA)
-    for number, line in enumerate(labels):
-        _write(picture, line, 4, 14 + 15 * number)
+            cv2.rectangle(picture, start.tolist(), end.tolist(), colour, 2, cv2.LINE_AA)
+    _write(picture, label)
     return picture
 
 
-def _write(picture: np.ndarray, text: str, x: int, y: int, size: float = 0.42) -> None:
-    for colour, thickness in (((0, 0, 0), 3), (WHITE, 1)):
-        cv2.putText(picture, text, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, colour, thickness, cv2.LINE_AA)
+def _write(picture: np.ndarray, text: str, size: float = 0.55) -> None:
+    """White text on a dark band in the top left corner."""
+    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    band = picture[: height + below + 4, : width + 10]
+    band //= 3
+    cv2.putText(picture, text, (5, height + 3), cv2.FONT_HERSHEY_SIMPLEX, size, WHITE, 1, cv2.LINE_AA)
 
 
 def chosen_frames(video: Video, count: int) -> np.ndarray:
@@ -92,7 +93,7 @@ def chosen_frames(video: Video, count: int) -> np.ndarray:
 
 
 def strip(
-    video: Video, predictions: Mapping[Colour, np.ndarray], count: int = 6, height: int = 150
+    video: Video, predictions: Mapping[Colour, np.ndarray], count: int = 5, height: int = 240
 ) -> np.ndarray | None:
     """Frames of a video side by side, truth in green.
 
@@ -112,7 +113,7 @@ def strip(
         except (SpotError, IndexError):
             return None
         boxes = {colour: table[index] for colour, table in predictions.items()}
-        tiles.append(draw_boxes(frame.pixels, height / frame.height, video.boxes[index], boxes, [f"#{index + 1}"]))
+        tiles.append(draw_boxes(frame.pixels, height / frame.height, video.boxes[index], boxes, f"#{index + 1}"))
     gap = np.full((height, 3, 3), PAPER, np.uint8)
     return np.concatenate([part for tile in tiles for part in (gap, tile)][1:], axis=1)
 
@@ -142,7 +143,7 @@ def contact_sheet(
         frame = read_frame(video.frames.path(int(index)))
         label = f"frame {index + 1}   IoU {ious[index]:.2f}" if np.isfinite(ious[index]) else f"frame {index + 1}"
         tiles.append(
-            draw_boxes(frame.pixels, width / frame.width, truth[index], {RED: np.asarray(boxes[index])}, [label])
+            draw_boxes(frame.pixels, width / frame.width, truth[index], {RED: np.asarray(boxes[index])}, label)
         )
     cell = (max(t.shape[0] for t in tiles), max(t.shape[1] for t in tiles))
     columns = min(columns, len(tiles))

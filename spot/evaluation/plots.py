@@ -20,6 +20,7 @@ from matplotlib.ticker import MaxNLocator
 from spot.errors import SpotError
 from spot.evaluation.measures import ERROR_THRESHOLDS, NORMALIZED_THRESHOLDS, OVERLAP_THRESHOLDS
 from spot.evaluation.outcome import CHOOSING, Outcome, TrackerOutcome, epoch_series
+from spot.evaluation.vot import eao_lengths
 
 # Okabe and Ito's colours, told apart by the colour-blind too; then the same dashed and dotted.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#8B5A2B", "#B8A800")
@@ -145,7 +146,9 @@ def _expected_overlap(outcome: Outcome) -> Figure:
             ylabel="Expected average overlap",
             ylim=(0, 1),
         )
-        axes.set_xlim(1, None)
+        low, high = eao_lengths(outcome.benchmark)
+        axes.axvspan(low, high, color="#EEEEEE", zorder=0)
+        axes.set_xlim(1, 2.5 * high)
         _legend(axes, len(outcome.trackers), "upper right")
     return figure
 

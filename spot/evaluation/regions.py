@@ -86,11 +86,8 @@ def _count_pixels(
     y = np.arange(len(frame)) - starts[frame] + top[frame]
     runs_a, runs_b = (_runs(polygon[frame], y, width[frame]) for polygon in (a, b))
     area = sum(_lengths(*run) for runs in (runs_a, runs_b) for run in runs)
-    shared = sum(
-        _lengths(np.maximum(low_a, low_b), np.minimum(high_a, high_b))
-        for low_a, high_a in runs_a
-        for low_b, high_b in runs_b
-    )
+    pairs = [(one, other) for one in runs_a for other in runs_b]
+    shared = sum(_lengths(np.maximum(one[0], other[0]), np.minimum(one[1], other[1])) for one, other in pairs)
     in_both = np.bincount(frame, shared, minlength=len(rows))
     return in_both, np.bincount(frame, area, minlength=len(rows)) - in_both
 
@@ -102,8 +99,8 @@ def _lengths(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 def _runs(polygon: np.ndarray, y: np.ndarray, width: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
     """The two runs of pixels (first, last; empty where first > last) that a polygon covers in a row.
 
-    Where edges cross the row, sorted, are the ends of the runs. An end that occurs twice is a corner in the row, and its
-    first occurrence is passed over.
+    Where edges cross the row, sorted, are the ends of the runs. An end that occurs twice is a corner in the row, and
+    its first occurrence is passed over.
     """
     ends = np.sort(np.stack([_crossing(polygon, corner, y) for corner in range(4)]), axis=0)
     at = np.zeros(len(y), np.int64)

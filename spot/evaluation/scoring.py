@@ -1,10 +1,4 @@
-"""All one-pass measures of many trackers in one pass over the frames.
-
-Block by block (so that what is computed lies in the cache) each frame is put into one bin per measure: how many overlap
-thresholds it passes, which distance threshold it meets first. One histogram a video holds everything that the curves
-need. The bin is found in single precision from evenly spaced thresholds; the few frames that lie within rounding of a
-threshold are settled with the exact formulas of `measures.py`, so every number is the toolkits' own.
-"""
+"""All one-pass measures of many trackers in one pass over the frames."""
 
 from __future__ import annotations
 
@@ -15,18 +9,10 @@ import numpy as np
 
 from spot.errors import SpotError
 from spot.evaluation import measures
+from spot.evaluation.binning import BINS, BLOCK, ERROR_BINS, FIRST_BIN, OVERLAP_BINS, Block, Doubts
 from spot.evaluation.measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_AT
-from spot.evaluation.protocols import HIT, MEASURED, MISSED, Protocol
+from spot.evaluation.protocols import HIT, MEASURED, MISSED, Protocol, Verdict
 from spot.evaluation.truth import Truth
-
-BLOCK = 16384
-"""Frames a block, about: larger blocks leave the cache, smaller ones spend their time in calls."""
-OVERLAP_BINS, ERROR_BINS = len(OVERLAP_THRESHOLDS) + 1, len(ERROR_THRESHOLDS) + 1
-DOUBT = 3e-5
-"""Distance from a threshold, in thresholds, within which single precision is not trusted."""
-# A histogram row: overlaps of frames that AO leaves out, overlaps of those it counts, then the two errors.
-FIRST_BIN = (0, OVERLAP_BINS, 2 * OVERLAP_BINS, 2 * OVERLAP_BINS + ERROR_BINS)
-BINS = 2 * OVERLAP_BINS + 2 * ERROR_BINS
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +80,7 @@ def score(truth: Truth, trackers: Sequence[np.ndarray], protocol: Protocol) -> l
         protocol: the dialect.
 
     Raises:
-        SpotError: for boxes that are not finite, and for a video without any frame to count.
+        SpotError: for boxes that hold NaN, and for a video without any frame to count.
     """
     prepared = [_prepare(protocol, boxes, truth) for boxes in trackers]
     verdict = protocol.judge(truth)
@@ -105,17 +91,23 @@ def score(truth: Truth, trackers: Sequence[np.ndarray], protocol: Protocol) -> l
         )
     present = truth.visible & (verdict.overlap == MEASURED)
     present[truth.offsets[:-1]] = False
-    given = _given_bins(truth, protocol, verdict.overlap, verdict.error, verdict.normalized)
+    given = _given_bins(truth, protocol, verdict)
     histograms = np.zeros((len(prepared), len(truth.names), BINS), np.int64)
     sums = np.zeros((len(prepared), len(truth.names)))
+    doubts: list[list[Doubts]] = [[] for _ in prepared]
     for videos in _blocks(truth.offsets):
-        _score_block(truth, videos, prepared, protocol, present, given, histograms, sums)
-    if truth.frame_sizes is not None and protocol.name == "got10k":
-        return [
-            _scores(truth, histograms[t], verdict.frames, present, *_bounded(truth, boxes, present))
-            for t, boxes in enumerate(prepared)
-        ]
-    return [_scores(truth, histograms[t], verdict.frames, present, sums[t]) for t in range(len(prepared))]
+        block = Block(truth, videos, protocol, present, given)
+        for t, boxes in enumerate(prepared):
+            histograms[t, videos], sums[t, videos], unsure = block.tally(boxes)
+            doubts[t].append(unsure)
+    counts = truth.per_video(present)
+    bounded = truth.frame_sizes is not None and protocol.name == "got10k"
+    scores = []
+    for t, boxes in enumerate(prepared):
+        _settle(histograms[t], doubts[t], truth, boxes, protocol, present)
+        overlaps = _bounded(truth, boxes, present) if bounded else (sums[t], None, None)
+        scores.append(_scores(truth, histograms[t], verdict.frames, counts, *overlaps))
+    return scores
 
 
 def _prepare(protocol: Protocol, boxes: np.ndarray, truth: Truth) -> np.ndarray:
@@ -134,22 +126,23 @@ def _prepare(protocol: Protocol, boxes: np.ndarray, truth: Truth) -> np.ndarray:
     return np.asfortranarray(boxes[np.maximum.accumulate(np.where(empty, 0, np.arange(len(boxes))))])
 
 
-def _given_bins(truth: Truth, protocol: Protocol, *states: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Rows whose bin is known without the tracker, and that bin, for each of the three measures."""
+def _given_bins(truth: Truth, protocol: Protocol, verdict: Verdict) -> np.ndarray:
+    """(3, N) int8: the bin of each measure where it is known without the tracker, else -1."""
+    given = np.full((3, len(truth.boxes)), -1, np.int8)
     first = truth.offsets[:-1]
-    given = []
-    for measure, state in enumerate(states):
-        bins = np.full(len(state), -1, np.int32)
+    for measure, state in enumerate((verdict.overlap, verdict.error, verdict.normalized)):
         if protocol.first_is_true:
-            boxes = truth.boxes[first]
-            values = _exact(measure, boxes, boxes, protocol)
-            bins[first] = np.searchsorted(_thresholds(measure, protocol), np.nan_to_num(values))
-        last = ERROR_BINS - 1
-        bins[state == HIT] = 0 if measure else OVERLAP_BINS - 1
-        bins[state == MISSED] = last if measure else 0
-        rows = np.flatnonzero(bins >= 0)
-        given.append((rows, bins[rows]))
+            given[measure, first] = _exact_bins(measure, truth.boxes[first], truth.boxes[first], protocol)
+        best, worst = (OVERLAP_BINS - 1, 0) if measure == 0 else (0, ERROR_BINS - 1)
+        given[measure, state == HIT] = best
+        given[measure, state == MISSED] = worst
     return given
+
+
+def _exact_bins(measure: int, truth: np.ndarray, boxes: np.ndarray, protocol: Protocol) -> np.ndarray:
+    """Bins of the dialect's own values."""
+    values = _exact(measure, truth, boxes, protocol)
+    return np.searchsorted(_thresholds(measure, protocol), np.where(np.isnan(values), 0, values))
 
 
 def _thresholds(measure: int, protocol: Protocol) -> np.ndarray:
@@ -174,105 +167,24 @@ def _blocks(offsets: np.ndarray) -> Iterator[slice]:
         start = stop
 
 
-def _score_block(
+def _settle(
+    histogram: np.ndarray,
+    doubts: Sequence[Doubts],
     truth: Truth,
-    videos: slice,
-    trackers: Sequence[np.ndarray],
+    boxes: np.ndarray,
     protocol: Protocol,
     present: np.ndarray,
-    given: list[tuple[np.ndarray, np.ndarray]],
-    histograms: np.ndarray,
-    sums: np.ndarray,
 ) -> None:
-    """Fill `histograms[:, videos]` and `sums[:, videos]` (arrays as in `score`)."""
-    offsets = truth.offsets[videos.start : videos.stop + 1]
-    rows = slice(int(offsets[0]), int(offsets[-1]))
-    count = len(offsets) - 1
-    n = rows.stop - rows.start
-    true = np.nan_to_num(truth.boxes[rows].T)
-    corners, sizes = true[:2], true[2:]
-    last = 1.0 if protocol.inclusive else 0.0
-    ends = corners + sizes - last
-    areas = sizes[0] * sizes[1] + measures.EPSILON
-    middles = corners + (sizes - 1) / 2
-    with np.errstate(divide="ignore", over="ignore"):
-        per_size = 100 / np.maximum(sizes, protocol.least_size or 1e-16)
-    per_size = np.minimum(per_size, 1e12).astype(np.float32)
-    counted = present[rows]
-    weights = counted.astype(np.float64)
-    base = np.repeat(np.arange(count, dtype=np.int32) * BINS, np.diff(offsets))
-    base = base + np.array([[0], [FIRST_BIN[2]], [FIRST_BIN[3]]], np.int32)
-    base[0] += counted * np.int32(FIRST_BIN[1])
-    fixed = [_within(r, b, rows) for r, b in given]
-    starts = offsets[:-1] - offsets[0]
-
-    a, b, union, zero = np.empty((2, n)), np.empty((2, n)), np.empty(n), np.zeros((2, n))
-    guess, upper = np.empty((3, n), np.float32), np.empty((3, n), np.float32)
-    scaled, bins = np.empty((2, n), np.float32), np.empty((3, n), np.int32)
-    for t, boxes in enumerate(trackers):
-        predicted = boxes[rows].T
-        corner, size = predicted[:2], predicted[2:]
-        # overlap
-        np.add(corner, size, out=a)
-        if protocol.inclusive:
-            a -= 1
-        np.minimum(a, ends, out=a)
-        np.maximum(corner, corners, out=b)
-        a -= b
-        if protocol.inclusive:
-            a += 1
-        np.maximum(a, zero, out=a)
-        shared = np.multiply(a[0], a[1], out=a[0])
-        np.multiply(size[0], size[1], out=union)
-        union += areas
-        union -= shared
-        shared /= union
-        np.copyto(guess[0], shared, casting="unsafe")
-        guess[0] *= 20
-        shared *= weights
-        sums[t, videos] = np.add.reduceat(shared, starts)
-        # centre errors
-        np.subtract(size, 1, out=b)
-        b *= 0.5
-        b += corner
-        b -= middles
-        np.copyto(scaled, b, casting="unsafe")
-        np.multiply(scaled, scaled, out=upper[:2])
-        np.add(upper[0], upper[1], out=guess[1])
-        scaled *= per_size
-        scaled *= scaled
-        np.add(scaled[0], scaled[1], out=guess[2])
-        np.sqrt(guess[1:], out=guess[1:])
-        # bins
-        np.minimum(guess, 50.5, out=guess)
-        np.ceil(guess, out=upper)
-        np.copyto(bins, upper, casting="unsafe")
-        upper -= guess
-        upper -= 0.5
-        np.abs(upper, out=upper)
-        doubtful = upper > 0.5 - DOUBT
-        doubtful &= guess > 0  # nothing in common, or no distance at all, is exact
-        _settle(doubtful, bins, truth.boxes[rows], boxes[rows], protocol)
-        for measure, (fixed_rows, fixed_bins) in enumerate(fixed):
-            bins[measure, fixed_rows] = fixed_bins
-        bins += base
-        histograms[t, videos] = np.bincount(bins.ravel(), minlength=count * BINS).reshape(count, BINS)
-    if not np.isfinite(sums[:, videos]).all():
-        v = videos.start + int(np.flatnonzero(~np.isfinite(sums[:, videos]).all(axis=0))[0])
-        raise SpotError(f"{truth.names[v]}: a predicted box is not finite")
-
-
-def _within(rows: np.ndarray, values: np.ndarray, block: slice) -> tuple[np.ndarray, np.ndarray]:
-    first, last = np.searchsorted(rows, [block.start, block.stop])
-    return rows[first:last] - block.start, values[first:last]
-
-
-def _settle(doubtful: np.ndarray, bins: np.ndarray, truth: np.ndarray, boxes: np.ndarray, protocol: Protocol) -> None:
-    """Replace the bins of the (3, n) doubtful entries by exact ones."""
+    """Move the doubtful frames of one tracker to their exact bins."""
+    all_measures, all_rows, all_bins = (np.concatenate(part) for part in zip(*doubts, strict=True))
     for measure in range(3):
-        if len(rows := np.flatnonzero(doubtful[measure])):
-            values = _exact(measure, truth[rows], boxes[rows], protocol)
-            bins[measure, rows] = np.searchsorted(_thresholds(measure, protocol), np.nan_to_num(values))
+        mine = all_measures == measure
+        rows, old = all_rows[mine], all_bins[mine]
+        new = _exact_bins(measure, truth.boxes[rows], boxes[rows], protocol)
+        video = np.searchsorted(truth.offsets, rows, side="right") - 1
+        first = FIRST_BIN[1] * present[rows] if measure == 0 else FIRST_BIN[measure + 1]
+        np.subtract.at(histogram, (video, first + old), 1)
+        np.add.at(histogram, (video, first + new), 1)
 
 
 def _bounded(truth: Truth, boxes: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -309,7 +221,7 @@ def _scores(
         measures.success_curve(left_out + counted) / frames[:, None],
         measures.precision_curve(errors) / frames[:, None],
         measures.precision_curve(normalized) / frames[:, None],
-        truth.per_video(present),
+        present,
         overlap_sum,
         above[:, 10] if above_50 is None else above_50,
         above[:, 15] if above_75 is None else above_75,

@@ -137,7 +137,14 @@ def expected_overlap(runs: Sequence[Run], tags: Sequence[np.ndarray]) -> np.ndar
 
 
 def expected_average_overlap(curve: np.ndarray, benchmark: str) -> float:
-    """EAO: mean of the curve over the benchmark's range of lengths.
+    """EAO: mean of the curve over the benchmark's range of lengths; NaN where the curve does not reach it."""
+    low, high = eao_lengths(benchmark)
+    within = curve[low - 1 : high]
+    return float(np.mean(within[~np.isnan(within)])) if np.isfinite(within).any() else np.nan
+
+
+def eao_lengths(benchmark: str) -> tuple[int, int]:
+    """The shortest and longest sequence that EAO averages over.
 
     Raises:
         SpotError: for a benchmark without a published range.
@@ -145,9 +152,7 @@ def expected_average_overlap(curve: np.ndarray, benchmark: str) -> float:
     year = next((name for name in EAO_LENGTHS if benchmark.upper().replace("-", "").startswith(name)), None)
     if year is None:
         raise SpotError(f"expected average overlap is defined for {', '.join(EAO_LENGTHS)}, not for {benchmark}")
-    low, high = EAO_LENGTHS[year]
-    within = curve[low - 1 : high]
-    return float(np.mean(within[~np.isnan(within)])) if np.isfinite(within).any() else np.nan
+    return EAO_LENGTHS[year]
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,84 @@
+"""The measures as a `torchmetrics.Metric`, for validation inside training. Nothing else of evaluation needs torch."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from spot.evaluation.measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_AT
+from spot.evaluation.protocols import get_protocol
+from spot.evaluation.scoring import score
+from spot.evaluation.truth import Truth
+
+
+class OnePassMetric(Metric):
+    """One-pass evaluation of a tracker, video by video, summed over processes.
+
+    Args:
+        protocol: one of `protocols.PROTOCOLS`.
+        benchmark: its name, which matters where a toolkit makes exceptions (LaSOT, UAV123).
+
+    Example:
+        >>> metric = OnePassMetric("got10k")
+        >>> truth = torch.tensor([[0.0, 0, 10, 10], [0, 0, 10, 10]])
+        >>> metric.update(torch.tensor([[0.0, 0, 10, 10], [5, 0, 10, 10]]), truth)
+        >>> round(float(metric.compute()["ao"]), 4)
+        0.3333
+    """
+
+    full_state_update = False
+    higher_is_better = True
+
+    def __init__(self, protocol: str = "got10k", benchmark: str = "") -> None:
+        super().__init__()
+        self.protocol = get_protocol(protocol)
+        self.benchmark = benchmark
+        for name, size in (
+            ("success", len(OVERLAP_THRESHOLDS)),
+            ("precision", len(ERROR_THRESHOLDS)),
+            ("normalized_precision", len(ERROR_THRESHOLDS)),
+            ("overlaps", 4),  # present frames, sum of overlaps, frames above 0.5 and above 0.75
+            ("videos", 1),
+        ):
+            self.add_state(name, torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+
+    def update(self, boxes: Tensor, truth: Tensor, visible: Tensor | None = None) -> None:
+        """Add one video of n frames.
+
+        Args:
+            boxes: (n, 4) predictions, xywh in pixels of the full frame.
+            truth: (n, 4) true boxes, NaN where there is no annotation.
+            visible: (n,) bool, the target can be seen; by default wherever the true box has an area.
+
+        Raises:
+            SpotError: for boxes that hold NaN or are not as many as the true ones.
+        """
+        true = np.asfortranarray(truth.detach().cpu().double().numpy())
+        seen = (true[:, 2:] > 0).all(axis=1) if visible is None else visible.detach().cpu().numpy().astype(bool)
+        video = Truth(self.benchmark, ("video",), np.array([0, len(true)]), true, seen)
+        scores = score(video, [boxes.detach().cpu().double().numpy()], self.protocol)[0]
+        overlaps = np.array([scores.present, scores.overlap_sum, scores.above_50, scores.above_75], np.float64)
+        for name, values in (
+            ("success", scores.success[0]),
+            ("precision", scores.precision[0]),
+            ("normalized_precision", scores.normalized_precision[0]),
+            ("overlaps", overlaps[:, 0]),
+            ("videos", np.ones(1)),
+        ):
+            state = getattr(self, name)
+            state += torch.as_tensor(values, dtype=state.dtype, device=state.device)
+
+    def compute(self) -> dict[str, Tensor]:
+        """Fractions of 1, each a scalar: means over the videos; `ao`, `sr50` and `sr75` over all frames."""
+        present, overlap, above_50, above_75 = self.overlaps
+        return {
+            "success": (self.success / self.videos).mean(),
+            "precision": (self.precision / self.videos)[PRECISION_AT],
+            "normalized_precision": (self.normalized_precision / self.videos)[PRECISION_AT],
+            "normalized_precision_auc": (self.normalized_precision / self.videos).mean(),
+            "ao": overlap / present,
+            "sr50": above_50 / present,
+            "sr75": above_75 / present,
+        }
