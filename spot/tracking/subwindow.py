@@ -34,9 +34,7 @@ def subwindow(frame: np.ndarray, corner: np.ndarray, side: int, out: int, fill: 
         return np.full((out, out, 3), fill.astype(np.uint8))
     if before.any() or after.any():
         colour = [int(channel) for channel in fill]
-        window = cv2.copyMakeBorder(
-            window, before[1], after[1], before[0], after[0], cv2.BORDER_CONSTANT, value=colour
-        )
+        window = cv2.copyMakeBorder(window, before[1], after[1], before[0], after[0], cv2.BORDER_CONSTANT, value=colour)
     return window if side == out else cv2.resize(window, (out, out))
 
 
