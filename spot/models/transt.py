@@ -26,7 +26,7 @@ class TransT(TrackerNetwork):
         backbone: turns images into features of stride 8.
         template_size: side of the template crop in pixels, a multiple of 8.
         search_size: side of the search crop in pixels, a multiple of 8.
-        d_model: width of the tokens.
+        d_model: width of the tokens, a multiple of 4 and of heads.
         heads: attention heads.
         layers: fusion layers, each ego-context on both branches and cross-feature both ways.
         ffn: hidden width of the feed-forward networks.
@@ -51,6 +51,8 @@ class TransT(TrackerNetwork):
         for name, size in (("template_size", template_size), ("search_size", search_size)):
             if size % STRIDE:
                 raise SpotError(f"network.{name}={size}: give a multiple of {STRIDE}")
+        if d_model % 4 or d_model % heads:
+            raise SpotError(f"network.d_model={d_model}: give a multiple of 4 and of network.heads={heads}")
         self.template_size, self.search_size = template_size, search_size
         self.grid = search_size // STRIDE
         self.backbone = backbone

@@ -57,7 +57,8 @@ def test_dilated_mobilenet_holds_the_original_features_at_every_second_cell() ->
 
 
 @requires_lite0
-def test_dilated_lite0_holds_the_original_features_at_every_second_cell() -> None:
+@pytest.mark.parametrize(("stages", "channels"), [(4, 80), (5, 112)])
+def test_dilated_lite0_holds_the_original_features_at_every_second_cell(stages: int, channels: int) -> None:
     """The same; TensorFlow's padding puts a stride of 2 on the odd cells."""
     timm = pytest.importorskip("timm")
     whole = timm.create_model("tf_efficientnet_lite0").eval()
@@ -65,9 +66,15 @@ def test_dilated_lite0_holds_the_original_features_at_every_second_cell() -> Non
     whole.load_state_dict(dict(zip(whole.state_dict(), tensors, strict=True)))
     images = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
-        dilated = EfficientNetLite0(weights="package").eval()(images)[..., 1::2, 1::2]
-        original = whole.blocks[:5](whole.bn1(whole.conv_stem(images)))
+        dilated = EfficientNetLite0(weights="package", stages=stages).eval()(images)[..., 1::2, 1::2]
+        original = whole.blocks[:stages](whole.bn1(whole.conv_stem(images)))
+    assert dilated.shape[1] == channels
     torch.testing.assert_close(dilated, original, rtol=1e-4, atol=1e-4)
+
+
+def test_stages_that_lite0_lacks_are_refused() -> None:
+    with pytest.raises(SpotError, match=r"backbone\.stages=6: give 3, 4 or 5"):
+        EfficientNetLite0(weights="none", stages=6)
 
 
 def test_weights_from_a_whole_networks_file(tmp_path: Path) -> None:

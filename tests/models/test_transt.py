@@ -147,10 +147,24 @@ def test_sine_positions_by_hand() -> None:
     torch.testing.assert_close(positions, expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["template_size", "search_size"])
-def test_sizes_off_the_stride_are_refused(name: str) -> None:
-    with pytest.raises(SpotError, match=rf"network\.{name}=60: give a multiple of 8"):
-        small(**{name: 60})
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"template_size": 60}, r"network\.template_size=60: give a multiple of 8"),
+        ({"search_size": 60}, r"network\.search_size=60: give a multiple of 8"),
+        ({"d_model": 36, "heads": 8}, r"network\.d_model=36: give a multiple of 4 and of network\.heads=8"),
+        ({"d_model": 6, "heads": 2}, r"network\.d_model=6: give a multiple of 4"),
+    ],
+    ids=[
+        "template off the stride",
+        "search off the stride",
+        "heads of unequal width",
+        "positions need sines and cosines",
+    ],
+)
+def test_impossible_sizes_are_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(SpotError, match=message):
+        small(**settings)
 
 
 def test_published_keys_are_distinct() -> None:
