@@ -86,25 +86,24 @@ def merge(index: Index, log: np.ndarray, lengths: np.ndarray, keys: Index, resul
 
     first = np.diff(rows, prepend=-1) > 0
     group = np.cumsum(first) - 1  # results on one frame are a group
-    targets = rows[first]
-    place, known = _find(_rows(index, offsets), targets)
-    stored = np.full(len(targets), -1)
+    path, frame = results.path[order[first]], results.frame[order[first]]
+    place, known = _find(index, path, frame)
+    stored = np.full(len(path), -1)
     stored[known] = np.rint(log[index.records[place[known]], 4].astype(np.float64) * CONFIDENCE_STEPS)
-    stored[_find(_rows(keys, offsets), targets)[1]] = _NEVER
+    stored[_find(keys, path, frame)[1]] = _NEVER
 
     # Groups ascend, so one running maximum over group * _NEVER + confidence runs within each group.
     best = np.maximum.accumulate(group * _NEVER + steps) - group * _NEVER
     before = np.where(first, -1, np.roll(best, 1))
     accepted = np.flatnonzero(steps > np.maximum(before, stored[group]))
-    winners = accepted[np.diff(group[accepted], append=len(targets)) > 0]  # the last accepted of each group
+    winners = accepted[np.diff(group[accepted], append=len(path)) > 0]  # the last accepted of each group
 
     changed = group[winners]
     boxes = np.rint(results.box[order[winners]].astype(np.float64) * BOX_STEPS) / BOX_STEPS + 0.0  # no -0
     records = make_records(boxes, steps[winners] / CONFIDENCE_STEPS)
     numbers = np.arange(len(log), len(log) + len(records), dtype=np.int32)
-    new = ~known[changed]
-    merged = _put(index, place[changed], new, results, order[winners], numbers)
-    inserted = int(new.sum())
+    merged = _put(index, path[changed], frame[changed], place[changed], known[changed], numbers)
+    inserted = int((~known[changed]).sum())
     replaced = len(accepted) - inserted
     return Merged(merged, records, CommitReport(inserted, replaced, len(rows) - inserted - replaced))
 
@@ -116,7 +115,8 @@ def find_gaps(index: Index) -> tuple[np.ndarray, np.ndarray]:
         bounds (P + 1,) int32, and gaps (g,) int32: path p's gaps `gaps[bounds[p]:bounds[p + 1]]` are sorted positions i
         among its explored frames such that frame `ids[i] + 1` is not explored but a later one is.
     """
-    wide = np.diff(index.ids) > 1
+    ids, chunk = index.ids, 1 << 18  # in pieces that stay in the processor's cache
+    wide = np.concatenate([np.diff(ids[i : i + chunk + 1]) > 1 for i in range(0, len(ids), chunk)])
     wide[index.bounds[1:-1] - 1] = False  # from one path to the next
     gaps = np.flatnonzero(wide).astype(np.int32)
     bounds = np.searchsorted(gaps, index.bounds).astype(np.int32)
@@ -136,31 +136,32 @@ def _check(results: Exploration, lengths: np.ndarray) -> None:
         )
 
 
-def _rows(index: Index, offsets: np.ndarray) -> np.ndarray:
-    """(n,) int32 sorted: each explored frame's row where all frames of all paths follow one another."""
-    return np.repeat(offsets[:-1], np.diff(index.bounds)) + index.ids
+def _find(index: Index, path: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each frame is or belongs among the entries of its path, and whether it is there.
 
-
-def _find(rows: np.ndarray, wanted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each wanted row is or belongs among sorted rows, and whether it is there."""
-    place = np.searchsorted(rows, wanted)
-    return place, rows[np.minimum(place, len(rows) - 1)] == wanted
+    Bisects for all of them at once: touches a few entries of each path rather than all of the index.
+    """
+    low, end = index.bounds[path], index.bounds[path + 1]
+    high, last = end, len(index.ids) - 1
+    while (searching := low < high).any():
+        middle = (low + high) // 2
+        after = searching & (index.ids[np.minimum(middle, last)] < frame)
+        low, high = np.where(after, middle + 1, low), np.where(searching & ~after, middle, high)
+    return low, (low < end) & (index.ids[np.minimum(low, last)] == frame)
 
 
 def _put(
-    index: Index, place: np.ndarray, new: np.ndarray, results: Exploration, which: np.ndarray, numbers: np.ndarray
+    index: Index, path: np.ndarray, frame: np.ndarray, place: np.ndarray, known: np.ndarray, records: np.ndarray
 ) -> Index:
-    """Point known entries to their new records, and insert the `new` ones before `place`."""
-    records = index.records.copy()
-    records[place[~new]] = numbers[~new]
-    paths, frames = results.path[which[new]], results.frame[which[new]]
-    count = len(index.ids) + len(paths)
-    at = place[new] + np.arange(len(paths))
-    old = np.ones(count, bool)
-    old[at] = False
-    ids, merged = np.empty(count, np.int32), np.empty(count, np.int32)
-    ids[old], ids[at] = index.ids, frames
-    merged[old], merged[at] = records, numbers[new]
-    added = np.bincount(paths, minlength=len(index.bounds) - 1)
+    """Point the entries at `place` to other records where they are known, else insert entries before it."""
+    before = np.cumsum(~known) - ~known  # entries inserted before each
+    at = place + before
+    inserted = at[~known]
+    old = np.ones(len(index.ids) + len(inserted), bool)
+    old[inserted] = False
+    ids, merged = np.empty(len(old), np.int32), np.empty(len(old), np.int32)
+    ids[old], merged[old] = index.ids, index.records
+    ids[inserted], merged[at] = frame[~known], records
+    added = np.bincount(path[~known], minlength=len(index.bounds) - 1)
     bounds = index.bounds + np.concatenate([[0], np.cumsum(added)]).astype(np.int32)
     return Index(bounds, ids, merged)

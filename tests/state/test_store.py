@@ -173,6 +173,14 @@ def test_continuing_from_an_old_version_gives_the_same_files(tmp_path):
     store.verify()
 
 
+def test_gaps_of_a_long_path_are_found(tmp_path):
+    """Longer than the pieces in which they are looked for: each at its place, once."""
+    ids = np.delete(np.arange(700_000), [5, 6, 300_000, 524_287, 524_288, 699_998])
+    boxes = np.zeros((len(ids), 4), np.float32)
+    path = StateStore.create(tmp_path / "s", [("v", 0)], [700_000], [ids], [boxes]).at(0).path(0)
+    assert path.ids[path.gaps].tolist() == [4, 299_999, 524_286, 699_997]
+
+
 def test_what_a_removed_version_logged_is_overwritten(tmp_path):
     store = make_store(tmp_path / "s", [5000])
     digest = store.at(0).digest
