@@ -65,17 +65,18 @@ def find_trackers(results: str | Path, benchmark: str, trackers: Sequence[str] |
     root = Path(results).expanduser()
     if not root.is_dir():
         raise SpotError(f"results={root} is not a folder")
-    places = [child for child in _folders(root) if _key(child.name) == _key(benchmark)]
-    places.append(root)
+    own = [_key(benchmark), _key(benchmark.rpartition("_")[0])]  # GOT-10k_val also lies in GOT-10k
+    places = [child for key in own for child in _folders(root) if key and _key(child.name) == key]
     known: dict[str, Path] = {}
-    for place in places:
+    for place in [*places, root]:
         for folder in _folders(place):
-            known.setdefault(folder.name, folder)
+            if folder not in places:
+                known.setdefault(folder.name, folder)
         if trackers is None and known:
             break
     if trackers is None:
         if not known:
-            raise SpotError(f"{places[0]} has no tracker's folder")
+            raise SpotError(f"{[*places, root][0]} has no tracker's folder")
         return known
     found: dict[str, Path] = {}
     for wanted in trackers:
@@ -199,7 +200,7 @@ def _read_tracker(paths: list[str], lengths: list[int], names: list[str], kept: 
     if kept is not None and kept.is_file():
         return np.load(kept).T
     tables = [_read_file(*item) for item in zip(paths, lengths, names, strict=True)]
-    boxes = np.concatenate([table.T for table in tables], axis=1)
+    boxes = np.ascontiguousarray(np.concatenate(tables).T)
     if kept is not None:
         _keep(kept, boxes)
     return boxes.T

@@ -30,6 +30,11 @@ class OnePassMetric(Metric):
 
     full_state_update = False
     higher_is_better = True
+    success: Tensor
+    precision: Tensor
+    normalized_precision: Tensor
+    overlaps: Tensor
+    videos: Tensor
 
     def __init__(self, protocol: str = "got10k", benchmark: str = "") -> None:
         super().__init__()
@@ -56,7 +61,7 @@ class OnePassMetric(Metric):
             SpotError: for boxes that hold NaN or are not as many as the true ones.
         """
         true = np.asfortranarray(truth.detach().cpu().double().numpy())
-        seen = (true[:, 2:] > 0).all(axis=1) if visible is None else visible.detach().cpu().numpy().astype(bool)
+        seen = np.all(true[:, 2:] > 0, axis=1) if visible is None else visible.detach().cpu().numpy().astype(bool)
         video = Truth(self.benchmark, ("video",), np.array([0, len(true)]), true, seen)
         scores = score(video, [boxes.detach().cpu().double().numpy()], self.protocol)[0]
         overlaps = np.array([scores.present, scores.overlap_sum, scores.above_50, scores.above_75], np.float64)

@@ -25,6 +25,8 @@ from spot.evaluation.vot import eao_lengths
 # Okabe and Ito's colours, told apart by the colour-blind too; then the same dashed and dotted.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#8B5A2B", "#B8A800")
 DASHES: tuple[str | tuple, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)))
+LEGEND_INSIDE = 8
+"""Up to this many trackers the legend finds room inside the axes."""
 STYLE: Any = {
     "font.family": "serif",
     "font.serif": ["STIXGeneral", "Times New Roman", "DejaVu Serif"],
@@ -86,9 +88,9 @@ def draw_plots(outcome: Outcome, folder: Path) -> list[Path]:
 
 def _save(figure: Figure, stem: Path) -> Path:
     with rc_context(STYLE):
-        figure.savefig(stem.with_name(stem.name + ".pdf"), bbox_inches="tight", metadata={"CreationDate": None})
         png = stem.with_name(stem.name + ".png")
-        figure.savefig(png, dpi=200, bbox_inches="tight")
+        figure.savefig(png, dpi=200)
+        figure.savefig(stem.with_name(stem.name + ".pdf"), metadata={"CreationDate": None})
     return png
 
 
@@ -113,7 +115,7 @@ def _styled(outcome: Outcome, key: str) -> list[tuple[TrackerOutcome, dict]]:
 def _curves(outcome: Outcome, key: str, measure: str, x: np.ndarray, title: str, x_label: str, y_label: str) -> Figure:
     """One curve a tracker; the legend is sorted by the score that stands in it."""
     with rc_context(STYLE):
-        figure, axes = _figure()
+        figure, axes = _figure(5.2 if len(outcome.trackers) <= LEGEND_INSIDE else 7.4)
         rows = sorted(_styled(outcome, key), key=lambda r: -r[0].values[measure])
         for order, (row, look) in enumerate(rows):
             mark = " *" if row.missing else ""
@@ -127,7 +129,7 @@ def _curves(outcome: Outcome, key: str, measure: str, x: np.ndarray, title: str,
 
 def _legend(axes: Axes, entries: int, inside: Any) -> None:
     """Inside the axes while there is room, else at their right."""
-    if entries <= 8:
+    if entries <= LEGEND_INSIDE:
         axes.legend(loc="best" if entries > 4 else inside, handlelength=1.8)
     else:
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), ncols=1 + entries // 25, handlelength=1.8)

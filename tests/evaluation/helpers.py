@@ -13,7 +13,7 @@ from spot.evaluation.truth import Truth
 def wandering(rng: np.random.Generator, frames: int, whole: bool = True) -> np.ndarray:
     """(n, 4) boxes of a target on the move."""
     steps = rng.normal(0, 3, (frames, 4)) * [1, 1, 0.3, 0.3]
-    boxes = np.cumsum(steps, axis=0) + [200, 150, 50, 40]
+    boxes = np.cumsum(steps, axis=0) + np.array([200, 150, 50, 40])
     boxes[:, 2:] = np.abs(boxes[:, 2:]) + 4
     return np.rint(boxes) if whole else np.round(boxes, 2)
 

@@ -1,0 +1,110 @@
+"""`python -m spot.evaluate` as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from tests.paths import ROOT
+
+FRAMES = 8
+IMPORTS = "import sys, runpy; runpy.run_module('spot.evaluate', run_name='loaded'); print(*sys.modules)"
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "spot.evaluate", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def lasot(tmp_path_factory):
+    """LaSOT's own layout with two test videos, and results of two trackers in forms that are not ours."""
+    home = tmp_path_factory.mktemp("LaSOT")
+    rng = np.random.default_rng(0)
+    names = ("airplane-1", "cat-1")
+    (home / "testing_set.txt").write_text("\n".join(names) + "\n")
+    for name in names:
+        folder = home / name.split("-")[0] / name
+        (folder / "img").mkdir(parents=True)
+        boxes = np.rint(rng.uniform(20, 60, (FRAMES, 4)))
+        absent = np.zeros(FRAMES, int)
+        absent[5] = 1
+        boxes[5] = 0
+        (folder / "groundtruth.txt").write_text("".join("{:.0f},{:.0f},{:.0f},{:.0f}\n".format(*b) for b in boxes))
+        (folder / "full_occlusion.txt").write_text(",".join(map(str, absent)))
+        (folder / "out_of_view.txt").write_text(",".join(["0"] * FRAMES))
+        for tracker, separator, noise in (("SP-TransT", "\t", 1), ("old_one", " ", 15)):
+            result = home / "results/lasot" / tracker / f"{name}.txt"
+            result.parent.mkdir(parents=True, exist_ok=True)
+            rows = np.maximum(boxes + rng.normal(0, noise, boxes.shape), 1)
+            result.write_text("\r\n".join(separator.join(f"{v:.3e}" for v in row) for row in rows))
+    return home
+
+
+def options(lasot, output):
+    return (
+        "benchmark=lasot",
+        f"paths.lasot={lasot}",
+        f"paths.outputs={output}",
+        f"results={lasot / 'results'}",
+        f"output={output / 'report'}",
+    )
+
+
+def test_evaluates_foreign_results(lasot, tmp_path):
+    done = run(*options(lasot, tmp_path), "trackers=[SP-TransT,old_one]", "plots=false")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.index("SP-TransT") < done.stdout.index("old_one")
+    assert "Protocol pysot" in done.stdout
+    assert done.stdout.strip().endswith(str(tmp_path / "report/report.html"))
+    summary = json.loads((tmp_path / "report/summary.json").read_text())
+    # an eighth of the frames is absent and stays in the denominator
+    assert summary["old_one"]["success"] < summary["SP-TransT"]["success"] < 7 / 8
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        pytest.param(["trackers=[nobody]"], "no results of tracker nobody", id="unknown tracker"),
+        pytest.param(["treshold=1"], "treshold", id="unknown option"),
+        pytest.param(["pack=true"], "LaSOT has no evaluation server", id="nothing to pack for"),
+    ],
+)
+def test_what_is_wrong_takes_one_line_and_fails(lasot, tmp_path, arguments, complaint):
+    done = run(*options(lasot, tmp_path), *arguments)
+    assert done.returncode == 1
+    assert complaint in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not (tmp_path / "report").exists()
+
+
+def test_starts_without_torch_and_at_once(tmp_path):
+    """Warm, the command must be there in under 3 s; CPU time, since other work on the machine is not its fault."""
+    command = [sys.executable, "-c", IMPORTS]
+    subprocess.run(command, cwd=ROOT, capture_output=True, check=True, timeout=120)
+    start = os.times()
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=120)
+    stop = os.times()
+    assert stop.children_user + stop.children_system - start.children_user - start.children_system < 3
+    loaded = set(done.stdout.split())
+    assert not loaded & {"torch", "pytorch_lightning", "torchmetrics", "kornia", "matplotlib"}
+
+
+def test_help_is_quick_and_lists_the_options():
+    started = time.perf_counter()
+    done = run("--help")
+    assert done.returncode == 0
+    assert time.perf_counter() - started < 60
+    for key in ("trackers", "protocol", "bootstrap", "compare", "per_video", "attributes", "missing", "pack"):
+        assert f"{key}:" in done.stdout

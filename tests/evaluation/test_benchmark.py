@@ -1,0 +1,154 @@
+"""From result folders to everything that is written."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from spot.errors import SpotError
+from spot.evaluation.benchmark import evaluate
+from spot.evaluation.options import Options
+from tests.evaluation.helpers import make_videos, write_tracker
+
+NUMBERS_ONLY = {"plots": False, "report": False}
+
+
+@pytest.fixture
+def videos():
+    return make_videos((*(f"video-{i}" for i in range(5)), "two"))
+
+
+@pytest.fixture
+def results(tmp_path, videos):
+    for i, (name, noise) in enumerate((("good", 1), ("bad", 12), ("run_e010", 6), ("run_e020", 3))):
+        write_tracker(tmp_path / "results/Toy" / name, videos, noise, seed=i)
+    return tmp_path / "results"
+
+
+def test_everything_that_is_written(tmp_path, videos, results, capsys):
+    options = Options(bootstrap=50, compare=("good", "bad"))
+    summary = evaluate(videos, results, None, tmp_path / "out", options)
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert written >= {
+        "summary.json",
+        "table.csv",
+        "table.json",
+        "table.md",
+        "table.tex",
+        "videos.csv",
+        "attributes.csv",
+        "report.html",
+    }
+    for plot in ("success", "precision", "normalized_precision", "epochs_run"):
+        assert (tmp_path / "out" / f"{plot}.png").stat().st_size > 10_000
+        assert (tmp_path / "out" / f"{plot}.pdf").read_bytes().startswith(b"%PDF")
+    assert json.loads((tmp_path / "out/summary.json").read_text()) == summary
+    printed = capsys.readouterr().out.split()
+    assert printed[-1] == str(tmp_path / "out/report.html")
+    assert printed.index("good") < printed.index("bad")
+
+
+def test_summary_holds_fractions_sorted_by_success(videos, results):
+    summary = evaluate(videos, results, options=Options(**NUMBERS_ONLY), quiet=True)
+    assert list(summary) == ["good", "run_e020", "run_e010", "bad"]
+    assert {"success", "precision", "normalized_precision", "ao", "sr50", "sr75"} <= set(summary["good"])
+    assert all(0 <= value <= 1 for values in summary.values() for value in values.values())
+
+
+@pytest.mark.parametrize("protocol", ["pysot", "pytracking", "stark", "got10k"])
+def test_the_tables_say_which_protocol(tmp_path, videos, results, protocol):
+    evaluate(videos, results, ["good"], tmp_path / "out", Options(protocol=protocol, **NUMBERS_ONLY), quiet=True)
+    assert f"Protocol {protocol}: the rules of" in (tmp_path / "out/table.md").read_text()
+    assert f"Protocol {protocol}: the rules of" in (tmp_path / "out/table.tex").read_text()
+    assert json.loads((tmp_path / "out/table.json").read_text())["protocol"] == protocol
+
+
+def test_tables_agree_with_each_other(tmp_path, videos, results):
+    summary = evaluate(
+        videos, results, ["good", "bad"], tmp_path / "out", Options(bootstrap=20, **NUMBERS_ONLY), quiet=True
+    )
+    with open(tmp_path / "out/table.csv", newline="") as file:
+        rows = {row["tracker"]: row for row in csv.DictReader(file)}
+    assert float(rows["good"]["success"]) == summary["good"]["success"]
+    assert float(rows["good"]["success_low"]) < summary["good"]["success"] < float(rows["good"]["success_high"])
+    markdown = (tmp_path / "out/table.md").read_text()
+    assert f"| good | **{100 * summary['good']['success']:.2f} [" in markdown
+    latex = (tmp_path / "out/table.tex").read_text()
+    assert f"good & \\textbf{{{100 * summary['good']['success']:.2f} [" in latex
+    with open(tmp_path / "out/videos.csv", newline="") as file:
+        values = [float(row["success"]) for row in csv.DictReader(file) if row["tracker"] == "good"]
+    assert np.mean(values) == pytest.approx(summary["good"]["success"], abs=1e-5)
+
+
+def test_attributes_are_means_over_the_videos_that_have_them(tmp_path, videos, results):
+    evaluate(videos, results, ["good"], tmp_path / "out", Options(**NUMBERS_ONLY), quiet=True)
+    with open(tmp_path / "out/attributes.csv", newline="") as file:
+        attributes = {row["attribute"]: row for row in csv.DictReader(file)}
+    with open(tmp_path / "out/videos.csv", newline="") as file:
+        success = {row["video"]: float(row["success"]) for row in csv.DictReader(file)}
+    assert attributes["Fast Motion"]["videos"] == "1"
+    assert float(attributes["Fast Motion"]["good"]) == pytest.approx(success["two"], abs=1e-6)
+    assert attributes["Occlusion"]["videos"] == "6"
+
+
+def test_missing_videos_stop_or_mark_the_row(tmp_path, videos, results):
+    (results / "Toy/good/video-3.txt").unlink()
+    with pytest.raises(SpotError, match="lacks 1 of 6 videos: video-3"):
+        evaluate(videos, results, quiet=True)
+    summary = evaluate(videos, results, None, tmp_path / "out", Options(missing="skip", **NUMBERS_ONLY), quiet=True)
+    assert set(summary) == {"good", "bad", "run_e010", "run_e020"}
+    markdown = (tmp_path / "out/table.md").read_text()
+    assert "| good * |" in markdown
+    assert "| 5/6 |" in markdown
+    assert "has no results for video-3" in markdown
+    best_line = next(line for line in markdown.splitlines() if line.startswith("| good"))
+    assert "**" not in best_line  # a part of the videos wins nothing
+
+
+def test_speed_appears_where_times_are(tmp_path, videos, results):
+    for video in videos:
+        (results / f"Toy/good/{video.name}_time.txt").write_text("0.02\n" * len(video))
+    summary = evaluate(videos, results, ["good", "bad"], options=Options(**NUMBERS_ONLY), quiet=True)
+    assert summary["good"]["fps"] == pytest.approx(50)
+    assert "fps" not in summary["bad"]
+
+
+def test_epochs_come_with_the_warning(tmp_path, videos, results):
+    evaluate(videos, results, ["run_e*"], tmp_path / "out", Options(**NUMBERS_ONLY), quiet=True)
+    assert "choosing on the test set" in (tmp_path / "out/table.md").read_text()
+
+
+def test_the_cache_changes_nothing(tmp_path, videos, results):
+    options = Options(**NUMBERS_ONLY)
+    plain = evaluate(videos, results, options=options, quiet=True)
+    for _ in range(2):
+        assert evaluate(videos, results, options=options, cache=tmp_path / "cache", quiet=True) == plain
+
+
+def test_withheld_truth_is_said(videos, results):
+    hidden = videos.boxes.copy()
+    for start, stop in zip(videos.offsets[:-1], videos.offsets[1:], strict=True):
+        hidden[start + 1 : stop] = np.nan
+    videos.boxes = hidden
+    with pytest.raises(SpotError, match="Toy keeps its truth on a server; pack=true"):
+        evaluate(videos, results, quiet=True)
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ({"missing": "ignore"}, "missing=ignore is unknown"),
+        ({"bounds": "image"}, "bounds=image is unknown"),
+        ({"compare": ("a", "b", "c")}, "needs two trackers"),
+        ({"bootstrap": -1}, "cannot be negative"),
+    ],
+)
+def test_impossible_options_are_named(options, complaint):
+    with pytest.raises(SpotError, match=complaint):
+        Options(**options)
+
+
+def test_comparing_with_a_tracker_that_is_not_there(videos, results):
+    with pytest.raises(SpotError, match="compare=else is not among the trackers evaluated: good"):
+        evaluate(videos, results, ["good"], options=Options(compare=("good", "else"), **NUMBERS_ONLY), quiet=True)
