@@ -61,7 +61,7 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
             except (HydraException, OmegaConfBaseException) as error:
                 _stop(_explain(error, config))
             except KeyboardInterrupt:
-                print("interrupted; the same command continues", file=sys.stderr)
+                print("stopped; the same command continues", file=sys.stderr)
                 raise SystemExit(130) from None
 
         return entry

@@ -25,6 +25,7 @@ def train(cfg: DictConfig) -> Path:
     from hydra.utils import instantiate
 
     from spot.learning.assemble import build_callbacks, build_data, build_tracker
+    from spot.learning.fit import fit
     from spot.learning.quiet import quieten
 
     quieten()
@@ -43,7 +44,7 @@ def train(cfg: DictConfig) -> Path:
         enable_progress_bar=sys.stderr.isatty(),
         use_distributed_sampler=False,  # our own share of each step follows from the rank
     )
-    trainer.fit(tracker, data, ckpt_path=run.resume_from, weights_only=True)
+    fit(trainer, tracker, data, run)
     return run.folder
 
 

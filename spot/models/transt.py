@@ -31,6 +31,8 @@ class TransT(TrackerNetwork):
         layers: fusion layers, each ego-context on both branches and cross-feature both ways.
         ffn: hidden width of the feed-forward networks.
         dropout: of attention weights and of residual branches, in training.
+        anchored: boxes start at their cell's centre, a quarter of the crop wide and high, instead of anywhere. Published
+            networks find out where their cells are, which takes long.
         pixel_mean, pixel_std: normalisation that the backbone expects.
     """
 
@@ -44,6 +46,7 @@ class TransT(TrackerNetwork):
         layers: int = 4,
         ffn: int = 2048,
         dropout: float = 0.1,
+        anchored: bool = False,
         pixel_mean: tuple[float, ...] = IMAGENET_MEAN,
         pixel_std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
@@ -69,6 +72,7 @@ class TransT(TrackerNetwork):
         self.iou_head = _head(d_model, 1)
         for name, grid in (("template_positions", template_size // STRIDE), ("search_positions", self.grid)):
             self.register_buffer(name, sine_positions(grid, d_model), persistent=False)
+        self.register_buffer("anchors", cell_anchors(self.grid) if anchored else None, persistent=False)
 
     def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
         """Tokens of the template before fusion, (B, (template_size / 8) ** 2, d_model)."""
@@ -99,7 +103,18 @@ class TransT(TrackerNetwork):
     def _heads(self, fused: Tensor) -> Prediction:
         # The IoU head judges boxes and must not make them worse, hence the detached input.
         ious = self.iou_head(fused.detach()).sigmoid().squeeze(-1)
-        return Prediction(self.class_head(fused), self.box_head(fused).sigmoid(), ious)
+        boxes = self.box_head(fused)
+        if self.anchors is not None:
+            boxes = boxes + self.anchors
+        return Prediction(self.class_head(fused), boxes.sigmoid(), ious)
+
+
+def cell_anchors(grid: int) -> Tensor:
+    """(grid * grid, 4) logits of cx, cy, w, h: each cell's centre, and a quarter of the crop."""
+    centers = (torch.arange(grid) + 0.5) / grid
+    y, x = torch.meshgrid(centers, centers, indexing="ij")
+    quarter = torch.full_like(x, 0.25)
+    return torch.stack([x, y, quarter, quarter], -1).flatten(0, 1).logit()
 
 
 class FusionLayer(nn.Module):
