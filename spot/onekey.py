@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from spot.command import command
 from spot.errors import SpotError
@@ -44,7 +45,7 @@ def _tested_epochs(cfg: DictConfig) -> list[int]:
 
 def _test_options(cfg: DictConfig, epoch: int) -> DictConfig:
     """What `python -m spot.test run=<run> epoch=<epoch>` would be given."""
-    options = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
+    options = copy.deepcopy(cfg)
     with open_dict(options):
         options.update({**cfg.testing, "checkpoint": None, "epoch": epoch})
     return options
@@ -62,9 +63,7 @@ def _evaluate(cfg: DictConfig) -> None:
         cfg.paths.results,
         [f"{cfg.run}_*"],
         Path(cfg.paths.reports) / cfg.benchmark.name,
-        Options(
-            protocol=own.protocol or cfg.benchmark.get("protocol"), bootstrap=own.bootstrap, missing=own.missing
-        ),
+        Options(protocol=own.protocol or cfg.benchmark.get("protocol"), bootstrap=own.bootstrap, missing=own.missing),
         benchmark=cfg.benchmark.name,
         result_format=cfg.benchmark.result_format,
         cache=Path(cfg.paths.cache) / "results",

@@ -22,7 +22,9 @@ def command(name: str, *options: str, outputs: Path, **environment: str) -> list
     return [[sys.executable, "-m", f"spot.{name}", *options], env]
 
 
-def run(name: str, *options: str, outputs: Path, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess:
+def run(
+    name: str, *options: str, outputs: Path, timeout: float = 300, **environment: str
+) -> subprocess.CompletedProcess:
     """`python -m spot.<name> <options>`, its output captured."""
     arguments, env = command(name, *options, outputs=outputs, **environment)
     return subprocess.run(arguments, env=env, cwd=ROOT, capture_output=True, text=True, timeout=timeout)

@@ -16,7 +16,11 @@ def schedule(cfg):
     recipe = instantiate(cfg.arch.recipe)
     groups = [
         {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": recipe.lr, "name": "head"},
-        {"params": [torch.nn.Parameter(torch.zeros(1))], "lr": recipe.lr * recipe.backbone_lr_ratio, "name": "backbone"},
+        {
+            "params": [torch.nn.Parameter(torch.zeros(1))],
+            "lr": recipe.lr * recipe.backbone_lr_ratio,
+            "name": "backbone",
+        },
     ]
     optimizer = recipe.optimizer(groups)
     return optimizer, recipe.scheduler(optimizer)

@@ -58,7 +58,7 @@ def logged(monkeypatch):
 
 @pytest.mark.parametrize("arch", ["transt_tiny", "ocean_tiny"])
 def test_the_loss_weighs_the_halves_by_their_instances(arch, steps, logged):
-    """(8 * L_labelled + 24 * L_pseudo) / 32, each a mean over its own instances, from one forward pass of the student."""
+    """(8 * L_labelled + 24 * L_pseudo) / 32 with the published sizes, each a mean over its own instances."""
     tracker = make_tracker(arch)
     batch = steps(tracker)[1, 0]
     loss = tracker.training_step(batch, 0)
@@ -97,9 +97,7 @@ def test_the_teacher_follows_as_a_moving_average():
             p.add_(1)
         next(m for m in student.modules() if isinstance(m, torch.nn.BatchNorm2d)).running_mean.fill_(4)
     tracker.teacher.follow(student)
-    assert all(
-        torch.allclose(p, b + 0.25, atol=1e-6) for p, b in zip(teacher.parameters(), before, strict=True)
-    )
+    assert all(torch.allclose(p, b + 0.25, atol=1e-6) for p, b in zip(teacher.parameters(), before, strict=True))
     mean = next(m for m in teacher.modules() if isinstance(m, torch.nn.BatchNorm2d)).running_mean
     assert torch.allclose(mean, torch.ones_like(mean))  # buffers too: 0.75 * 0 + 0.25 * 4
     tracker.teacher.follow(student, decay=0)
