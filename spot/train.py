@@ -24,7 +24,8 @@ def train(cfg: DictConfig) -> Path:
     import torch
     from hydra.utils import instantiate
 
-    from spot.learning.assemble import build_callbacks, build_data, build_tracker
+    from spot.evaluation.plots import draw_exploration
+    from spot.learning.assemble import build_callbacks, build_data, build_loggers, build_tracker
     from spot.learning.fit import fit
     from spot.learning.quiet import quieten
 
@@ -39,12 +40,14 @@ def train(cfg: DictConfig) -> Path:
     print(f"run {cfg.run}: " + (f"continues after epoch {run.finished_epochs}" if run.resume_from else "starts"))
     trainer = instantiate(
         cfg.trainer,
-        logger=instantiate(cfg.logger),
+        logger=build_loggers(cfg, run),
         callbacks=build_callbacks(cfg, run),
         enable_progress_bar=sys.stderr.isatty(),
         use_distributed_sampler=False,  # our own share of each step follows from the rank
     )
     fit(trainer, tracker, data, run)
+    if trainer.is_global_zero and cfg.supervision.pseudo_labels:
+        draw_exploration(run.folder / "metrics.csv", run.folder / "exploration")
     return run.folder
 
 

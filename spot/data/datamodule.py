@@ -19,7 +19,7 @@ from spot.data.steps import EpochSteps, StepPlan, Steps
 from spot.data.targets import Targets
 from spot.data.video import VideoSet
 from spot.errors import SpotError
-from spot.state.store import CommitReport, Exploration, StateStore
+from spot.state.store import CommitReport, Exploration, SamplerState, StateStore
 
 log = logging.getLogger(__name__)
 
@@ -153,6 +153,17 @@ class TrackingData(pl.LightningDataModule):
             self.store.snapshot(epoch)
         self.store.prune(keep_from=epoch - self.resume_every - 1)
         return report
+
+    def recorded_quality(self, state: SamplerState) -> tuple[int, float | None]:
+        """How many frames are explored, and the mean IoU of those that are not key frames with the annotation."""
+        ious = []
+        for path in range(len(self.targets)):
+            explored = state.path(path)
+            relay = ~np.isin(explored.ids, explored.key_ids)
+            frames = explored.ids[relay].astype(np.int64)
+            ious.append(self.targets.label_iou(np.full(len(frames), path), frames, explored.boxes[relay]))
+        found = np.concatenate(ious)
+        return int(state.explored_counts.sum()), float(found.mean()) if len(found) else None
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint says of the state that it belongs to."""

@@ -7,12 +7,14 @@ import functools
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
 
 from spot.data.datamodule import TrackingData
 from spot.data.pairs import AugmentSettings, CropSettings
 from spot.data.steps import StepPlan
 from spot.data.training_sets import labelled_sets
 from spot.learning.callbacks import default_callbacks
+from spot.learning.csv_logger import EpochCSVLogger
 from spot.learning.run import Run
 from spot.learning.sparse_tracker import SparseTracker
 from spot.learning.teacher import Teacher
@@ -64,6 +66,13 @@ def build_tracker(cfg: DictConfig) -> SparseTracker:
 def build_callbacks(cfg: DictConfig, run: Run) -> list[Callback]:
     """Checkpoints and progress."""
     return default_callbacks(run.checkpoints, cfg.checkpoint.every, cfg.checkpoint.resume_every)
+
+
+def build_loggers(cfg: DictConfig, run: Run) -> list[Logger]:
+    """metrics.csv always, and the chosen logger where it is another."""
+    own = EpochCSVLogger(run.folder)
+    chosen = instantiate(cfg.logger) if cfg.logger else own
+    return [own] if isinstance(chosen, EpochCSVLogger) else [own, chosen]
 
 
 def _burn_in(cfg: DictConfig) -> int:

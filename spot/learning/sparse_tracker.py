@@ -188,6 +188,15 @@ class SparseTracker(pl.LightningModule):
         assert isinstance(data, TrackingData)
         return data
 
+    def on_train_end(self) -> None:
+        """Say what has been explored, and how good the recorded labels are where that can be known."""
+        if self.teacher is None or not self.trainer.is_global_zero:
+            return
+        state = self._data().store.at(self.current_epoch + 1)
+        explored, quality = self._data().recorded_quality(state)
+        shares = f"explored {explored} of {int(state.lengths.sum())} frames"
+        print(shares + (f"; recorded pseudo labels: {quality:.3f} mean IoU to the annotation" if quality else ""))
+
     def on_train_epoch_start(self) -> None:
         """Everything that depends on the epoch follows from its number alone, so that a resumed run is the same run."""
         torch.manual_seed(hash_seed(self.seed, self.current_epoch, self.global_rank))
