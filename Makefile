@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench stress study clean
+.PHONY: help install demo test check bench stress clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -21,9 +21,16 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/pip install --quiet --editable ".[dev,onnx,tensorboard,wandb,timm,launchers]"
 	touch $@
 
-demo: install  ## the whole job on the embedded synthetic videos: label, train, test, evaluate, report
-	$(BIN)/python -m spot.sample data=synthetic labels=3 exist_ok=true
-	$(BIN)/python -m spot.onekey experiment=demo
+DEMO_LABELS := outputs/labels/.demo
+
+demo: install $(DEMO_LABELS)  ## the whole job on embedded synthetic videos: label, train, test, evaluate, report
+	$(BIN)/python -m spot.train experiment=demo
+	$(BIN)/python -m spot.test arch=ocean_tiny run=demo epoch=8 model=student
+	$(BIN)/python -m spot.onekey experiment=demo start_epoch=40 stages=[test,evaluate]
+
+$(DEMO_LABELS): | install
+	$(BIN)/python -m spot.sample data=synthetic labels=3 overwrite=true
+	touch $@
 
 test: install check  ## all tests, on the CPU
 	$(BIN)/python -m pytest
@@ -32,6 +39,13 @@ check: install  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench: install  ## ours beside plain implementations of the published way, as ratios
+	mkdir -p outputs/bench
+	for name in data state evaluation; do $(BIN)/python scripts/bench_$$name.py --json outputs/bench/$$name.json || exit 1; done
+
+stress: install  ## kill a run hundreds of times and compare where it ends
+	$(BIN)/python scripts/stress_resume.py --json outputs/stress.json
 
 clean:  ## remove caches, keep outputs and .venv
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
