@@ -1,0 +1,53 @@
+"""The whole job by one command, and the same on a folder of one's own videos."""
+
+import json
+import shutil
+
+import pytest
+
+from spot.data.datasets import synthetic
+from tests.end_to_end.runs import complaint, ok
+
+SMALL = ("benchmark.videos.videos=2", "benchmark.videos.frames=16", "benchmark.videos.size=[160,120]")
+CPU = ("testing.accelerator=cpu", "testing.devices=1")
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    return tmp_path_factory.mktemp("onekey")
+
+
+def test_train_test_evaluate(outputs):
+    job = ("experiment=smoke", "run=smoke", "start_epoch=2", *SMALL, *CPU)
+    first = ok("onekey", *job, outputs=outputs)
+    assert "smoke_teacher_e003" in first.stdout
+    summary = json.loads((outputs / "reports" / "Synthetic" / "summary.json").read_text())
+    assert set(summary) == {"smoke_teacher_e002", "smoke_teacher_e003"}
+    assert all(0 <= tracker["success"] <= 1 for tracker in summary.values())
+    assert (outputs / "reports" / "Synthetic" / "report.html").is_file()
+
+    again = ok("onekey", *job, outputs=outputs)
+    assert "is done: 3 epochs" in again.stdout
+    assert "2 of 2 videos were finished" in again.stdout
+
+
+def test_an_unknown_stage_is_told(outputs):
+    assert "stages=" in complaint("onekey", "experiment=smoke", "stages=[trian]", outputs=outputs)
+
+
+def test_a_folder_of_ones_own_videos(outputs, tmp_path):
+    rendered = synthetic.load(outputs / "synthetic", "train", videos=6, frames=16, size=(160, 120))
+    mine = tmp_path / "mine"
+    for video in rendered:
+        shutil.copytree(video.frames.folder, mine / ("train" if video.name < rendered.names[4] else "test") / video.name)
+    data = ("data=folder", f"paths.folder={mine}", "data.split=train")
+    ok("sample", *data, "labels=2", outputs=tmp_path)
+    ok(
+        "onekey", *data, "arch=transt_tiny", "trainer=cpu", "labels=2", "run=mine", "loader.workers=0",
+        "training.epochs=2", "training.burn_in=1", "training.steps=2", "training.labelled=1", "training.unlabelled=2",
+        "teacher.threshold=0", "checkpoint.every=1", "start_epoch=2",
+        "benchmark=folder", "benchmark.name=held_out", "benchmark.videos.split=test", *CPU,
+        outputs=tmp_path,
+    )  # fmt: skip
+    summary = json.loads((tmp_path / "reports" / "held_out" / "summary.json").read_text())
+    assert set(summary) == {"mine_teacher_e002"}
