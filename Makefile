@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet "torch>=2.4" "torchvision>=0.19"
-	$(BIN)/pip install --quiet --editable ".[dev,onnx,tensorboard,wandb,timm,launchers]"
+	$(BIN)/pip install --quiet --editable ".[dev,onnx,tensorboard,wandb,timm]"
 	touch $@
 
 DEMO_LABELS := outputs/labels/.demo
