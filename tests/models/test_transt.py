@@ -7,7 +7,7 @@ import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spot.errors import SpotError
@@ -84,6 +84,17 @@ def test_the_search_crop_decides_with_the_template() -> None:
     with torch.no_grad():
         logits = network(template, same_search).logits
     assert (logits[0] - logits[1]).abs().max() > 1e-3
+
+
+def test_anchored_boxes_start_at_their_cells() -> None:
+    """With a box head that says nothing yet, each box is a quarter of the crop around its own cell; rows run along x."""
+    network = small(anchored=True).eval()
+    nn.init.zeros_(network.box_head[-1].weight)
+    nn.init.zeros_(network.box_head[-1].bias)
+    with torch.no_grad():
+        boxes = network(*crops(1)).boxes[0].view(8, 8, 4)
+    torch.testing.assert_close(boxes[2, 5], torch.tensor([5.5 / 8, 2.5 / 8, 0.25, 0.25]))
+    assert network.state_dict().keys() == small().state_dict().keys()
 
 
 def test_dropout_in_training_alone() -> None:
