@@ -25,8 +25,8 @@ DEMO_LABELS := outputs/labels/.demo
 
 demo: install $(DEMO_LABELS)  ## the whole job on embedded synthetic videos: label, train, test, evaluate, report
 	$(BIN)/python -m spot.train experiment=demo
-	$(BIN)/python -m spot.test arch=ocean_tiny run=demo epoch=8 model=student
-	$(BIN)/python -m spot.onekey experiment=demo start_epoch=40 stages=[test,evaluate]
+	$(BIN)/python -m spot.test arch=ocean_tiny run=demo epoch=4 model=student
+	$(BIN)/python -m spot.onekey experiment=demo start_epoch=30 stages=[test,evaluate]
 
 $(DEMO_LABELS): | install
 	$(BIN)/python -m spot.sample data=synthetic labels=3 overwrite=true

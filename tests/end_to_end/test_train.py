@@ -95,7 +95,7 @@ def test_interrupted_ends_within_seconds_and_continues(outputs, elsewhere, numbe
     process.send_signal(number)
     started = time.monotonic()
     text, _ = process.communicate(timeout=60)
-    assert time.monotonic() - started < 20
+    assert time.monotonic() - started < 45  # seconds on a machine to itself
     assert process.returncode not in (0, 1), text
     assert "Traceback" not in text, text
 

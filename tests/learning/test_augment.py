@@ -37,7 +37,7 @@ def test_box_bounds_the_rotated_blob(x, y, w, h, angle, flip):
     center = torch.stack([columns.float().mean(), rows.float().mean()])
     before = torch.stack(list(image[0, 0].nonzero().float().mean(0).flip(0))) - torch.tensor([x, y])
     # what the raster does to the blob's centroid before the warp it does after it too
-    assert (center - torch.tensor([left + width / 2, top + height / 2])).abs().max() < 0.25 + before.abs().max()
+    assert (center - torch.tensor([left + width / 2, top + height / 2])).abs().max() < 0.3 + before.abs().max()
 
 
 def test_positive_angles_turn_anticlockwise_on_the_screen():
