@@ -76,7 +76,7 @@ def test_layouts_of_result_files(tmp_path, videos, truth, form):
         (plain / f"{name}.txt").rename(target)
     files = find_files("a", tmp_path / "a", truth)
     assert files.missing == ()
-    assert read_boxes([files], truth)[0].shape == truth.boxes.shape
+    assert read_boxes(files, truth).shape == truth.boxes.shape
 
 
 def test_names_match_whatever_their_case_and_punctuation(tmp_path):
@@ -129,7 +129,7 @@ def test_wrong_row_counts_name_the_file(tmp_path, videos, truth, change):
     file = folder / "two.txt"
     file.write_text("\n".join(change(file.read_text().splitlines())))
     with pytest.raises(SpotError, match=r"two.txt: \d+ rows, but video two has 41 frames"):
-        read_boxes([find_files("a", folder, truth)], truth)
+        read_boxes(find_files("a", folder, truth), truth)
 
 
 def test_the_one_video_of_lasot_that_all_results_overrun_is_cut(tmp_path):
@@ -138,36 +138,23 @@ def test_the_one_video_of_lasot_that_all_results_overrun_is_cut(tmp_path):
     folder = write_tracker(tmp_path / "a", videos)
     with open(folder / "monkey-17.txt", "a") as file:
         file.write("1,2,3,4\n")
-    assert read_boxes([find_files("a", folder, truth)], truth)[0].shape == truth.boxes.shape
+    assert read_boxes(find_files("a", folder, truth), truth).shape == truth.boxes.shape
 
 
 def test_numbers_are_remembered_until_a_file_changes(tmp_path, videos, truth):
     folder = write_tracker(tmp_path / "a", videos)
     files = find_files("a", folder, truth)
-    first = read_boxes([files], truth, tmp_path / "cache")[0]
+    first = read_boxes(files, truth, tmp_path / "cache")
     (kept,) = (tmp_path / "cache").iterdir()
-    again = read_boxes([files], truth, tmp_path / "cache")[0]
+    again = read_boxes(files, truth, tmp_path / "cache")
     np.testing.assert_array_equal(first, again)
     assert again.flags.f_contiguous
     content = (folder / "one.txt").read_text().splitlines()
     (folder / "one.txt").write_text("\n".join(["7,7,7,7", *content[1:]]))
     os.utime(folder / "one.txt", ns=(1, 1))
-    assert read_boxes([files], truth, tmp_path / "cache")[0][0].tolist() == [7, 7, 7, 7]
+    assert read_boxes(files, truth, tmp_path / "cache")[0].tolist() == [7, 7, 7, 7]
     assert list((tmp_path / "cache").iterdir()) != [kept]
     assert len(list((tmp_path / "cache").iterdir())) == 1
-
-
-def test_reading_in_several_processes_gives_the_same(tmp_path, monkeypatch):
-    from spot.evaluation import loading
-
-    videos = make_videos(tuple(f"v{i}" for i in range(6)))
-    truth = truth_of(videos, "Toy")
-    files = [find_files(n, write_tracker(tmp_path / n, videos, seed=i), truth) for i, n in enumerate("abc")]
-    alone = read_boxes(files, truth, workers=1)
-    monkeypatch.setattr(loading, "PARALLEL_BYTES", 0)
-    monkeypatch.delitem(loading.sys.modules, "torch", raising=False)
-    for one, other in zip(alone, read_boxes(files, truth, workers=2), strict=True):
-        np.testing.assert_array_equal(one, other)
 
 
 @pytest.mark.parametrize("text", ["285.12", "0.1", "1234.56", "7", "-30.5", "99999.5", "0.0001"])

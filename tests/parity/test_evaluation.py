@@ -100,7 +100,9 @@ def test_average_overlap_and_success_rates_equal_the_got10k_toolkit(data, result
     bare = make_truth(data, "lasot", "GOT-10k")
     sizes = np.array([data[f"{s}_wh"] for s in SEQUENCES], float)
     truth = Truth(bare.benchmark, bare.names, bare.offsets, bare.boxes, bare.visible, sizes)
-    summary = score(truth, [joined(data, "pred")], get_protocol("got10k"))[0].summary()
+    scores = score(truth, [joined(data, "pred")], get_protocol("got10k"))[0]
+    np.testing.assert_allclose(scores.overlap_curve, expected["succ_curve101"], rtol=0, atol=1e-6)
+    summary = scores.summary()
     assert summary["ao"] == pytest.approx(expected["ao_over_all_frames"], abs=1e-6)
     assert summary["sr50"] == pytest.approx(expected["sr50"], abs=1e-6)
     assert summary["sr75"] == pytest.approx(expected["sr75"], abs=1e-6)

@@ -93,4 +93,4 @@ def test_vot2019_tags(vot_results):
         "empty",
     }
     assert all(0 < value < 1 for value in row.attributes.values())
-    assert boxes[row.name]["agility"].shape == (len(videos["agility"]), 4)
+    assert boxes(row.name, "agility").shape == (len(videos["agility"]), 4)
