@@ -39,7 +39,9 @@ def test_a_folder_of_ones_own_videos(outputs, tmp_path):
     rendered = synthetic.load(outputs / "synthetic", "train", videos=6, frames=16, size=(160, 120))
     mine = tmp_path / "mine"
     for video in rendered:
-        shutil.copytree(video.frames.folder, mine / ("train" if video.name < rendered.names[4] else "test") / video.name)
+        shutil.copytree(
+            video.frames.folder, mine / ("train" if video.name < rendered.names[4] else "test") / video.name
+        )
     data = ("data=folder", f"paths.folder={mine}", "data.split=train")
     ok("sample", *data, "labels=2", outputs=tmp_path)
     ok(
