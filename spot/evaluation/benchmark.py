@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -88,9 +88,7 @@ def _compare(outcome: Outcome, options: Options) -> Comparison:
     return compare_paired((first.name, second.name), measure.title.lower(), pair[:, 0], pair[:, 1], draws, options.seed)
 
 
-def _write(
-    outcome: Outcome, videos: VideoSet, boxes: Mapping[str, Predictions], output: Path, options: Options
-) -> Path:
+def _write(outcome: Outcome, videos: VideoSet, boxes: Predictions, output: Path, options: Options) -> Path:
     """Write everything; returns what to look at first. Drawing is imported here: numbers alone should come at once."""
     output.mkdir(parents=True, exist_ok=True)
     write_tables(outcome, output, options.per_video)
@@ -104,7 +102,7 @@ def _write(
     from spot.evaluation.pictures import BOX_COLOURS
     from spot.evaluation.report import worst_strips, write_report
 
-    names = [row.name for row in outcome.trackers if row.name in boxes][: len(BOX_COLOURS)]
+    names = [row.name for row in outcome.trackers][: len(BOX_COLOURS)]
     colours = dict(zip(names, BOX_COLOURS, strict=False))
     strips = worst_strips(outcome, videos, boxes, colours, options.worst)
     return write_report(outcome, output / "report.html", plots, strips, colours if strips else {})

@@ -13,27 +13,38 @@ from typing import NamedTuple
 import numpy as np
 
 from spot.errors import SpotError
-from spot.evaluation.measures import EPSILON, ERROR_THRESHOLDS, OVERLAP_THRESHOLDS
+from spot.evaluation.measures import EPSILON, ERROR_THRESHOLDS, FINE_OVERLAP_THRESHOLDS
 from spot.evaluation.protocols import Protocol
 from spot.evaluation.truth import Truth
 
-BLOCK = 16384
+BLOCK = 32768
 """Frames a block, about: larger blocks leave the cache, smaller ones spend their time in calls."""
-OVERLAP_BINS, ERROR_BINS = len(OVERLAP_THRESHOLDS) + 1, len(ERROR_THRESHOLDS) + 1
+OVERLAP_BINS, ERROR_BINS = len(FINE_OVERLAP_THRESHOLDS) + 1, len(ERROR_THRESHOLDS) + 1
 # A histogram row: overlaps of frames that AO leaves out, overlaps of those it counts, then the two errors.
 FIRST_BIN = (0, OVERLAP_BINS, 2 * OVERLAP_BINS, 2 * OVERLAP_BINS + ERROR_BINS)
 BINS = 2 * OVERLAP_BINS + 2 * ERROR_BINS
+LANES = 4
+"""Histograms that neighbouring frames take turns in: frames alike would wait for each other to add to one counter."""
 DOUBT = 1e-5
 """How near to a threshold, relative to it, a guess is not trusted; guesses are right to a twentieth of this."""
+OUT_OF_REACH = 1e9
 TOUCH = 1e-3
 """Boxes whose edges lie within this many pixels of touching may or may not overlap."""
 
 
 class Doubts(NamedTuple):
-    """Frames that single precision cannot tell: (k,) measure 0..2, row, and the bin they were put into."""
+    """Frames that single precision cannot tell.
+
+    Attributes:
+        measure: (k,) 0..2: overlap, centre error, normalised centre error.
+        row: (k,) of the benchmark.
+        first: (k,) column of the histogram in which the measure's bin 0 lies for this frame.
+        bin: (k,) the bin they were put into.
+    """
 
     measure: np.ndarray
     row: np.ndarray
+    first: np.ndarray
     bin: np.ndarray
 
 
@@ -41,31 +52,36 @@ class Block:
     """A run of whole videos, and the buffers to bin any number of trackers on it.
 
     Args:
-        truth: of the benchmark.
-        videos: the run.
+        truth: of these videos.
+        start: their first row in the benchmark.
         protocol: the dialect.
-        counted: (N,) bool, frames that average overlap is taken over.
-        given: (3, N) int8, the bin of each measure where the truth alone decides it, else -1.
+        counted: (n,) bool, frames that average overlap is taken over.
+        given: (3, n) int8, the bin of each measure where the truth alone decides it, else -1.
     """
 
-    def __init__(self, truth: Truth, videos: slice, protocol: Protocol, counted: np.ndarray, given: np.ndarray) -> None:
-        offsets = truth.offsets[videos.start : videos.stop + 1]
-        self.rows = slice(int(offsets[0]), int(offsets[-1]))
-        self.names = truth.names[videos]
-        self.videos, self.starts = len(offsets) - 1, offsets[:-1] - offsets[0]
-        n = self.rows.stop - self.rows.start
-        self.true = np.nan_to_num(truth.boxes[self.rows].T)
+    def __init__(self, truth: Truth, start: int, protocol: Protocol, counted: np.ndarray, given: np.ndarray) -> None:
+        n = len(truth.boxes)
+        self.names, self.rows = truth.names, slice(start, start + n)
+        self.starts = truth.offsets[:-1]
+        self.given = given
+        self.true = truth.boxes.T.copy()
+        self.true[np.isnan(self.true)] = 0
+        # A frame that fails every measure is one whose target is out of reach; other given bins are set one by one.
+        failed = (given[0] == 0) & (given[1:] == ERROR_BINS - 1).all(axis=0)
+        self.true[:, failed] = [[OUT_OF_REACH], [0], [1], [1]]
+        self.others = np.flatnonzero((given >= 0) & ~failed)
+        self.other_bins = given.ravel()[self.others]
         sizes = self.true[2:]
         self.sides = sizes.astype(np.float32)
         self.areas = (sizes[0] * sizes[1] + EPSILON).astype(np.float32)
         self.steps = (100 * (1 + DOUBT) / np.maximum(sizes, protocol.least_size or 1e-12)).astype(np.float32)
-        chosen = counted[self.rows]
-        self.weights = chosen.astype(np.float32)
-        self.base = np.repeat(np.arange(self.videos, dtype=np.int32) * BINS, np.diff(offsets))
-        self.base = self.base + np.array([[0], [FIRST_BIN[2]], [FIRST_BIN[3]]], np.int32)
-        self.base[0] += chosen * np.int32(FIRST_BIN[1])
-        self.given = np.flatnonzero(given[:, self.rows] >= 0)
-        self.given_bins = given[:, self.rows].ravel()[self.given]
+        self.weights = counted.astype(np.float32)
+        self.first = np.empty((3, n), np.int32)
+        self.first[0] = counted * np.int32(FIRST_BIN[1])
+        self.first[1:] = np.array([[FIRST_BIN[2]], [FIRST_BIN[3]]])
+        lane = np.repeat(np.arange(len(self.names), dtype=np.int32) * LANES, truth.lengths)
+        lane += np.arange(n, dtype=np.int32) % LANES
+        self.base = self.first + lane * BINS
         # Buffers, so that no memory is asked for (and zeroed by the system) for every tracker.
         self.apart, self.overlaps = np.empty((4, n)), np.empty(n)
         self.single = np.empty((4, 2, n), np.float32)
@@ -79,7 +95,7 @@ class Block:
         """Bin one tracker.
 
         Args:
-            boxes: (N, 4) its boxes on all videos.
+            boxes: (N, 4) its boxes on all videos of the benchmark.
 
         Returns:
             (v, BINS) histogram of each video, (v,) sum of the overlaps of the counted frames, and the doubts.
@@ -94,12 +110,12 @@ class Block:
         sums = np.add.reduceat(self.overlaps, self.starts)
         if np.isnan(sums).any():
             raise SpotError(f"{self.names[int(np.argmax(np.isnan(sums)))]}: a predicted box is not a number")
-        overlap *= 20 * (1 + DOUBT)
+        overlap *= (len(FINE_OVERLAP_THRESHOLDS) - 1) * (1 + DOUBT)
         self._find_bins()
         doubts = self._doubts()
         self.bins += self.base
-        histogram = np.bincount(self.bins.ravel(), minlength=self.videos * BINS)
-        return histogram.reshape(self.videos, BINS), sums, doubts
+        histogram = np.bincount(self.bins.ravel(), minlength=len(self.names) * LANES * BINS)
+        return histogram.reshape(len(self.names), LANES, BINS).sum(axis=1), sums, doubts
 
     def _guess(self, boxes: np.ndarray) -> None:
         """Overlap, distance in pixels and distance in hundredths of the true size, all in single precision.
@@ -143,15 +159,15 @@ class Block:
         np.ceil(self.guess, out=self.upper)
         np.copyto(self.bins, self.upper, casting="unsafe")
         self.upper -= self.guess
-        np.greater(self.upper, 1 - 2 * ERROR_BINS * DOUBT, out=self.doubtful)
+        np.greater(self.upper, 1 - 2 * OVERLAP_BINS * DOUBT, out=self.doubtful)
         self.doubtful[0] |= self.touching
-        self.bins.ravel()[self.given] = self.given_bins
-        self.doubtful.ravel()[self.given] = False
+        self.bins.ravel()[self.others] = self.other_bins
 
     def _doubts(self) -> Doubts:
         """Eight flags are looked at in one go, since few are set."""
-        words = np.flatnonzero(self.flags.view(np.uint64))
+        words = np.flatnonzero(self.flags.view(np.uint64) != 0)
         where = (words[:, None] * 8 + np.arange(8)).ravel()
         where = where[self.flags[where]]
+        where = where[self.given.ravel()[where] < 0]
         measure, row = np.divmod(where, self.bins.shape[1])
-        return Doubts(measure, row + self.rows.start, self.bins.ravel()[where])
+        return Doubts(measure, row + self.rows.start, self.first.ravel()[where], self.bins.ravel()[where])

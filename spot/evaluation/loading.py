@@ -11,9 +11,7 @@ import fnmatch
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +21,6 @@ from spot.errors import SpotError
 from spot.evaluation.parsing import parse_boxes, parse_values
 from spot.evaluation.truth import Truth
 
-PARALLEL_BYTES = 4_000_000
-"""Less text than this is read faster than a second process starts."""
 LONGER_IN_THE_FIELD = {"monkey-17"}
 """LaSOT videos for which many published results have rows beyond the annotation; toolkits cut them."""
 
@@ -151,36 +147,44 @@ def check_missing(files: Sequence[ResultFiles], truth: Truth, missing: str) -> N
             )
 
 
-def read_boxes(
-    files: Sequence[ResultFiles], truth: Truth, cache: str | Path | None = None, workers: int | None = None
-) -> list[np.ndarray]:
-    """Boxes of each tracker on the videos of the truth, which must all be there.
+def read_boxes(files: ResultFiles, truth: Truth, cache: str | Path | None = None) -> np.ndarray:
+    """Boxes of a tracker on the videos of the truth, which must all be there.
 
     Args:
-        files: of K trackers.
+        files: of the tracker; of several repetitions the first is read.
         truth: V videos, N frames.
         cache: folder for the numbers of files already read (keyed by path, size and time of change), or None.
-        workers: processes that read; None for one a core.
 
     Returns:
-        K arrays (N, 4) float64, column-major.
+        (N, 4) float64, column-major.
 
     Raises:
         SpotError: naming the file at fault: text, NaN, or a wrong number of rows.
     """
-    tasks = [
-        ([str(f.boxes[v][0]) for v in truth.names], truth.lengths.tolist(), list(truth.names), _cached(f, truth, cache))
-        for f in files
-    ]
-    size = sum(
-        os.path.getsize(path) for paths, _, _, kept in tasks if kept is None or not kept.is_file() for path in paths
-    )
-    workers = min(len(tasks), workers or os.cpu_count() or 1)
-    # A process that has loaded torch runs threads, which do not survive a fork.
-    if workers > 1 and size > PARALLEL_BYTES and "torch" not in sys.modules:
-        with ProcessPoolExecutor(workers) as pool:
-            return [np.asfortranarray(boxes) for boxes in pool.map(_read_tracker, *zip(*tasks, strict=True))]
-    return [_read_tracker(*task) for task in tasks]
+    kept = _cached(files, truth, cache)
+    if kept is not None and kept.is_file():
+        return np.load(kept).T
+    lengths = truth.lengths.tolist()
+    tables = [read_video(files, name, rows) for name, rows in zip(truth.names, lengths, strict=True)]
+    boxes = np.ascontiguousarray(np.concatenate(tables).T)
+    if kept is not None:
+        _keep(kept, boxes)
+    return boxes.T
+
+
+def read_video(files: ResultFiles, name: str, rows: int) -> np.ndarray:
+    """(rows, 4) float64 boxes of one video.
+
+    Raises:
+        SpotError: naming the file at fault.
+    """
+    path = files.boxes[name][0]
+    boxes = parse_boxes(path.read_bytes(), str(path))
+    if len(boxes) > rows and name in LONGER_IN_THE_FIELD:
+        boxes = boxes[:rows]
+    if len(boxes) != rows:
+        raise SpotError(f"{path}: {len(boxes)} rows, but video {name} has {rows} frames")
+    return boxes
 
 
 def _cached(files: ResultFiles, truth: Truth, cache: str | Path | None) -> Path | None:
@@ -191,29 +195,9 @@ def _cached(files: ResultFiles, truth: Truth, cache: str | Path | None) -> Path 
     for video in truth.names:
         path = files.boxes[video][0]
         status = path.stat()
-        stamp.update(f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}|".encode())
+        stamp.update(f"{path}|{status.st_size}|{status.st_mtime_ns}|".encode())
     owner = hashlib.blake2b(str(files.folder.resolve()).encode(), digest_size=6).hexdigest()
     return Path(cache) / f"{owner}-{stamp.hexdigest()}.npy"
-
-
-def _read_tracker(paths: list[str], lengths: list[int], names: list[str], kept: Path | None) -> np.ndarray:
-    if kept is not None and kept.is_file():
-        return np.load(kept).T
-    tables = [_read_file(*item) for item in zip(paths, lengths, names, strict=True)]
-    boxes = np.ascontiguousarray(np.concatenate(tables).T)
-    if kept is not None:
-        _keep(kept, boxes)
-    return boxes.T
-
-
-def _read_file(path: str, rows: int, name: str) -> np.ndarray:
-    with open(path, "rb") as file:
-        boxes = parse_boxes(file.read(), path)
-    if len(boxes) > rows and name in LONGER_IN_THE_FIELD:
-        boxes = boxes[:rows]
-    if len(boxes) != rows:
-        raise SpotError(f"{path}: {len(boxes)} rows, but video {name} has {rows} frames")
-    return boxes
 
 
 def _keep(kept: Path, boxes: np.ndarray) -> None:

@@ -11,6 +11,9 @@ import numpy as np
 
 OVERLAP_THRESHOLDS = np.arange(0, 1.05, 0.05)
 """(21,) thresholds of the success curve; a frame succeeds where its overlap is *above* the threshold."""
+FINE_OVERLAP_THRESHOLDS = np.linspace(0, 1, 101)
+FINE_OVERLAP_THRESHOLDS[::5] = OVERLAP_THRESHOLDS
+"""(101,) thresholds of the GOT-10k toolkit's success curve. Every fifth is one of the 21, to the last bit."""
 ERROR_THRESHOLDS = np.arange(51.0)
 """(51,) pixels, thresholds of the precision curve; a frame hits where its centre error is *at most* the threshold."""
 NORMALIZED_THRESHOLDS = np.arange(51) / 100

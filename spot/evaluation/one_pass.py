@@ -2,46 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from spot.data.video import VideoSet
 from spot.errors import SpotError
-from spot.evaluation.loading import ResultFiles, check_missing, find_files, read_boxes, read_times
+from spot.evaluation.loading import ResultFiles, check_missing, find_files, read_boxes, read_times, read_video
 from spot.evaluation.measures import frames_per_second
 from spot.evaluation.options import Options
 from spot.evaluation.outcome import OPE_MEASURES, Outcome, TrackerOutcome
+from spot.evaluation.parallel import fork_map
 from spot.evaluation.protocols import Protocol, default_protocol, get_protocol
 from spot.evaluation.scoring import Scores, score
 from spot.evaluation.statistics import bootstrap_intervals
 from spot.evaluation.truth import Truth, truth_of
 
-Predictions = dict[str, np.ndarray]
+Predictions = Callable[[str, str], np.ndarray]
+"""Tracker and video to (n, 4) boxes."""
 
 
 def evaluate_one_pass(
     videos: VideoSet, benchmark: str, found: dict[str, Path], options: Options, cache: str | Path | None
-) -> tuple[Outcome, dict[str, Predictions]]:
-    """Outcome of the trackers in `found`, and the boxes that each predicted on each video."""
+) -> tuple[Outcome, Predictions]:
+    """Outcome of the trackers in `found`, and what they predicted."""
     protocol = get_protocol(options.protocol or default_protocol(benchmark), options.exclude_invalid)
     truth = _truth(videos, benchmark, protocol)
-    files = [find_files(name, folder, truth) for name, folder in found.items()]
-    check_missing(files, truth, options.missing)
-    rows, boxes = [], {}
-    for group in _same_videos(files):
+    files = {name: find_files(name, folder, truth) for name, folder in found.items()}
+    check_missing(list(files.values()), truth, options.missing)
+
+    def evaluate(group: list[ResultFiles]) -> list[TrackerOutcome]:
         part = truth if not group[0].missing else truth.subset(list(group[0].boxes))
-        tables = read_boxes(group, part, cache)
-        for one, table, scores in zip(group, tables, score(part, tables, protocol), strict=True):
-            rows.append(_row(one, scores, options))
-            boxes[one.tracker] = {name: table[part.rows(name)] for name in part.names}
+        scores = score(part, [read_boxes(one, part, cache) for one in group], protocol)
+        rows = [_row(one, tracker, options) for one, tracker in zip(group, scores, strict=True)]
+        if protocol.name == "got10k":
+            for row, tracker in zip(rows, scores, strict=True):
+                row.curves["overlap"] = tracker.overlap_curve
+        return rows
+
+    groups = _even_groups(list(files.values()))
+    rows = [row for group in fork_map(evaluate, groups) for row in group]
     outcome = Outcome(benchmark, protocol.name, protocol.source, OPE_MEASURES, rows)
     if options.attributes:
         _add_attributes(outcome, truth)
     if protocol.name == "got10k" and truth.frame_sizes is None:
         outcome.notes.append("Frame sizes are unknown, so boxes are not cut at the frame as the GOT-10k toolkit does.")
-    return outcome, boxes
+    return outcome, lambda tracker, video: read_video(files[tracker], video, len(videos[video]))
 
 
 def _truth(videos: VideoSet, benchmark: str, protocol: Protocol) -> Truth:
@@ -58,12 +66,13 @@ def _truth(videos: VideoSet, benchmark: str, protocol: Protocol) -> Truth:
     return truth
 
 
-def _same_videos(files: Sequence[ResultFiles]) -> list[list[ResultFiles]]:
-    """Trackers in groups that have results for the same videos."""
-    groups: dict[tuple[str, ...], list[ResultFiles]] = {}
+def _even_groups(files: Sequence[ResultFiles]) -> list[list[ResultFiles]]:
+    """Trackers with results for the same videos, which share the work on the truth, in a group for each core."""
+    same: dict[tuple[str, ...], list[ResultFiles]] = {}
     for one in files:
-        groups.setdefault(one.missing, []).append(one)
-    return list(groups.values())
+        same.setdefault(one.missing, []).append(one)
+    cores = os.cpu_count() or 1
+    return [group[first::cores] for group in same.values() for first in range(min(cores, len(group)))]
 
 
 def _row(files: ResultFiles, scores: Scores, options: Options) -> TrackerOutcome:

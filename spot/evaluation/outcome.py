@@ -68,7 +68,7 @@ class TrackerOutcome:
         videos: names of the videos evaluated.
         missing: names of those without results.
         per_video: measure key to (V,) values over `videos`.
-        curves: `success`, `precision`, `normalized_precision` to (t,) mean curves; VOT's `expected_overlap`; VOT-LT's
+        curves: `success`, `overlap`, `precision`, `normalized_precision` to (t,) mean curves; VOT's `expected_overlap`; VOT-LT's
             `recall_precision` as (2, t).
         intervals: measure key to the bootstrap interval.
         attributes: attribute name to the main measure on what has it.

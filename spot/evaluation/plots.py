@@ -18,7 +18,12 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from spot.errors import SpotError
-from spot.evaluation.measures import ERROR_THRESHOLDS, NORMALIZED_THRESHOLDS, OVERLAP_THRESHOLDS
+from spot.evaluation.measures import (
+    ERROR_THRESHOLDS,
+    FINE_OVERLAP_THRESHOLDS,
+    NORMALIZED_THRESHOLDS,
+    OVERLAP_THRESHOLDS,
+)
 from spot.evaluation.outcome import CHOOSING, Outcome, TrackerOutcome, epoch_series
 from spot.evaluation.vot import eao_lengths
 
@@ -49,6 +54,7 @@ STYLE: Any = {
 }
 CURVES = {
     "success": (OVERLAP_THRESHOLDS, "success", "Success plot", "Overlap threshold", "Success rate"),
+    "overlap": (FINE_OVERLAP_THRESHOLDS, "ao", "Success plot, all frames alike,", "Overlap threshold", "Success rate"),
     "precision": (ERROR_THRESHOLDS, "precision", "Precision plot", "Location error threshold [px]", "Precision"),
     "normalized_precision": (
         NORMALIZED_THRESHOLDS,
@@ -123,7 +129,7 @@ def _curves(outcome: Outcome, key: str, measure: str, x: np.ndarray, title: str,
             axes.plot(x, row.curves[key], **look, label=label, zorder=3 + len(rows) - order)
         axes.set(title=title, xlabel=x_label, ylabel=y_label, xlim=(0, x[-1]), ylim=(0, 1))
         axes.set_yticks(np.arange(0, 1.01, 0.2))
-        _legend(axes, len(rows), "lower left" if key == "success" else "upper left")
+        _legend(axes, len(rows), "lower left" if key in ("success", "overlap") else "upper left")
     return figure
 
 

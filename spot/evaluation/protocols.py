@@ -64,7 +64,8 @@ class Protocol:
 
 def _positive(values: np.ndarray) -> np.ndarray:
     with np.errstate(invalid="ignore"):
-        return np.asarray((values > 0).all(axis=1))
+        columns = values.T > 0
+    return np.logical_and.reduce(columns)
 
 
 def _pysot(truth: Truth, positions: bool) -> Verdict:
@@ -74,13 +75,15 @@ def _pysot(truth: Truth, positions: bool) -> Verdict:
     with np.errstate(invalid="ignore"):
         center = boxes[:, :2] + (boxes[:, 2:] - 1) / 2
         scaled = center / (boxes[:, 2:] + 1e-16)
-    counted = truth.visible if truth.family == "lasot" else np.ones(len(boxes), bool)
-    return Verdict(
-        overlap=np.where(usable & counted, MEASURED, MISSED).astype(np.int8),
-        error=np.where(counted, np.where(_positive(center), MEASURED, HIT), MISSED).astype(np.int8),
-        normalized=np.where(counted, np.where(_positive(scaled), MEASURED, HIT), MISSED).astype(np.int8),
-        frames=truth.lengths,
-    )
+    verdicts = [_verdict(usable, MISSED), _verdict(_positive(center), HIT), _verdict(_positive(scaled), HIT)]
+    if truth.family == "lasot":
+        for verdict in verdicts:
+            verdict[~truth.visible] = MISSED
+    return Verdict(verdicts[0], verdicts[1], verdicts[2], truth.lengths)
+
+
+def _verdict(measured: np.ndarray, otherwise: int) -> np.ndarray:
+    return np.where(measured, np.int8(MEASURED), np.int8(otherwise))
 
 
 def _pytracking(truth: Truth, positions: bool, exclude_invalid: bool) -> Verdict:
@@ -102,7 +105,7 @@ def _pytracking(truth: Truth, positions: bool, exclude_invalid: bool) -> Verdict
 def _got10k(truth: Truth) -> Verdict:
     """Frames without annotation are left out altogether; all others are measured, absent ones too."""
     annotated = ~np.isnan(truth.boxes).any(axis=1)
-    verdict = np.where(annotated, MEASURED, MISSED).astype(np.int8)
+    verdict = _verdict(annotated, MISSED)
     return Verdict(verdict, verdict, verdict, truth.per_video(annotated))
 
 

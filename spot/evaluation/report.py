@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
@@ -27,7 +27,7 @@ class Strip(NamedTuple):
 def worst_strips(
     outcome: Outcome,
     videos: VideoSet,
-    boxes: Mapping[str, Mapping[str, np.ndarray]],
+    boxes: Callable[[str, str], np.ndarray],
     colours: Mapping[str, Colour],
     count: int,
 ) -> list[Strip]:
@@ -36,7 +36,7 @@ def worst_strips(
     Args:
         outcome: with a measure of each video.
         videos: with frames.
-        boxes: tracker to video to (n, 4) boxes.
+        boxes: tracker and video to (n, 4) boxes.
         colours: of the trackers to show.
         count: number of videos.
     """
@@ -51,7 +51,7 @@ def worst_strips(
     worst = sorted(scores, key=lambda video: (np.nan_to_num(np.mean(list(scores[video].values()))), video))[:count]
     strips = []
     for video in worst:
-        shown = {colours[name]: boxes[name][video] for name in scores[video]}
+        shown = {colours[name]: boxes(name, video) for name in scores[video]}
         if (picture := strip(videos[video], shown)) is not None:
             strips.append(Strip(video, as_jpeg(picture), scores[video]))
     return strips

@@ -10,7 +10,7 @@ import numpy as np
 from spot.errors import SpotError
 from spot.evaluation import measures
 from spot.evaluation.binning import BINS, BLOCK, ERROR_BINS, FIRST_BIN, OVERLAP_BINS, Block, Doubts
-from spot.evaluation.measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_AT
+from spot.evaluation.measures import ERROR_THRESHOLDS, FINE_OVERLAP_THRESHOLDS, PRECISION_AT
 from spot.evaluation.protocols import HIT, MEASURED, MISSED, Protocol, Verdict
 from spot.evaluation.truth import Truth
 
@@ -22,6 +22,7 @@ class Scores:
     Attributes:
         names: of the videos.
         success: (V, 21) share of frames above each overlap threshold.
+        overlap_curve: (101,) share of the present frames of all videos above each fine overlap threshold.
         precision: (V, 51) share of frames within each distance.
         normalized_precision: (V, 51) the same for distances in sizes of the true box.
         present: (V,) frames that average overlap is taken over: after the first, with the target visible.
@@ -31,6 +32,7 @@ class Scores:
 
     names: tuple[str, ...]
     success: np.ndarray
+    overlap_curve: np.ndarray
     precision: np.ndarray
     normalized_precision: np.ndarray
     present: np.ndarray
@@ -83,31 +85,53 @@ def score(truth: Truth, trackers: Sequence[np.ndarray], protocol: Protocol) -> l
         SpotError: for boxes that hold NaN, and for a video without any frame to count.
     """
     prepared = [_prepare(protocol, boxes, truth) for boxes in trackers]
-    verdict = protocol.judge(truth)
-    if len(empty := np.flatnonzero(verdict.frames == 0)):
+    videos = len(truth.names)
+    histograms, sums = np.zeros((len(prepared), videos, BINS), np.int64), np.zeros((len(prepared), videos))
+    frames, present = np.zeros(videos, np.int64), np.zeros(videos, np.int64)
+    doubts: list[list[Doubts]] = [[] for _ in prepared]
+    for run in _blocks(truth.offsets):
+        part = truth.part(run)
+        verdict = protocol.judge(part)
+        counted = _counted(part, verdict)
+        frames[run], present[run] = verdict.frames, part.per_video(counted)
+        given = _given_bins(part, protocol, verdict)
+        block = Block(part, int(truth.offsets[run.start]), protocol, counted, given)
+        for t, boxes in enumerate(prepared):
+            histograms[t, run], sums[t, run], unsure = block.tally(boxes)
+            doubts[t].append(unsure)
+    if len(empty := np.flatnonzero(frames == 0)):
         raise SpotError(
             f"{truth.benchmark}: video {truth.names[empty[0]]} has no annotated frame to count under "
             f"protocol={protocol.name}; leave it out or choose another protocol"
         )
-    present = truth.visible & (verdict.overlap == MEASURED)
-    present[truth.offsets[:-1]] = False
-    given = _given_bins(truth, protocol, verdict)
-    histograms = np.zeros((len(prepared), len(truth.names), BINS), np.int64)
-    sums = np.zeros((len(prepared), len(truth.names)))
-    doubts: list[list[Doubts]] = [[] for _ in prepared]
-    for videos in _blocks(truth.offsets):
-        block = Block(truth, videos, protocol, present, given)
-        for t, boxes in enumerate(prepared):
-            histograms[t, videos], sums[t, videos], unsure = block.tally(boxes)
-            doubts[t].append(unsure)
-    counts = truth.per_video(present)
     bounded = truth.frame_sizes is not None and protocol.name == "got10k"
     scores = []
     for t, boxes in enumerate(prepared):
-        _settle(histograms[t], doubts[t], truth, boxes, protocol, present)
-        overlaps = _bounded(truth, boxes, present) if bounded else (sums[t], None, None)
-        scores.append(_scores(truth, histograms[t], verdict.frames, counts, *overlaps))
+        _settle(histograms[t], doubts[t], truth, boxes, protocol)
+        left_out, counted, errors, normalized = np.split(histograms[t], FIRST_BIN[1:], axis=1)
+        own, overlap_sums = _bounded(truth, boxes, protocol) if bounded else (counted, sums[t])
+        above = measures.success_curve(own)
+        scores.append(
+            Scores(
+                truth.names,
+                measures.success_curve(left_out + counted)[:, ::5] / frames[:, None],
+                above.sum(axis=0) / max(present.sum(), 1),
+                measures.precision_curve(errors) / frames[:, None],
+                measures.precision_curve(normalized) / frames[:, None],
+                present,
+                overlap_sums,
+                above[:, 50],
+                above[:, 75],
+            )
+        )
     return scores
+
+
+def _counted(truth: Truth, verdict: Verdict) -> np.ndarray:
+    """(n,) bool: the frames that average overlap is taken over."""
+    counted = truth.visible & (verdict.overlap == MEASURED)
+    counted[truth.offsets[:-1]] = False
+    return counted
 
 
 def _prepare(protocol: Protocol, boxes: np.ndarray, truth: Truth) -> np.ndarray:
@@ -146,7 +170,7 @@ def _exact_bins(measure: int, truth: np.ndarray, boxes: np.ndarray, protocol: Pr
 
 
 def _thresholds(measure: int, protocol: Protocol) -> np.ndarray:
-    return (OVERLAP_THRESHOLDS, ERROR_THRESHOLDS, protocol.normalized_thresholds)[measure]
+    return (FINE_OVERLAP_THRESHOLDS, ERROR_THRESHOLDS, protocol.normalized_thresholds)[measure]
 
 
 def _exact(measure: int, truth: np.ndarray, boxes: np.ndarray, protocol: Protocol) -> np.ndarray:
@@ -168,29 +192,23 @@ def _blocks(offsets: np.ndarray) -> Iterator[slice]:
 
 
 def _settle(
-    histogram: np.ndarray,
-    doubts: Sequence[Doubts],
-    truth: Truth,
-    boxes: np.ndarray,
-    protocol: Protocol,
-    present: np.ndarray,
+    histogram: np.ndarray, doubts: Sequence[Doubts], truth: Truth, boxes: np.ndarray, protocol: Protocol
 ) -> None:
     """Move the doubtful frames of one tracker to their exact bins."""
-    all_measures, all_rows, all_bins = (np.concatenate(part) for part in zip(*doubts, strict=True))
+    together = Doubts(*(np.concatenate(part) for part in zip(*doubts, strict=True)))
     for measure in range(3):
-        mine = all_measures == measure
-        rows, old = all_rows[mine], all_bins[mine]
+        mine = together.measure == measure
+        _, rows, first, old = (part[mine] for part in together)
         new = _exact_bins(measure, truth.boxes[rows], boxes[rows], protocol)
         video = np.searchsorted(truth.offsets, rows, side="right") - 1
-        first = FIRST_BIN[1] * present[rows] if measure == 0 else FIRST_BIN[measure + 1]
         np.subtract.at(histogram, (video, first + old), 1)
         np.add.at(histogram, (video, first + new), 1)
 
 
-def _bounded(truth: Truth, boxes: np.ndarray, present: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Per video: sum of overlaps of boxes bounded by the frame, and how many are above 0.5 and 0.75."""
+def _bounded(truth: Truth, boxes: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+    """(V, bins) histogram and (V,) sums of the overlaps that AO counts, of boxes bounded by the frame."""
     assert truth.frame_sizes is not None
-    rows = np.flatnonzero(present)
+    rows = np.flatnonzero(_counted(truth, protocol.judge(truth)))
     video = np.repeat(np.arange(len(truth.names)), truth.lengths)[rows]
     sizes = truth.frame_sizes[video]
     values = measures.overlap(
@@ -198,31 +216,6 @@ def _bounded(truth: Truth, boxes: np.ndarray, present: np.ndarray) -> tuple[np.n
         measures.cut_as_got10k(boxes[rows], sizes),
         epsilon=measures.EPSILON,
     )
-
-    def total(weights: np.ndarray) -> np.ndarray:
-        return np.bincount(video, weights, minlength=len(truth.names))
-
-    return total(values), total(values > 0.5), total(values > 0.75)
-
-
-def _scores(
-    truth: Truth,
-    histogram: np.ndarray,
-    frames: np.ndarray,
-    present: np.ndarray,
-    overlap_sum: np.ndarray,
-    above_50: np.ndarray | None = None,
-    above_75: np.ndarray | None = None,
-) -> Scores:
-    left_out, counted, errors, normalized = np.split(histogram, FIRST_BIN[1:], axis=1)
-    above = measures.success_curve(counted)
-    return Scores(
-        truth.names,
-        measures.success_curve(left_out + counted) / frames[:, None],
-        measures.precision_curve(errors) / frames[:, None],
-        measures.precision_curve(normalized) / frames[:, None],
-        present,
-        overlap_sum,
-        above[:, 10] if above_50 is None else above_50,
-        above[:, 15] if above_75 is None else above_75,
-    )
+    bins = video * OVERLAP_BINS + np.searchsorted(FINE_OVERLAP_THRESHOLDS, values)
+    histogram = np.bincount(bins, minlength=len(truth.names) * OVERLAP_BINS).reshape(-1, OVERLAP_BINS)
+    return histogram, np.bincount(video, values, minlength=len(truth.names))

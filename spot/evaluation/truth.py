@@ -53,6 +53,12 @@ class Truth:
         v = self.names.index(name)
         return slice(int(self.offsets[v]), int(self.offsets[v + 1]))
 
+    def part(self, videos: slice) -> Truth:
+        """A run of videos; the arrays are views of these."""
+        offsets = self.offsets[videos.start : videos.stop + 1]
+        rows = slice(int(offsets[0]), int(offsets[-1]))
+        return Truth(self.benchmark, self.names[videos], offsets - offsets[0], self.boxes[rows], self.visible[rows])
+
     def subset(self, names: Sequence[str]) -> Truth:
         """Only these videos, in this order."""
         index = {name: v for v, name in enumerate(self.names)}

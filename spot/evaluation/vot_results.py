@@ -10,6 +10,7 @@ from spot.data.video import VideoSet
 from spot.errors import SpotError
 from spot.evaluation.loading import ResultFiles, check_missing, find_files, read_times
 from spot.evaluation.measures import frames_per_second
+from spot.evaluation.one_pass import Predictions
 from spot.evaluation.options import Options
 from spot.evaluation.outcome import VOT_LT_MEASURES, VOT_MEASURES, Outcome, TrackerOutcome
 from spot.evaluation.parsing import corner_points, parse_regions, parse_values
@@ -24,7 +25,7 @@ from spot.evaluation.vot import (
     long_term_scores,
 )
 
-Predictions = dict[str, np.ndarray]
+Regions = dict[str, np.ndarray]
 BOUND_NOTES = {
     "frame": "Regions are cut at the frame.",
     "polygons": "Regions are cut at the largest coordinate of each video's true polygons.",
@@ -34,12 +35,12 @@ BOUND_NOTES = {
 
 def evaluate_vot(
     videos: VideoSet, benchmark: str, found: dict[str, Path], options: Options, long_term: bool
-) -> tuple[Outcome, dict[str, Predictions]]:
-    """Outcome of the trackers in `found`, and axis-aligned boxes around the regions that each reported."""
+) -> tuple[Outcome, Predictions]:
+    """Outcome of the trackers in `found`, and the boxes around the regions that they reported."""
     truth = truth_of(videos, benchmark)
     polygons = _polygons(videos, truth)
     bounds, cut = _bounds(videos, truth, polygons, options.bounds)
-    rows, boxes = [], {}
+    rows, reported = [], {}
     for name, folder in found.items():
         files = find_files(name, folder, truth)
         check_missing([files], truth, options.missing)
@@ -49,14 +50,14 @@ def evaluate_vot(
         if speed is not None:
             row.values["fps"] = speed
         rows.append(row)
-        boxes[name] = {video: _enclosing(region) for video, region in regions.items()}
+        reported[name] = regions
     measures = VOT_LT_MEASURES if long_term else VOT_MEASURES
     source = "VOT's long-term toolkit" if long_term else "VOT's supervised toolkit"
     outcome = Outcome(benchmark, "vot_lt" if long_term else "vot", source, measures, rows)
     outcome.notes.append(BOUND_NOTES[cut])
     if not long_term and options.attributes:
         _name_tags(outcome, videos)
-    return outcome, boxes
+    return outcome, lambda tracker, video: _enclosing(reported[tracker][video])
 
 
 def _polygons(videos: VideoSet, truth: Truth) -> np.ndarray:
@@ -103,11 +104,11 @@ def _read_run(path: Path, video: str, frames: int) -> tuple[np.ndarray, np.ndarr
 
 def _supervised(
     files: ResultFiles, videos: VideoSet, truth: Truth, polygons: np.ndarray, bounds: np.ndarray | None
-) -> tuple[TrackerOutcome, Predictions]:
+) -> tuple[TrackerOutcome, Regions]:
     """Accuracy and robustness on regions cut at the frame, EAO one pixel earlier, as the toolkit does."""
     names = tuple(files.boxes)
     accuracy_runs, eao_runs = [], []
-    shown: Predictions = {}
+    shown: Regions = {}
     for v, name in enumerate(names):
         true = polygons[truth.rows(name)]
         bound = None if bounds is None else bounds[truth.names.index(name)]
@@ -161,7 +162,7 @@ def _name_tags(outcome: Outcome, videos: VideoSet) -> None:
 
 def _long_term(
     files: ResultFiles, videos: VideoSet, truth: Truth, polygons: np.ndarray, bounds: np.ndarray | None
-) -> tuple[TrackerOutcome, Predictions]:
+) -> tuple[TrackerOutcome, Regions]:
     names = tuple(files.boxes)
     overlaps, confidences, present, shown = [], [], [], {}
     for name in names:
