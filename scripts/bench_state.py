@@ -42,8 +42,8 @@ def main() -> None:
     figures: dict[str, Any] = {"quick": options.quick, "plain_intervals": "py-part" if plain_state.part else "own"}
     with tempfile.TemporaryDirectory() as folder:
         figures |= bench_draws(Path(folder))
-        lasot = lasot_lengths(50 if options.quick else 1120)
-        sizes = {"lasot": lasot, "large": large_lengths(lasot, 500_000 if options.quick else 9_000_000)}
+        lasot = lasot_lengths(40 if options.quick else 1120)
+        sizes = {"lasot": lasot, "large": large_lengths(lasot, 300_000 if options.quick else 9_000_000)}
         for name, lengths in sizes.items():
             figures |= bench_state(Path(folder) / name, name, lengths)
     figures |= {f"{k}_ratio": figures[f"large_{k}_ratio"] for k in ("open_commit", "memory")}
