@@ -23,13 +23,11 @@ OVERLAP_BINS, ERROR_BINS = len(FINE_OVERLAP_THRESHOLDS) + 1, len(ERROR_THRESHOLD
 # A histogram row: overlaps of frames that AO leaves out, overlaps of those it counts, then the two errors.
 FIRST_BIN = (0, OVERLAP_BINS, 2 * OVERLAP_BINS, 2 * OVERLAP_BINS + ERROR_BINS)
 BINS = 2 * OVERLAP_BINS + 2 * ERROR_BINS
-LANES = 4
+LANES = 2
 """Histograms that neighbouring frames take turns in: frames alike would wait for each other to add to one counter."""
-DOUBT = 1e-5
-"""How near to a threshold, relative to it, a guess is not trusted; guesses are right to a twentieth of this."""
+DOUBT = 2e-6
+"""How near to a threshold, relative to it, a guess is not trusted; guesses are right to a fifth of this."""
 OUT_OF_REACH = 1e9
-TOUCH = 1e-3
-"""Boxes whose edges lie within this many pixels of touching may or may not overlap."""
 
 
 class Doubts(NamedTuple):
@@ -63,30 +61,37 @@ class Block:
         n = len(truth.boxes)
         self.names, self.rows = truth.names, slice(start, start + n)
         self.starts = truth.offsets[:-1]
-        self.given = given
-        self.true = truth.boxes.T.copy()
-        self.true[np.isnan(self.true)] = 0
+        self.given = given.ravel()
+        true = truth.boxes.T.copy()
+        if (unknown := np.isnan(true)).any():
+            true[unknown] = 0
         # A frame that fails every measure is one whose target is out of reach; other given bins are set one by one.
-        failed = (given[0] == 0) & (given[1:] == ERROR_BINS - 1).all(axis=0)
-        self.true[:, failed] = [[OUT_OF_REACH], [0], [1], [1]]
-        self.others = np.flatnonzero((given >= 0) & ~failed)
-        self.other_bins = given.ravel()[self.others]
-        sizes = self.true[2:]
-        self.sides = sizes.astype(np.float32)
+        failed = (given == np.array([[0], [ERROR_BINS - 1], [ERROR_BINS - 1]], np.int8)).all(axis=0)
+        true[:, np.flatnonzero(failed)] = [[OUT_OF_REACH], [0], [1], [1]]
+        self.others = np.flatnonzero((given >= 0) > failed)
+        self.other_bins = self.given[self.others]
+        self.last = 1.0 if protocol.inclusive else 0.0
+        self.corners, sizes = true[:2], true[2:]
+        self.ends = self.corners + sizes - self.last
+        self.middles = self.corners + sizes * 0.5
         self.areas = (sizes[0] * sizes[1] + EPSILON).astype(np.float32)
-        self.steps = (100 * (1 + DOUBT) / np.maximum(sizes, protocol.least_size or 1e-12)).astype(np.float32)
+        sides = np.maximum(sizes, protocol.least_size or 1e-12).astype(np.float32)
+        self.steps = np.float32(100 * (1 + DOUBT)) / sides
         self.weights = counted.astype(np.float32)
-        self.first = np.empty((3, n), np.int32)
-        self.first[0] = counted * np.int32(FIRST_BIN[1])
-        self.first[1:] = np.array([[FIRST_BIN[2]], [FIRST_BIN[3]]])
+        first = np.empty((3, n), np.int32)
+        first[0] = counted * np.int32(FIRST_BIN[1])
+        first[1:] = np.array([[FIRST_BIN[2]], [FIRST_BIN[3]]])
+        self.first = first.ravel()
         lane = np.repeat(np.arange(len(self.names), dtype=np.int32) * LANES, truth.lengths)
-        lane += np.arange(n, dtype=np.int32) % LANES
-        self.base = self.first + lane * BINS
+        for turn in range(1, LANES):
+            lane[turn::LANES] += turn
+        self.base = first + lane * BINS
         # Buffers, so that no memory is asked for (and zeroed by the system) for every tracker.
-        self.apart, self.overlaps = np.empty((4, n)), np.empty(n)
-        self.single = np.empty((4, 2, n), np.float32)
+        self.ending, self.other, self.overlaps = np.empty((2, n)), np.empty((2, n)), np.empty(n)
+        self.single = np.empty((3, 2, n), np.float32)
         self.guess, self.upper = np.empty((3, n), np.float32), np.empty((3, n), np.float32)
         self.bins = np.empty((3, n), np.int32)
+        self.flat_bins = self.bins.ravel()
         self.flags = np.zeros((3 * n + 7) // 8 * 8, bool)
         self.doubtful = self.flags[: 3 * n].reshape(3, n)
         self.zero, self.beyond = np.zeros((2, n), np.float32), np.full((2, n), ERROR_BINS - 1.5, np.float32)
@@ -106,7 +111,7 @@ class Block:
         self._guess(boxes[self.rows].T)
         overlap = self.guess[0]
         counted = np.multiply(overlap, self.weights, out=self.upper[0])
-        np.copyto(self.overlaps, counted)
+        self.overlaps[...] = counted
         sums = np.add.reduceat(self.overlaps, self.starts)
         if np.isnan(sums).any():
             raise SpotError(f"{self.names[int(np.argmax(np.isnan(sums)))]}: a predicted box is not a number")
@@ -114,60 +119,60 @@ class Block:
         self._find_bins()
         doubts = self._doubts()
         self.bins += self.base
-        histogram = np.bincount(self.bins.ravel(), minlength=len(self.names) * LANES * BINS)
+        histogram = np.bincount(self.flat_bins, minlength=len(self.names) * LANES * BINS)
         return histogram.reshape(len(self.names), LANES, BINS).sum(axis=1), sums, doubts
 
     def _guess(self, boxes: np.ndarray) -> None:
-        """Overlap, distance in pixels and distance in hundredths of the true size, all in single precision.
+        """Overlap, distance in pixels and distance in hundredths of the true size.
 
-        Positions and sizes are taken relative to the true box in double precision first, so that nothing cancels later.
-        The distances are made longer by `DOUBT`, for `_find_bins`.
+        Differences of coordinates are taken in double precision, all else is single; the distances are made longer by
+        `DOUBT`, for `_find_bins`.
         """
-        near, side, ends, other = self.single
-        apart = np.subtract(boxes, self.true, out=self.apart)
-        np.copyto(near, apart[:2], casting="same_kind")
-        np.copyto(side, boxes[2:], casting="same_kind")
-        shift = apart[2:]
-        shift *= 0.5
-        shift += apart[:2]
-        np.add(near, side, out=ends)
-        np.minimum(ends, self.sides, out=ends)
-        np.maximum(near, self.zero, out=near)
-        ends -= near
-        least = np.minimum(ends[0], ends[1], out=other[0])
-        np.abs(least, out=least)
-        self.touching = least < TOUCH
-        np.maximum(ends, self.zero, out=ends)
-        shared = np.multiply(ends[0], ends[1], out=ends[0])
-        union = np.multiply(side[0], side[1], out=side[0])
+        corner, size = boxes[:2], boxes[2:]
+        shared, sides, away = self.single
+        ending = np.add(corner, size, out=self.ending)
+        if self.last:
+            ending -= self.last
+        np.minimum(ending, self.ends, out=ending)
+        starting = np.maximum(corner, self.corners, out=self.other)
+        if self.last:
+            ending -= starting
+            np.add(ending, self.last, out=shared, casting="same_kind")
+        else:
+            np.subtract(ending, starting, out=shared, casting="same_kind")
+        np.maximum(shared, self.zero, out=shared)
+        sides[...] = size
+        both = np.multiply(shared[0], shared[1], out=shared[0])
+        union = np.multiply(sides[0], sides[1], out=sides[0])
         union += self.areas
-        union -= shared
-        np.divide(shared, union, out=self.guess[0])
-        np.copyto(near, shift, casting="same_kind")
-        np.multiply(near, self.steps, out=side)
-        near *= near
-        side *= side
+        union -= both
+        np.divide(both, union, out=self.guess[0])
+        middle = np.multiply(size, 0.5, out=self.other)
+        middle += corner
+        np.subtract(middle, self.middles, out=away, casting="same_kind")
+        np.multiply(away, self.steps, out=sides)
+        away *= away
+        sides *= sides
         pixels, errors = self.guess[1], self.guess[1:]
-        np.add(near[0], near[1], out=pixels)
+        np.add(away[0], away[1], out=pixels)
         pixels *= (1 + DOUBT) ** 2
-        np.add(side[0], side[1], out=self.guess[2])
+        np.add(sides[0], sides[1], out=self.guess[2])
         np.sqrt(errors, out=errors)
         np.minimum(errors, self.beyond, out=errors)
 
     def _find_bins(self) -> None:
         """Round up. What lies next to a threshold, on either side, was made to lie just beyond it."""
         np.ceil(self.guess, out=self.upper)
-        np.copyto(self.bins, self.upper, casting="unsafe")
+        self.bins[...] = self.upper
         self.upper -= self.guess
         np.greater(self.upper, 1 - 2 * OVERLAP_BINS * DOUBT, out=self.doubtful)
-        self.doubtful[0] |= self.touching
-        self.bins.ravel()[self.others] = self.other_bins
+        self.flat_bins[self.others] = self.other_bins
 
     def _doubts(self) -> Doubts:
         """Eight flags are looked at in one go, since few are set."""
         words = np.flatnonzero(self.flags.view(np.uint64) != 0)
         where = (words[:, None] * 8 + np.arange(8)).ravel()
         where = where[self.flags[where]]
-        where = where[self.given.ravel()[where] < 0]
+        where = where[self.given[where] < 0]
         measure, row = np.divmod(where, self.bins.shape[1])
-        return Doubts(measure, row + self.rows.start, self.first.ravel()[where], self.bins.ravel()[where])
+        return Doubts(measure, row + self.rows.start, self.first[where], self.flat_bins[where])

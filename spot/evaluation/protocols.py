@@ -14,7 +14,7 @@ from functools import partial
 import numpy as np
 
 from spot.errors import SpotError
-from spot.evaluation.measures import EPSILON, NORMALIZED_THRESHOLDS
+from spot.evaluation.measures import EPSILON, NORMALIZED_THRESHOLDS, centers
 from spot.evaluation.truth import Truth
 
 MEASURED, HIT, MISSED = 0, 1, 2
@@ -71,15 +71,13 @@ def _positive(values: np.ndarray) -> np.ndarray:
 def _pysot(truth: Truth, positions: bool) -> Verdict:
     """Frames without a usable box fail, yet count as hits of both precisions; absent LaSOT frames fail everywhere."""
     boxes = truth.boxes
-    usable = _positive(boxes if positions else boxes[:, 2:])
-    with np.errstate(invalid="ignore"):
-        center = boxes[:, :2] + (boxes[:, 2:] - 1) / 2
-        scaled = center / (boxes[:, 2:] + 1e-16)
-    verdicts = [_verdict(usable, MISSED), _verdict(_positive(center), HIT), _verdict(_positive(scaled), HIT)]
+    overlap = _verdict(_positive(boxes if positions else boxes[:, 2:]), MISSED)
+    # The toolkit asks the same of centres divided by the sizes, which are never negative.
+    error = _verdict(_positive(centers(boxes)), HIT)
     if truth.family == "lasot":
-        for verdict in verdicts:
-            verdict[~truth.visible] = MISSED
-    return Verdict(verdicts[0], verdicts[1], verdicts[2], truth.lengths)
+        overlap[~truth.visible] = MISSED
+        error[~truth.visible] = MISSED
+    return Verdict(overlap, error, error, truth.lengths)
 
 
 def _verdict(measured: np.ndarray, otherwise: int) -> np.ndarray:

@@ -151,15 +151,16 @@ def _prepare(protocol: Protocol, boxes: np.ndarray, truth: Truth) -> np.ndarray:
 
 
 def _given_bins(truth: Truth, protocol: Protocol, verdict: Verdict) -> np.ndarray:
-    """(3, N) int8: the bin of each measure where it is known without the tracker, else -1."""
-    given = np.full((3, len(truth.boxes)), -1, np.int8)
+    """(3, n) int8: the bin of each measure where it is known without the tracker, else -1."""
+    given = np.empty((3, len(truth.boxes)), np.int8)
     first = truth.offsets[:-1]
     for measure, state in enumerate((verdict.overlap, verdict.error, verdict.normalized)):
-        if protocol.first_is_true:
-            given[measure, first] = _exact_bins(measure, truth.boxes[first], truth.boxes[first], protocol)
         best, worst = (OVERLAP_BINS - 1, 0) if measure == 0 else (0, ERROR_BINS - 1)
-        given[measure, state == HIT] = best
-        given[measure, state == MISSED] = worst
+        given[measure] = np.int8(best) * (state == HIT) + np.int8(worst) * (state == MISSED)
+        given[measure] -= state == MEASURED
+        if protocol.first_is_true:
+            bins = _exact_bins(measure, truth.boxes[first], truth.boxes[first], protocol)
+            given[measure, first] = np.where(state[first] == MEASURED, bins, given[measure, first])
     return given
 
 
