@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 
 from spot.errors import SpotError
@@ -110,8 +111,7 @@ class Block:
         """
         self._guess(boxes[self.rows].T)
         overlap = self.guess[0]
-        counted = np.multiply(overlap, self.weights, out=self.upper[0])
-        self.overlaps[...] = counted
+        np.multiply(overlap, self.weights, out=self.overlaps)
         sums = np.add.reduceat(self.overlaps, self.starts)
         if np.isnan(sums).any():
             raise SpotError(f"{self.names[int(np.argmax(np.isnan(sums)))]}: a predicted box is not a number")
@@ -151,14 +151,10 @@ class Block:
         middle += corner
         np.subtract(middle, self.middles, out=away, casting="same_kind")
         np.multiply(away, self.steps, out=sides)
-        away *= away
-        sides *= sides
-        pixels, errors = self.guess[1], self.guess[1:]
-        np.add(away[0], away[1], out=pixels)
-        pixels *= (1 + DOUBT) ** 2
-        np.add(sides[0], sides[1], out=self.guess[2])
-        np.sqrt(errors, out=errors)
-        np.minimum(errors, self.beyond, out=errors)
+        cv2.magnitude(away[:1], away[1:], self.guess[1:2])
+        cv2.magnitude(sides[:1], sides[1:], self.guess[2:])
+        self.guess[1] *= 1 + DOUBT
+        np.minimum(self.guess[1:], self.beyond, out=self.guess[1:])
 
     def _find_bins(self) -> None:
         """Round up. What lies next to a threshold, on either side, was made to lie just beyond it."""
