@@ -47,10 +47,23 @@ class Doubts(NamedTuple):
     bin: np.ndarray
 
 
+class Buffers:
+    """Memory for blocks of up to so many frames, used again and again: fresh memory has to be zeroed by the system."""
+
+    def __init__(self, frames: int) -> None:
+        self.double = np.empty(5 * frames)
+        self.single = np.empty(12 * frames, np.float32)
+        self.whole = np.empty(3 * frames, np.int32)
+        self.flags = np.zeros(3 * frames + 7, bool)
+        self.zero = np.zeros(2 * frames, np.float32)
+        self.beyond = np.full(2 * frames, ERROR_BINS - 1.5, np.float32)
+
+
 class Block:
-    """A run of whole videos, and the buffers to bin any number of trackers on it.
+    """A run of whole videos on which any number of trackers can be binned.
 
     Args:
+        buffers: for at least the n frames of these videos.
         truth: of these videos.
         start: their first row in the benchmark.
         protocol: the dialect.
@@ -58,7 +71,15 @@ class Block:
         given: (3, n) int8, the bin of each measure where the truth alone decides it, else -1.
     """
 
-    def __init__(self, truth: Truth, start: int, protocol: Protocol, counted: np.ndarray, given: np.ndarray) -> None:
+    def __init__(
+        self,
+        buffers: Buffers,
+        truth: Truth,
+        start: int,
+        protocol: Protocol,
+        counted: np.ndarray,
+        given: np.ndarray,
+    ) -> None:
         n = len(truth.boxes)
         self.names, self.rows = truth.names, slice(start, start + n)
         self.starts = truth.offsets[:-1]
@@ -87,15 +108,16 @@ class Block:
         for turn in range(1, LANES):
             lane[turn::LANES] += turn
         self.base = first + lane * BINS
-        # Buffers, so that no memory is asked for (and zeroed by the system) for every tracker.
-        self.ending, self.other, self.overlaps = np.empty((2, n)), np.empty((2, n)), np.empty(n)
-        self.single = np.empty((3, 2, n), np.float32)
-        self.guess, self.upper = np.empty((3, n), np.float32), np.empty((3, n), np.float32)
-        self.bins = np.empty((3, n), np.int32)
-        self.flat_bins = self.bins.ravel()
-        self.flags = np.zeros((3 * n + 7) // 8 * 8, bool)
+        self.ending, self.other = buffers.double[: 4 * n].reshape(2, 2, n)
+        self.overlaps = buffers.double[4 * n : 5 * n]
+        self.shared, self.sides, self.away = buffers.single[: 6 * n].reshape(3, 2, n)
+        self.guess, self.upper = buffers.single[6 * n : 12 * n].reshape(2, 3, n)
+        self.flat_bins = buffers.whole[: 3 * n]
+        self.bins = self.flat_bins.reshape(3, n)
+        self.flags = buffers.flags[: (3 * n + 7) // 8 * 8]
+        self.flags[3 * n :] = False
         self.doubtful = self.flags[: 3 * n].reshape(3, n)
-        self.zero, self.beyond = np.zeros((2, n), np.float32), np.full((2, n), ERROR_BINS - 1.5, np.float32)
+        self.zero, self.beyond = buffers.zero[: 2 * n].reshape(2, n), buffers.beyond[: 2 * n].reshape(2, n)
 
     def tally(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, Doubts]:
         """Bin one tracker.
@@ -129,7 +151,7 @@ class Block:
         `DOUBT`, for `_find_bins`.
         """
         corner, size = boxes[:2], boxes[2:]
-        shared, sides, away = self.single
+        shared, sides, away = self.shared, self.sides, self.away
         ending = np.add(corner, size, out=self.ending)
         if self.last:
             ending -= self.last

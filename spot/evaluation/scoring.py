@@ -9,7 +9,7 @@ import numpy as np
 
 from spot.errors import SpotError
 from spot.evaluation import measures
-from spot.evaluation.binning import BINS, BLOCK, ERROR_BINS, FIRST_BIN, OVERLAP_BINS, Block, Doubts
+from spot.evaluation.binning import BINS, BLOCK, ERROR_BINS, FIRST_BIN, OVERLAP_BINS, Block, Buffers, Doubts
 from spot.evaluation.measures import ERROR_THRESHOLDS, FINE_OVERLAP_THRESHOLDS, PRECISION_AT
 from spot.evaluation.protocols import HIT, MEASURED, MISSED, Protocol, Verdict
 from spot.evaluation.truth import Truth
@@ -86,16 +86,18 @@ def score(truth: Truth, trackers: Sequence[np.ndarray], protocol: Protocol) -> l
     """
     prepared = [_prepare(protocol, boxes, truth) for boxes in trackers]
     videos = len(truth.names)
-    histograms, sums = np.zeros((len(prepared), videos, BINS), np.int64), np.zeros((len(prepared), videos))
+    histograms, sums = np.zeros((len(prepared), videos, BINS), np.int32), np.zeros((len(prepared), videos))
     frames, present = np.zeros(videos, np.int64), np.zeros(videos, np.int64)
     doubts: list[list[Doubts]] = [[] for _ in prepared]
-    for run in _blocks(truth.offsets):
+    runs = list(_blocks(truth.offsets))
+    buffers = Buffers(max((int(truth.offsets[run.stop] - truth.offsets[run.start]) for run in runs), default=0))
+    for run in runs:
         part = truth.part(run)
         verdict = protocol.judge(part)
         counted = _counted(part, verdict)
         frames[run], present[run] = verdict.frames, part.per_video(counted)
         given = _given_bins(part, protocol, verdict)
-        block = Block(part, int(truth.offsets[run.start]), protocol, counted, given)
+        block = Block(buffers, part, int(truth.offsets[run.start]), protocol, counted, given)
         for t, boxes in enumerate(prepared):
             histograms[t, run], sums[t, run], unsure = block.tally(boxes)
             doubts[t].append(unsure)
