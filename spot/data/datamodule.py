@@ -89,20 +89,13 @@ class TrackingData(pl.LightningDataModule):
     def store(self) -> StateStore:
         """The sampler state, opened, or made from the key frames by the first process."""
         if self._store is None:
-            self._store = StateStore.open(self.state_folder, self._fingerprint())
+            self._store = StateStore.open(self.state_folder, StateStore.fingerprint(*self.targets.state_arguments()))
         return self._store
 
     def prepare_data(self) -> None:
         """Make the sampler state where there is none. Runs on one process a node."""
         if self.pseudo_labels and not StateStore.exists(self.state_folder):
-            StateStore.create(self.state_folder, *self._state_arguments())
-
-    def _state_arguments(self) -> tuple[list[tuple[str, int]], np.ndarray, list[np.ndarray], list[np.ndarray]]:
-        keys = [self.targets.keys(path) for path in range(len(self.targets))]
-        return self.targets.names, self.targets.lengths, [ids for ids, _ in keys], [boxes for _, boxes in keys]
-
-    def _fingerprint(self) -> str:
-        return StateStore.fingerprint(*self._state_arguments())
+            StateStore.create(self.state_folder, *self.targets.state_arguments())
 
     def train_dataloader(self) -> DataLoader:
         """One loader of whole steps; an item is a `Batch`."""
@@ -156,14 +149,13 @@ class TrackingData(pl.LightningDataModule):
 
     def recorded_quality(self, state: SamplerState) -> tuple[int, float | None]:
         """How many frames are explored, and the mean IoU of those that are not key frames with the annotation."""
-        ious = []
-        for path in range(len(self.targets)):
-            explored = state.path(path)
-            relay = ~np.isin(explored.ids, explored.key_ids)
-            frames = explored.ids[relay].astype(np.int64)
-            ious.append(self.targets.label_iou(np.full(len(frames), path), frames, explored.boxes[relay]))
-        found = np.concatenate(ious)
-        return int(state.explored_counts.sum()), float(found.mean()) if len(found) else None
+        explored = [state.path(path) for path in range(len(self.targets))]
+        relay = [~np.isin(path.ids, path.key_ids) for path in explored]
+        paths = np.repeat(np.arange(len(explored)), [mask.sum() for mask in relay])
+        frames = np.concatenate([path.ids[mask] for path, mask in zip(explored, relay, strict=True)])
+        boxes = np.concatenate([path.boxes[mask] for path, mask in zip(explored, relay, strict=True)])
+        iou = self.targets.label_iou(paths, frames, boxes)
+        return int(state.explored_counts.sum()), float(iou.mean()) if len(iou) else None
 
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint says of the state that it belongs to."""

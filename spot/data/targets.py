@@ -90,6 +90,11 @@ class Targets:
         rows = slice(int(self.key_offsets[path]), int(self.key_offsets[path + 1]))
         return self.key_ids[rows], self.key_boxes[rows]
 
+    def state_arguments(self) -> tuple[list[tuple[str, int]], np.ndarray, list[np.ndarray], list[np.ndarray]]:
+        """Names, lengths, key-frame ids and boxes of all paths, as `StateStore.create` takes them."""
+        keys = [self.keys(path) for path in range(len(self))]
+        return self.names, self.lengths, [ids for ids, _ in keys], [boxes for _, boxes in keys]
+
     def frame_path(self, path: int, frame: int) -> str:
         """Where a frame of the path's video lies."""
         return self.sets[self.set_index[path]].frames[self.video_index[path]].path(frame)

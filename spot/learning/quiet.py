@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 
 _MEANT = (
@@ -19,4 +18,3 @@ def quieten() -> None:
     """Filter these lines; everything else is shown."""
     for text in _MEANT:
         warnings.filterwarnings("ignore", message=text)
-    logging.getLogger("pytorch_lightning.utilities.rank_zero").setLevel(logging.WARNING)

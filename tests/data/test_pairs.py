@@ -25,10 +25,7 @@ def targets(videos):
 
 @pytest.fixture
 def store(targets, tmp_path):
-    keys = [targets.keys(p) for p in range(len(targets))]
-    return StateStore.create(
-        tmp_path / "state", targets.names, targets.lengths, [i for i, _ in keys], [b for _, b in keys]
-    )
+    return StateStore.create(tmp_path / "state", *targets.state_arguments())
 
 
 def test_an_instance_follows_from_seed_epoch_and_index(targets, store):

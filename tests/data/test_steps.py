@@ -16,10 +16,7 @@ PLAN = StepPlan(steps=5, burn_in=2, labelled=2, unlabelled=6)
 @pytest.fixture
 def make(videos, tmp_path):
     targets = Targets([videos], [sample_key_frames(videos, 3, seed=0)])
-    keys = [targets.keys(p) for p in range(len(targets))]
-    store = StateStore.create(
-        tmp_path / "state", targets.names, targets.lengths, [i for i, _ in keys], [b for _, b in keys]
-    )
+    store = StateStore.create(tmp_path / "state", *targets.state_arguments())
     crops = CropSettings(64, 128, 2.0, 4.0, 3.0, 0.25)
     labelled = LabelledDataset(targets, crops, AugmentSettings(), seed=0)
     unlabelled = UnlabelledDataset(targets, store, crops, AugmentSettings(), seed=0)

@@ -36,10 +36,7 @@ def make_tracker(arch="transt_tiny", threshold=0.0, decay=0.5):
 def steps(videos, tmp_path):
     def build(tracker):
         targets = Targets([videos], [sample_key_frames(videos, 3, seed=0)])
-        keys = [targets.keys(p) for p in range(len(targets))]
-        store = StateStore.create(
-            tmp_path / "state", targets.names, targets.lengths, [i for i, _ in keys], [b for _, b in keys]
-        )
+        store = StateStore.create(tmp_path / "state", *targets.state_arguments())
         student = tracker.student
         crops = CropSettings(student.template_size, student.search_size, 2.0, 4.0, 3.0, 0.25)
         labelled = LabelledDataset(targets, crops, AugmentSettings(), seed=0)
