@@ -13,6 +13,7 @@ from spot.data.datamodule import TrackingData
 from spot.data.pairs import AugmentSettings, CropSettings
 from spot.data.steps import StepPlan
 from spot.data.training_sets import labelled_sets
+from spot.errors import SpotError
 from spot.learning.callbacks import default_callbacks
 from spot.learning.csv_logger import EpochCSVLogger
 from spot.learning.run import Run
@@ -48,13 +49,19 @@ def build_tracker(cfg: DictConfig) -> SparseTracker:
     network = instantiate(cfg.arch.network)
     if cfg.compile:
         network.compile()
+    recipe = instantiate(cfg.arch.recipe)
+    if recipe.frozen_epochs and not hasattr(network.backbone, "freeze"):
+        raise SpotError(
+            f"arch.recipe.frozen_epochs={recipe.frozen_epochs}: {type(network.backbone).__name__} cannot be frozen; "
+            f"give 0, or a backbone that can (ocean_resnet50)"
+        )
     teacher = functools.partial(
         Teacher, threshold=cfg.teacher.threshold, window=cfg.teacher.window, decay=cfg.teacher.decay
     )
     return SparseTracker(
         network,
         instantiate(cfg.arch.loss),
-        instantiate(cfg.arch.recipe),
+        recipe,
         teacher if cfg.supervision.pseudo_labels else None,
         burn_in=_burn_in(cfg),
         ema_every=cfg.teacher.every,

@@ -125,5 +125,10 @@ def check_settings(cfg: DictConfig) -> None:
     for key, value in {"teacher.threshold": cfg.teacher.threshold, "teacher.window": cfg.teacher.window}.items():
         if not 0 <= value <= 1:
             raise SpotError(f"{key}={value}: give a number from 0 to 1")
+    if cfg.supervision.pseudo_labels and cfg.training.burn_in >= cfg.training.epochs:
+        raise SpotError(
+            f"training.burn_in={cfg.training.burn_in} leaves no epoch of training.epochs={cfg.training.epochs} for the "
+            f"sparse stage; shorten it, or train on key frames alone with supervision=sparse"
+        )
     if cfg.resume not in ("auto", "never", "anyway"):
         raise SpotError(f"resume={cfg.resume}: choose auto, never or anyway")

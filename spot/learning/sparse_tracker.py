@@ -200,9 +200,8 @@ class SparseTracker(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Everything that depends on the epoch follows from its number alone, so that a resumed run is the same run."""
         torch.manual_seed(hash_seed(self.seed, self.current_epoch, self.global_rank))
-        freeze = getattr(self.student.backbone, "freeze", None)
-        if freeze is not None:
-            freeze(self.current_epoch < self.recipe.frozen_epochs)
+        if self.recipe.frozen_epochs:
+            self.student.backbone.freeze(self.current_epoch < self.recipe.frozen_epochs)  # type: ignore[operator]
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """The teacher moves before it labels; unreadable frames are counted."""

@@ -95,7 +95,7 @@ def test_interrupted_ends_within_seconds_and_continues(outputs, elsewhere, numbe
     process.send_signal(number)
     started = time.monotonic()
     text, _ = process.communicate(timeout=60)
-    assert time.monotonic() - started < 45  # seconds on a machine to itself
+    assert time.monotonic() - started < 20
     assert process.returncode not in (0, 1), text
     assert "Traceback" not in text, text
 
@@ -145,6 +145,7 @@ def test_mistakes_are_told_in_one_line_before_any_work(elsewhere, options, said)
         (("teacher.threshold=2",), "teacher.threshold=2"),
         (("resume=maybe",), "resume=maybe"),
         (("training.steps=0",), "training.steps=0"),
+        (("training.burn_in=3",), "no epoch"),  # all burn-in: the method would never begin
         (("supervision.key_frames=some",), "supervision.key_frames=some"),
     ],
 )

@@ -5,6 +5,8 @@ import torch
 from hydra.utils import instantiate
 
 from spot.command import config_folder
+from spot.errors import SpotError
+from spot.learning.assemble import build_tracker
 from spot.train import train
 from tests.learning.configs import composed
 
@@ -88,6 +90,17 @@ def test_constants_of_the_published_recipes(experiment, labels, epochs, frozen, 
     assert cfg.checkpoint.every == 25
 
 
+@pytest.mark.parametrize("arch", sorted(p.stem for p in (config_folder() / "arch").glob("*.yaml")))
+def test_every_architecture_reaches_its_sparse_stage_by_default(arch):
+    plan = composed("train", f"arch={arch}", "data=synthetic").training
+    assert 0 < plan.burn_in < plan.epochs
+
+
+def test_a_backbone_that_cannot_be_frozen_is_told():
+    with pytest.raises(SpotError, match="SmallCNN cannot be frozen"):
+        build_tracker(composed("train", "arch=ocean_tiny", "data=synthetic", "arch.recipe.frozen_epochs=1"))
+
+
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_composes_and_runs(experiment, tmp_path, videos):
     """One epoch of burn-in and one of the sparse stage, each a step, with the small network of its kind."""
@@ -110,6 +123,7 @@ def test_every_experiment_composes_and_runs(experiment, tmp_path, videos):
         "training.unlabelled=2",
         "loader.workers=0",
         "teacher.threshold=0",
+        "arch.recipe.frozen_epochs=0",  # the small backbone cannot be frozen
     )
     folder = train(cfg)
     assert (folder / "checkpoints" / "last.ckpt").is_file()
