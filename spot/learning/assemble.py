@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
@@ -19,6 +20,7 @@ from spot.learning.csv_logger import EpochCSVLogger
 from spot.learning.run import Run
 from spot.learning.sparse_tracker import SparseTracker
 from spot.learning.teacher import Teacher
+from spot.models.checkpoint import load_network
 
 
 def build_data(cfg: DictConfig, run: Run) -> TrackingData:
@@ -47,6 +49,10 @@ def build_data(cfg: DictConfig, run: Run) -> TrackingData:
 def build_tracker(cfg: DictConfig) -> SparseTracker:
     """Student, loss, recipe and the teacher of the method."""
     network = instantiate(cfg.arch.network)
+    if cfg.initial is not None:
+        load_network(cfg.initial, network, arch=cfg.arch.name)
+    if cfg.channels_last:
+        network.to(memory_format=torch.channels_last)
     if cfg.compile:
         network.compile()
     recipe = instantiate(cfg.arch.recipe)

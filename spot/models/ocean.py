@@ -25,7 +25,7 @@ class Ocean(TrackerNetwork):
     """SP-Ocean: Ocean with a head that predicts the IoU of each box.
 
     `Prediction.logits` has one class; `Prediction.boxes` are distances left, top, right, bottom in search-crop pixels
-    from the cell's position to the sides of its box; `Prediction.align` is present.
+    from the cell's position to the sides of its box; `Prediction.align` is present where the network has that head.
 
     Args:
         backbone: (B, 3, H, W) to (B, backbone.channels, about H / stride, about W / stride).
@@ -37,6 +37,7 @@ class Ocean(TrackerNetwork):
         channels: width of all that comes after the backbone.
         tower_depth: convolutions in each tower.
         class_share: share of the class score in a candidate's score; the rest is the align score's.
+        align: whether there is an align head. Its deformable convolution costs a small network on a CPU half of its step.
         first_distance: box distances in pixels before training. From few pixels the IoU is near 0 everywhere, and
             quick steps can drive the IoU head's sigmoid flat for good; half a target's side avoids that.
         pixel_mean, pixel_std: normalisation that the backbone expects.
@@ -55,6 +56,7 @@ class Ocean(TrackerNetwork):
         channels: int = 256,
         tower_depth: int = 4,
         class_share: float = 0.94,
+        align: bool = True,
         first_distance: float = math.e,
         pixel_mean: tuple[float, ...] = IMAGENET_MEAN,
         pixel_std: tuple[float, ...] = IMAGENET_STD,
@@ -74,8 +76,10 @@ class Ocean(TrackerNetwork):
         self.iou_tower, self.iou_pred = tower(channels, tower_depth), nn.Conv2d(channels, 1, 3, padding=1)
         self.box_scale = nn.Parameter(torch.full((1,), 0.1))
         self.box_bias = nn.Parameter(torch.full((1, 4, 1, 1), math.log(first_distance)))
-        self.align_conv = DeformConv2d(channels, channels, 3, padding=1, bias=False)
-        self.align_pred = nn.Conv2d(channels, 1, 1)
+        self.align = align
+        if align:
+            self.align_conv = DeformConv2d(channels, channels, 3, padding=1, bias=False)
+            self.align_pred = nn.Conv2d(channels, 1, 1)
         self.register_buffer("cells", cell_positions(grid, stride, search_size), persistent=False)
 
     def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
@@ -102,23 +106,27 @@ class Ocean(TrackerNetwork):
 
     def candidates(self, prediction: Prediction) -> Candidates:
         """Blend of class and align score, xywh box in search-crop pixels (not clipped), predicted IoU of each cell."""
-        assert prediction.align is not None
-        cls_score, align_score = prediction.logits.squeeze(-1).sigmoid(), prediction.align.sigmoid()
-        scores = self.class_share * cls_score + (1 - self.class_share) * align_score
+        scores = prediction.logits.squeeze(-1).sigmoid()
+        if prediction.align is not None:
+            scores = self.class_share * scores + (1 - self.class_share) * prediction.align.sigmoid()
         before, after = prediction.boxes.split(2, dim=-1)
         return Candidates(scores, torch.cat([self.cells - before, before + after], dim=-1), prediction.ious)
 
     def _heads(self, cls_features: Tensor, box_features: Tensor, iou_features: Tensor) -> Prediction:
         log_distances = self.box_scale * self.box_pred(box_features) + self.box_bias
         distances = log_distances.clamp(max=MAX_LOG_DISTANCE).exp()
-        shift = (self.search_size // 2 - self.search_size / 2) / self.stride
-        aligned = self.align_conv(box_features, tap_offsets(distances, self.stride, shift))
         return Prediction(
             logits=_rows(0.1 * self.cls_pred(cls_features)),
             boxes=_rows(distances),
             ious=_rows(self.iou_pred(iou_features)).squeeze(-1).sigmoid(),
-            align=_rows(self.align_pred(F.relu(aligned, inplace=True))).squeeze(-1),
+            align=self._alignment(box_features, distances) if self.align else None,
         )
+
+    def _alignment(self, box_features: Tensor, distances: Tensor) -> Tensor:
+        """(B, N) logits."""
+        shift = (self.search_size // 2 - self.search_size / 2) / self.stride
+        aligned = self.align_conv(box_features, tap_offsets(distances, self.stride, shift))
+        return _rows(self.align_pred(F.relu(aligned, inplace=True))).squeeze(-1)
 
 
 class Match(nn.Module):

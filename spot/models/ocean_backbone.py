@@ -1,12 +1,10 @@
-"""Ocean's ResNet-50, and backbones that are frozen stage by stage (METHOD.md sections 4 and 6)."""
+"""Ocean's ResNet-50 (METHOD.md section 6)."""
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from typing import Self
 
-import torch
 import torchvision
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,48 +12,9 @@ from torchvision.models import ResNet50_Weights
 
 from spot.errors import SpotError
 from spot.models.backbones import imagenet_state, load_state, read_state
+from spot.models.staged import StagedBackbone
 
 log = logging.getLogger(__name__)
-
-
-class StagedBackbone(nn.Module):
-    """A backbone whose children are stages that run one after the other; the first ones may be frozen.
-
-    A frozen stage is a constant. It runs without a graph, so its parameters get no gradient (none, not zero: neither
-    weight decay nor momentum moves them), and its BatchNorm stays in evaluation mode whatever `train` says.
-    `requires_grad` is left alone: DistributedDataParallel reads it once, when it wraps a network, and would not reduce
-    the gradients of a stage that is thawed later. It needs `find_unused_parameters=True`, as always with parts that
-    get no gradient.
-
-    Args:
-        fixed_stages: leading stages that stay frozen throughout.
-    """
-
-    def __init__(self, fixed_stages: int = 0) -> None:
-        super().__init__()
-        self.fixed_stages = self.frozen_stages = fixed_stages
-
-    def freeze(self, frozen: bool) -> None:
-        """Freeze all stages, or all but the fixed ones no longer; at any time, before or after wrapping."""
-        self.frozen_stages = len(list(self.children())) if frozen else self.fixed_stages
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> Self:
-        """As in torch, but frozen stages stay in evaluation mode."""
-        super().train(mode)
-        for stage in list(self.children())[: self.frozen_stages]:
-            stage.eval()
-        return self
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised images to the last stage's features."""
-        stages = list(self.children())
-        with torch.no_grad():
-            for stage in stages[: self.frozen_stages]:
-                images = stage(images)
-        for stage in stages[self.frozen_stages :]:
-            images = stage(images)
-        return images
 
 
 class OceanResNet50(StagedBackbone):

@@ -46,11 +46,10 @@ class OceanLoss(TrackerLoss):
         self.register_buffer("cells", cell_positions(grid, stride, search_size), persistent=False)
 
     def forward(self, prediction: Prediction, boxes: Tensor, keep: Tensor, train_iou: bool) -> dict[str, Tensor]:
-        """Unweighted terms, scalars; see `TrackerLoss.forward`.
+        """Unweighted terms, scalars; see `TrackerLoss.forward`. Without an align head there is no such term.
 
         The align label is not detached, as published: the align term moves the boxes too.
         """
-        assert prediction.align is not None
         inside = self.inside(boxes) & keep[:, None]
         overlap = distance_iou(prediction.boxes, self.distances(boxes), inside)
         align_label = torch.where(inside, overlap, 0)
@@ -59,13 +58,14 @@ class OceanLoss(TrackerLoss):
         class_error = F.binary_cross_entropy_with_logits(
             prediction.logits.squeeze(-1), positive.to(prediction.logits.dtype), reduction="none"
         )
-        align_error = F.binary_cross_entropy_with_logits(prediction.align, align_label, reduction="none")
         kept = keep[:, None].expand_as(inside)
         terms = {
             "class": (masked_mean(class_error, kept & positive) + masked_mean(class_error, kept & ~positive)) / 2,
             "box": masked_mean(-overlap.log(), inside),
-            "align": masked_mean(align_error, kept),
         }
+        if prediction.align is not None:
+            align_error = F.binary_cross_entropy_with_logits(prediction.align, align_label, reduction="none")
+            terms["align"] = masked_mean(align_error, kept)
         if train_iou:
             error = (prediction.ious - align_label.detach()).abs()
             terms["iou"] = masked_mean(error, self.inside(boxes, self.iou_margin) & kept)

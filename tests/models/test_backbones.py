@@ -72,9 +72,24 @@ def test_dilated_lite0_holds_the_original_features_at_every_second_cell(stages: 
     torch.testing.assert_close(dilated, original, rtol=1e-4, atol=1e-4)
 
 
-def test_stages_that_lite0_lacks_are_refused() -> None:
-    with pytest.raises(SpotError, match=r"backbone\.stages=6: give 3, 4 or 5"):
-        EfficientNetLite0(weights="none", stages=6)
+def test_fixed_stages_of_lite0_never_learn() -> None:
+    """Stem and first stage: no gradient, and statistics that stay as they were."""
+    pytest.importorskip("timm")
+    backbone = EfficientNetLite0(weights="none", stages=3, fixed_stages=2).train()
+    before = {key: tensor.clone() for key, tensor in backbone.state_dict().items()}
+    backbone(torch.rand(2, 3, 64, 64)).sum().backward()
+    learnt = {key.split(".")[0] for key, parameter in backbone.named_parameters() if parameter.grad is not None}
+    moved = {key.split(".")[0] for key, tensor in backbone.state_dict().items() if not tensor.equal(before[key])}
+    assert learnt == moved == {"stage1", "stage2"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"stages": 6}, "backbone.stages=6: give 3, 4 or 5"), ({"fixed_stages": 7}, "backbone.fixed_stages=7")],
+)
+def test_stages_that_lite0_lacks_are_refused(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(SpotError, match=message):
+        EfficientNetLite0(weights="none", **settings)
 
 
 def test_weights_from_a_whole_networks_file(tmp_path: Path) -> None:

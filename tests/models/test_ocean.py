@@ -12,6 +12,7 @@ from torchvision.ops import box_convert, box_iou
 
 from spot.errors import SpotError
 from spot.models.ocean import Ocean, cell_positions, correlate, tap_offsets
+from spot.models.ocean_loss import OceanLoss
 from spot.models.prediction import Prediction, best_cell, hann_window
 from tests.paths import ROOT
 
@@ -92,6 +93,19 @@ def test_candidates_measure_from_the_cells_and_blend_two_scores(network):
     assert candidates.boxes[0, 5].tolist() == [39 - 10, 31 - 20, 40, 25]
     expected = 0.94 * torch.tensor(-1.0).sigmoid() + 0.06 * torch.tensor(2.0).sigmoid()
     torch.testing.assert_close(candidates.scores[0, 5], expected)
+
+
+def test_without_the_align_head_the_class_scores_alone(crops):
+    """Neither its weights nor its loss term nor its share of the score remain."""
+    torch.manual_seed(0)
+    network = Ocean(Patches(), 63, SIDE, grid=GRID, template_margin=1, channels=8, tower_depth=1, align=False).eval()
+    assert not [key for key in network.state_dict() if key.startswith("align")]
+    prediction = network(*crops)
+    assert prediction.align is None
+    torch.testing.assert_close(network.candidates(prediction).scores, prediction.logits.squeeze(-1).sigmoid())
+    loss = OceanLoss(grid=GRID, search_size=SIDE)
+    boxes = torch.tensor([[20.0, 20, 30, 30]]).expand(3, 4)
+    assert loss(prediction, boxes, torch.ones(3, dtype=torch.bool), train_iou=True).keys() == {"class", "box", "iou"}
 
 
 def test_cells_of_the_published_sizes():

@@ -13,7 +13,8 @@ from torch.multiprocessing import spawn
 from torch.nn.parallel import DistributedDataParallel
 
 from spot.errors import SpotError
-from spot.models.ocean_backbone import OceanResNet50, StagedBackbone
+from spot.models.ocean_backbone import OceanResNet50
+from spot.models.staged import StagedBackbone
 
 
 @pytest.fixture(scope="module")
