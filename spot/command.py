@@ -91,6 +91,9 @@ def _explain(error: Exception, config: str) -> str:
         group, _, choice = missing[1].rpartition("/")
         options = sorted(p.stem for p in (config_folder() / group).glob("*.yaml")) if group else []
         return f"{group}={choice} does not exist" + (f"; choose from: {', '.join(options)}" if options else "")
+    if unset := re.search(r"Environment variable '([^']+)' not found", text):
+        inside = "; start inside a job of SLURM, by srun" if unset[1].startswith("SLURM_") else ""
+        return f"the environment variable {unset[1]} is not set{inside}"
     return " ".join(lines) or type(error).__name__
 
 

@@ -16,7 +16,7 @@ def train(cfg: DictConfig) -> Path:
     Returns:
         The run's folder.
     """
-    from spot.learning.run import check_settings, open_run, write_config
+    from spot.learning.run import check_settings, is_first_process, open_run, write_config
 
     check_settings(cfg)
     run = open_run(cfg)
@@ -26,6 +26,7 @@ def train(cfg: DictConfig) -> Path:
 
     from spot.evaluation.plots import draw_exploration
     from spot.learning.assemble import build_callbacks, build_data, build_loggers, build_tracker
+    from spot.learning.checkpoint_files import WholeCheckpoints
     from spot.learning.fit import fit
     from spot.learning.quiet import quieten
 
@@ -36,12 +37,15 @@ def train(cfg: DictConfig) -> Path:
     torch.manual_seed(cfg.seed)
     data = build_data(cfg, run)
     tracker = build_tracker(cfg)
-    write_config(run, cfg)
-    print(f"run {cfg.run}: " + (f"continues after epoch {run.finished_epochs}" if run.resume_from else "starts"))
+    if is_first_process():
+        write_config(run, cfg)
+        print(f"run {cfg.run}: " + (f"continues after epoch {run.finished_epochs}" if run.resume_from else "starts"))
     trainer = instantiate(
         cfg.trainer,
         logger=build_loggers(cfg, run),
         callbacks=build_callbacks(cfg, run),
+        plugins=[WholeCheckpoints()],
+        default_root_dir=run.folder,
         enable_progress_bar=sys.stderr.isatty(),
         use_distributed_sampler=False,  # our own share of each step follows from the rank
     )

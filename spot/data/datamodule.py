@@ -64,6 +64,7 @@ class TrackingData(pl.LightningDataModule):
         max_broken_share: float = 0.01,
     ) -> None:
         super().__init__()
+        self.prepare_data_per_node = False  # the state lies where all nodes see it
         self.targets = Targets(sets, key_frames, distinct)
         self.plan = plan
         self.state_folder = state_folder
@@ -93,7 +94,7 @@ class TrackingData(pl.LightningDataModule):
         return self._store
 
     def prepare_data(self) -> None:
-        """Make the sampler state where there is none. Runs on one process a node."""
+        """Make the sampler state where there is none. First process only."""
         if self.pseudo_labels and not StateStore.exists(self.state_folder):
             StateStore.create(self.state_folder, *self.targets.state_arguments())
 

@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
@@ -100,7 +101,7 @@ class KeyFrames:
         result = {name: [_entry(path) for path in paths] for name, paths in self.paths.items()}
         content = {"fs_settings": self.settings, "failure_seqs": self.failures, "sparse_sample_result": result}
         file = Path(file)
-        aside = file.with_name(f".{file.name}.writing")
+        aside = file.with_name(f".{file.name}.{uuid4().hex[:8]}")  # several processes may write the same
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             aside.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")

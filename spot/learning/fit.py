@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytorch_lightning as pl
-from torch.distributed import DistBackendError
 
 from spot.data.datamodule import TrackingData
 from spot.errors import SpotError
+from spot.learning.processes import ProcessGuard, connection_lost
 from spot.learning.run import Run
 from spot.learning.sparse_tracker import SparseTracker
 
@@ -15,19 +15,28 @@ def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Ru
     """Train to the end, from the run's last checkpoint where there is one.
 
     Raises:
-        KeyboardInterrupt: stopped by Ctrl-C or by a scheduler's SIGTERM.
-        SpotError: a loader process or another rank died. The last finished epoch is safe.
+        KeyboardInterrupt: stopped by Ctrl-C, or by a scheduler's SIGTERM or SIGUSR1.
+        SystemExit: another process of the run died, and a third one tells.
+        SpotError: a loader process or another process of the run died. The last finished epoch is safe.
     """
     safe = f"the last finished epoch is safe in {run.checkpoints}; the same command continues"
+    guard = ProcessGuard(safe)
+    trainer.callbacks.insert(0, guard)  # type: ignore[attr-defined]
     try:
         trainer.fit(tracker, data, ckpt_path=run.resume_from, weights_only=True)
     except SystemExit:
-        if trainer.interrupted:  # Lightning turns both signals into an exit status that says nothing
+        if trainer.interrupted:  # Lightning turns an interruption into an exit status that says nothing
             raise KeyboardInterrupt from None
         raise
-    except RuntimeError as error:
+    except (RuntimeError, ConnectionError, EOFError) as error:
+        if not isinstance(error, RuntimeError):  # while taking a batch over
+            raise SpotError(f"a loader process died ({type(error).__name__}); {safe}") from error
         if "DataLoader worker" in str(error):
             raise SpotError(f"{str(error).splitlines()[0]}; {safe}") from error
-        if isinstance(error, DistBackendError) or "Connection closed by peer" in str(error):
-            raise SpotError(f"another process of the run died ({str(error).splitlines()[0][:200]}); {safe}") from error
-        raise
+        if not connection_lost(error):
+            raise
+        if why := guard.explain(trainer):
+            raise SpotError(why) from error
+        raise SystemExit(1) from error
+    finally:
+        guard.end()

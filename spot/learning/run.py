@@ -5,6 +5,7 @@ What is wrong is told before torch is loaded.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,27 @@ class Run:
             return 0
         import torch  # not needed to refuse a run
 
-        return torch.load(self.resume_from, map_location="cpu", weights_only=True, mmap=True)["epoch"] + 1
+        try:
+            return torch.load(self.resume_from, map_location="cpu", weights_only=True, mmap=True)["epoch"] + 1
+        except (OSError, RuntimeError, KeyError) as error:
+            raise SpotError(
+                f"{self.resume_from}: damaged ({str(error).splitlines()[0]}); put a kept checkpoint of the run in its place, "
+                f"or choose another run="
+            ) from None
+
+
+def is_first_process() -> bool:
+    """Whether this process is the one that writes, by what Lightning, torchrun and SLURM set before any of them is loaded."""
+    for names in (("RANK",), ("LOCAL_RANK", "NODE_RANK"), ("SLURM_PROCID",)):
+        if names[0] in os.environ:
+            return all(int(os.environ.get(name, 0)) == 0 for name in names)
+    return True
 
 
 def open_run(cfg: DictConfig) -> Run:
     """The run that the configuration names, ready to start or to continue.
+
+    The first process decides: when the others look, it may have begun to write.
 
     Raises:
         SpotError: the run exists with `resume=never`, or with another configuration unless `resume=anyway`.
@@ -63,20 +80,23 @@ def open_run(cfg: DictConfig) -> Run:
     folder = Path(cfg.paths.outputs) / cfg.run
     last = folder / "checkpoints" / "last.ckpt"
     config = folder / "config.yaml"
-    if config.is_file() and cfg.resume == "never":
+    run = Run(folder, last if last.is_file() else None)
+    if not config.is_file() or not is_first_process():
+        return run
+    if cfg.resume == "never":
         raise SpotError(f"run {cfg.run} exists in {folder}; choose another run= or delete the folder")
-    if config.is_file() and cfg.resume != "anyway":
+    if cfg.resume != "anyway":
         differing = _differences(OmegaConf.load(config), cfg)
         if differing:
             raise SpotError(
                 f"run {cfg.run} was started with another configuration: {'; '.join(differing[:8])}; "
                 f"choose another run=, or resume=anyway to continue it with the new one"
             )
-    return Run(folder, last if last.is_file() else None)
+    return run
 
 
 def write_config(run: Run, cfg: DictConfig) -> None:
-    """Keep the configuration beside what it makes; a reader finds the old or the new one, never half."""
+    """Keep the configuration beside what it makes; a reader finds the old or the new one, never half. First process only."""
     run.folder.mkdir(parents=True, exist_ok=True)
     temporary = run.folder / "config.yaml.tmp"
     OmegaConf.save(cfg, temporary, resolve=True)
@@ -106,7 +126,8 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def check_settings(cfg: DictConfig) -> None:
-    """Refuse numbers that cannot be meant, before any work."""
+    """Refuse numbers that cannot be meant, and a trainer that lacks its scheduler, before any work."""
+    OmegaConf.to_container(cfg.trainer, resolve=True)
     at_least = {
         "labels": (cfg.labels, 1),
         "training.epochs": (cfg.training.epochs, 1),

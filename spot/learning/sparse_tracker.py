@@ -128,8 +128,8 @@ class SparseTracker(pl.LightningModule):
         return total
 
     def _log_mean(self, name: str, value: Tensor, instances: int, prog_bar: bool = False) -> None:
-        """Mean over the epoch's instances; nothing is transferred in a step."""
-        self.log(name, value, on_step=False, on_epoch=True, batch_size=instances, prog_bar=prog_bar)
+        """Mean over the epoch's instances of all processes; nothing is transferred in a step."""
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=instances, prog_bar=prog_bar, sync_dist=True)
 
     def _record(self, batch: UnlabelledInstances, labels: PseudoLabels) -> None:
         """Keep the teacher's words on the device until the epoch ends: no transfer in a step."""
