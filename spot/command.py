@@ -17,12 +17,17 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from spot import multirun
 from spot.errors import SpotError
 
 OmegaConf.register_new_resolver("auto_workers", lambda: min(8, max(1, (os.cpu_count() or 2) - 1)), replace=True)
-OmegaConf.register_new_resolver("wandb_offline", lambda: "WANDB_API_KEY" not in os.environ, replace=True)
+OmegaConf.register_new_resolver("wandb_mode", lambda: _wandb_mode(), replace=True)
 
 Main = Callable[[DictConfig], object]
+
+
+def _wandb_mode() -> str:
+    return os.environ.get("WANDB_MODE") or ("online" if "WANDB_API_KEY" in os.environ else "offline")
 
 
 def config_folder() -> Path:
@@ -40,13 +45,16 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
 
     def decorate(main: Main) -> Callable[[], None]:
         def job(cfg: DictConfig) -> object:
+            if HydraConfig.get().mode == RunMode.MULTIRUN:
+                _job_of_a_sweep()
+                return None
             try:
                 return main(cfg)
             except (SpotError, InstantiationException) as raised:
                 # what a configured target says arrives wrapped
                 error = raised.__cause__ if isinstance(raised, InstantiationException) else raised
-                if not isinstance(error, SpotError) or HydraConfig.get().mode == RunMode.MULTIRUN:
-                    raise  # the other jobs of the sweep go on
+                if not isinstance(error, SpotError):
+                    raise
                 _stop(str(error))
 
         run = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config)(job)
@@ -55,7 +63,10 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
             # Hydra would print its own several lines and hide the exception; ours is caught below.
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")
             try:
-                run()
+                if any(flag in sys.argv for flag in multirun.FLAGS):
+                    _sweep(config, run)
+                else:
+                    run()
             except SpotError as error:
                 _stop(str(error))
             except (HydraException, OmegaConfBaseException) as error:
@@ -63,15 +74,49 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
             except KeyboardInterrupt:
                 print("stopped; the same command continues", file=sys.stderr)
                 raise SystemExit(130) from None
+            except Exception as error:
+                multirun.note_cause(f"{type(error).__name__}: {(str(error).strip() or '-').splitlines()[0]}")
+                raise
 
         return entry
 
     return decorate
 
 
+def _sweep(config: str, run: Callable[[], None]) -> None:
+    """All jobs of `-m`, whatever becomes of one of them. Raises SpotError where some are not done."""
+    sweep = multirun.plan(config, multirun.overrides_of(sys.argv[1:]), config_folder())
+    sys.argv[1:] = multirun.with_folder(sys.argv[1:], sweep.folder)
+    if any(word.startswith(("--cfg", "--info", "--help", "--hydra-help", "-c", "-h")) for word in sys.argv[1:]):
+        return run()  # asks only
+    multirun.begin(sweep)
+    with multirun.terminable():
+        try:
+            run()
+        except (HydraException, OmegaConfBaseException):
+            raise  # none has begun
+        except Exception as error:  # a launcher lost a job; the records say which
+            said = str(error).strip()
+            if "plugin" in said.lower():
+                raise SpotError(f'{said.splitlines()[0]}; pip install "spot-tracking[launchers]"') from None
+            print(f"the launcher says: {said.splitlines()[-1] if said else type(error).__name__}", file=sys.stderr)
+    if waiting := multirun.summarise(sweep):
+        raise SpotError(f"{waiting} of {len(sweep.jobs)} jobs are not done; the same command does these again")
+
+
+def _job_of_a_sweep() -> None:
+    settings = HydraConfig.get()
+    one_by_one = settings.launcher._target_.endswith(".BasicLauncher")
+    sources = [s.path for s in settings.runtime.config_sources if s.provider == "command-line"]
+    folder, overrides = Path(settings.sweep.dir), list(settings.overrides.task)
+    multirun.run_job(folder, overrides, apart=not one_by_one, flags=[f"--config-dir={path}" for path in sources])
+
+
 def _stop(text: str) -> NoReturn:
     # an error out of a loader process arrives with that process's traceback; the last line is what was said
-    print(f"error: {text.strip().splitlines()[-1].removeprefix('spot.errors.SpotError: ')}", file=sys.stderr)
+    line = text.strip().splitlines()[-1].removeprefix("spot.errors.SpotError: ")
+    multirun.note_cause(line)
+    print(f"error: {line}", file=sys.stderr)
     raise SystemExit(1) from None
 
 

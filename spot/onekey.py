@@ -52,22 +52,12 @@ def _test_options(cfg: DictConfig, epoch: int) -> DictConfig:
 
 
 def _evaluate(cfg: DictConfig) -> None:
-    from hydra.utils import instantiate
+    from spot.evaluate import evaluate
+    from spot.tracking.assemble import run_label
 
-    from spot.evaluation.benchmark import evaluate
-    from spot.evaluation.options import Options
-
-    own = cfg.evaluation
-    evaluate(
-        instantiate(cfg.benchmark.videos),
-        cfg.paths.results,
-        [f"{cfg.run}_*"],
-        Path(cfg.paths.reports) / cfg.benchmark.name,
-        Options(protocol=own.protocol or cfg.benchmark.get("protocol"), bootstrap=own.bootstrap, missing=own.missing),
-        benchmark=cfg.benchmark.name,
-        result_format=cfg.benchmark.result_format,
-        cache=Path(cfg.paths.cache) / "results",
-    )
+    label = run_label(cfg.run)
+    last = cfg.testing.tracker or f"{label}_{cfg.model or 'teacher'}_e{_tested_epochs(cfg)[-1]:03d}"
+    evaluate(cfg, cfg.evaluation, [f"{label}_*"], Path(cfg.paths.reports) / cfg.benchmark.name, last)
 
 
 @command("onekey")

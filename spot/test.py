@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omegaconf import DictConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict
 
 from spot.command import command
 
@@ -12,16 +13,28 @@ from spot.command import command
 def test(cfg: DictConfig) -> Path:
     """Track every video of the benchmark that has no result yet.
 
+    A run's own architecture settings hold, but for those on the command line.
+
     Returns:
         The folder of the results, `<paths.results>/<benchmark>/<tracker>`.
     """
     from hydra.utils import instantiate
 
-    from spot.tracking.assemble import build_network, claim, locate_checkpoint, select_videos, tracker_name
+    from spot.tracking.assemble import (
+        build_network,
+        claim,
+        locate_checkpoint,
+        recorded_arch,
+        select_videos,
+        tracker_name,
+    )
     from spot.tracking.benchmark import BenchmarkRun, run_benchmark
     from spot.tracking.results import ResultFolder
 
     checkpoint = locate_checkpoint(cfg)
+    explicit = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    with open_dict(cfg):
+        cfg.arch = recorded_arch(cfg, checkpoint, explicit)
     network, loaded = build_network(cfg, checkpoint)
     videos = select_videos(instantiate(cfg.benchmark.videos), cfg.videos)
     folder = Path(cfg.paths.results) / cfg.benchmark.name / tracker_name(cfg, checkpoint, loaded)

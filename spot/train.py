@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from omegaconf import DictConfig
@@ -28,6 +27,8 @@ def train(cfg: DictConfig) -> Path:
     from spot.learning.assemble import build_callbacks, build_data, build_loggers, build_tracker
     from spot.learning.checkpoint_files import WholeCheckpoints
     from spot.learning.fit import fit
+    from spot.learning.loggers import close
+    from spot.learning.progress import waiting
     from spot.learning.quiet import quieten
 
     quieten()
@@ -35,7 +36,8 @@ def train(cfg: DictConfig) -> Path:
         print(f"run {cfg.run} is done: {run.finished_epochs} epochs in {run.folder}")
         return run.folder
     torch.manual_seed(cfg.seed)
-    data = build_data(cfg, run)
+    with waiting("reading annotations"):
+        data = build_data(cfg, run)
     tracker = build_tracker(cfg)
     if is_first_process():
         write_config(run, cfg)
@@ -46,10 +48,11 @@ def train(cfg: DictConfig) -> Path:
         callbacks=build_callbacks(cfg, run),
         plugins=[WholeCheckpoints()],
         default_root_dir=run.folder,
-        enable_progress_bar=sys.stderr.isatty(),
+        enable_progress_bar=False,  # there is one among the callbacks
         use_distributed_sampler=False,  # our own share of each step follows from the rank
     )
     fit(trainer, tracker, data, run)
+    close(trainer.loggers)
     if trainer.is_global_zero and cfg.supervision.pseudo_labels:
         draw_exploration(run.folder / "metrics.csv", run.folder / "exploration")
     return run.folder

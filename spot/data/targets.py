@@ -110,6 +110,12 @@ class Targets:
             boxes[rows] = videos.boxes[videos.offsets[self.video_index[paths[rows]]] + frames[rows]]
         return boxes
 
+    def explored_by_set(self, explored: np.ndarray) -> dict[str, float]:
+        """Share of the frames of each set that have been explored, from the number (P,) of each path."""
+        lengths = self.lengths
+        rows = {videos.name: self.set_index == s for s, videos in enumerate(self.sets)}
+        return {name: float(explored[own].sum() / lengths[own].sum()) for name, own in rows.items()}
+
     def label_iou(self, paths: np.ndarray, frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
         """IoU of labels (m, 4) xywh with the annotation, where there is one; 0 for a label on an absent target."""
         truth = self.truth(paths, frames)

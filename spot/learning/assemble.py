@@ -17,6 +17,9 @@ from spot.data.training_sets import labelled_sets
 from spot.errors import SpotError
 from spot.learning.callbacks import default_callbacks
 from spot.learning.csv_logger import EpochCSVLogger
+from spot.learning.loggers import describe
+from spot.learning.monitoring import Monitoring
+from spot.learning.pictures import Pictures
 from spot.learning.run import Run
 from spot.learning.sparse_tracker import SparseTracker
 from spot.learning.teacher import Teacher
@@ -77,15 +80,23 @@ def build_tracker(cfg: DictConfig) -> SparseTracker:
 
 
 def build_callbacks(cfg: DictConfig, run: Run) -> list[Callback]:
-    """Checkpoints and progress."""
-    return default_callbacks(run.checkpoints, cfg.checkpoint.every, cfg.checkpoint.resume_every)
+    """Checkpoints, progress, and what is watched."""
+    pictures = Pictures(cfg.monitor.pictures_every, cfg.monitor.pictures)
+    return [
+        Monitoring(),
+        pictures,
+        *default_callbacks(run.checkpoints, cfg.checkpoint.every, cfg.checkpoint.resume_every),
+    ]
 
 
 def build_loggers(cfg: DictConfig, run: Run) -> list[Logger]:
     """metrics.csv always, and the chosen logger where it is another."""
     own = EpochCSVLogger(run.folder)
     chosen = instantiate(cfg.logger) if cfg.logger else own
-    return [own] if isinstance(chosen, EpochCSVLogger) else [own, chosen]
+    if isinstance(chosen, EpochCSVLogger):
+        return [own]
+    describe(chosen, cfg)
+    return [own, chosen]
 
 
 def _burn_in(cfg: DictConfig) -> int:

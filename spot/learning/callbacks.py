@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
-SHOWN = ("labelled/loss", "pseudo/loss", "pseudo/kept_share", "explored_share", "pseudo_label_iou")
+from spot.learning.progress import training_progress
 
 
 def default_callbacks(folder: Path, every: int, resume_every: int) -> list[Callback]:
@@ -23,7 +22,7 @@ def default_callbacks(folder: Path, every: int, resume_every: int) -> list[Callb
     """
     return [
         Throughput(),
-        RichProgressBar(leave=True) if sys.stderr.isatty() else EpochLines(),
+        training_progress(),
         KeptCheckpoint(folder, filename="kept", every_n_epochs=every, save_top_k=-1, enable_version_counter=False),
         ModelCheckpoint(folder, filename="last", every_n_epochs=resume_every, enable_version_counter=False),
     ]
@@ -64,25 +63,4 @@ class Throughput(Callback):
         seconds = time.perf_counter() - self._start
         pl_module.log("speed/samples_per_second", self._instances * trainer.world_size / seconds)
         pl_module.log("speed/waiting_share", self._waited / seconds)
-
-
-class EpochLines(Callback):
-    """One plain line an epoch, where there is no terminal for a progress bar."""
-
-    _epoch = 0
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._epoch = trainer.current_epoch + 1  # its metrics are complete only after this hook
-
-    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._print(trainer)
-
-    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._print(trainer)
-
-    def _print(self, trainer: pl.Trainer) -> None:
-        if self._epoch == 0 or not trainer.is_global_zero:
-            return
-        values = trainer.callback_metrics
-        shown = [f"{name}={float(values[name]):.4g}" for name in SHOWN if name in values]
-        print(f"epoch {self._epoch}/{trainer.max_epochs}  " + "  ".join(shown), file=sys.stderr, flush=True)
+        pl_module.log("speed/waiting_seconds", self._waited)

@@ -19,6 +19,8 @@ _FREE = (
     "paths",
     "trainer",
     "logger",
+    "monitor",
+    "sweep",
     "resume",
     "run",
     "loader.workers",

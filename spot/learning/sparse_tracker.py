@@ -13,13 +13,14 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torchvision.ops import box_convert, box_iou
 
 from spot.data.crops import to_crop
 from spot.data.datamodule import TrackingData
 from spot.data.pairs import Batch, LabelledPairs, UnlabelledInstances
 from spot.learning.augment import photometric, rotate_flip
 from spot.learning.teacher import PseudoLabels, Teacher
-from spot.models.prediction import TrackerLoss, TrackerNetwork
+from spot.models.prediction import Prediction, TrackerLoss, TrackerNetwork, best_cell
 from spot.state.store import Exploration
 
 
@@ -90,7 +91,7 @@ class SparseTracker(pl.LightningModule):
         assert self.teacher is not None
         labels = self.teacher.label(batch.unlabelled)
         self._record(batch.unlabelled, labels)
-        relay, aug_search, pseudo_boxes, kept = self._pseudo_inputs(batch.unlabelled, labels)
+        relay, aug_search, pseudo_boxes, kept = self.pseudo_inputs(batch.unlabelled, labels)
         prediction = self.student(torch.cat([template, relay]), torch.cat([search, aug_search]))
 
         everything = torch.ones(labelled, dtype=torch.bool, device=boxes.device)
@@ -109,7 +110,7 @@ class SparseTracker(pl.LightningModule):
         search = photometric(pairs.search, pairs.brightness[:, 1], pairs.grey)
         return self.student.normalise(template), self.student.normalise(search), pairs.box
 
-    def _pseudo_inputs(self, batch: UnlabelledInstances, labels: PseudoLabels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def pseudo_inputs(self, batch: UnlabelledInstances, labels: PseudoLabels) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Relay template, augmented search crop, the teacher's box in it, and which labels can be learnt from."""
         size = self.student.search_size
         relay = photometric(batch.relay, batch.brightness[:, 2], batch.grey)
@@ -125,7 +126,15 @@ class SparseTracker(pl.LightningModule):
         total = self.loss.total(terms)
         for name, value in {"loss": total, **terms}.items():
             self._log_mean(f"{half}/{name}", value.detach(), len(boxes), prog_bar=name == "loss")
+        self._log_mean(f"{half}/pair_iou", self._pair_iou(prediction, boxes, kept), len(boxes))
         return total
+
+    @torch.no_grad()
+    def _pair_iou(self, prediction: Prediction, boxes: Tensor, kept: Tensor) -> Tensor:
+        """Mean IoU of the student's best box with the target, over the kept pairs."""
+        best = best_cell(self.student.candidates(prediction), torch.zeros_like(prediction.ious[0]), 0).box
+        ious = box_iou(*(box_convert(each.float(), "xywh", "xyxy") for each in (best, boxes))).diagonal()
+        return (ious * kept).sum() / kept.sum().clamp(min=1)
 
     def _log_mean(self, name: str, value: Tensor, instances: int, prog_bar: bool = False) -> None:
         """Mean over the epoch's instances of all processes; nothing is transferred in a step."""
@@ -135,6 +144,11 @@ class SparseTracker(pl.LightningModule):
         """Keep the teacher's words on the device until the epoch ends: no transfer in a step."""
         whole = torch.stack([batch.number, batch.path, batch.frame, labels.kept.long()], 1).double()
         self._recorded.append(torch.cat([whole, labels.box.double(), labels.confidence[:, None].double()], 1))
+
+    @property
+    def recorded(self) -> list[Tensor]:
+        """The epoch's labels of this process, a tensor a step: (B, 9) float64 number, path, frame, kept, xywh, confidence."""
+        return self._recorded
 
     def on_train_epoch_end(self) -> None:
         """Merge the epoch's labels of all processes into the sampler state."""
@@ -167,6 +181,8 @@ class SparseTracker(pl.LightningModule):
             state = data.store.at(self.current_epoch + 1)
             self._log_state("teacher_spread", self._teacher_spread())
             self._log_state("explored_share", float(state.explored_counts.sum() / state.lengths.sum()))
+            for name, share in data.targets.explored_by_set(state.explored_counts).items():
+                self._log_state(f"explored_share/{name}", share)
         for group in self.trainer.optimizers[0].param_groups:
             self._log_state(f"learning_rate/{group['name']}", group["lr"])
         self._log_state("skipped_steps", self.skipped_steps)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,34 @@ def locate_checkpoint(cfg: DictConfig) -> Path:
     return place
 
 
+def run_label(run: str) -> str:
+    """A run's name as part of a file's: a job of a sweep has a slash in it."""
+    return run.strip("/").replace("/", "_")
+
+
+def recorded_arch(cfg: DictConfig, checkpoint: Path, explicit: Sequence[str] = ()) -> DictConfig:
+    """`cfg.arch` as the run of the checkpoint was trained with; settings that are given explicitly win.
+
+    Args:
+        cfg: of a test.
+        checkpoint: a file; without a run's config.yaml above it `cfg.arch` stays.
+        explicit: the `key=value` options of the command line.
+    """
+    record = checkpoint.resolve().parent.parent / "config.yaml"
+    if checkpoint.parent.name != "checkpoints" or not record.is_file():
+        return cfg.arch
+    arch = OmegaConf.load(record).arch
+    keys = [word.split("=", 1)[0].lstrip("+~") for word in explicit]
+    if any(key == "arch" for key in keys) and cfg.arch.name != arch.name:
+        return cfg.arch
+    for key in keys:
+        place = key.rsplit("@", 1)[-1]  # of a group such as backbone@arch.network.backbone
+        if place.startswith("arch."):
+            value = OmegaConf.select(cfg, place)
+            OmegaConf.update(arch, place.removeprefix("arch."), value, merge=False, force_add=True)
+    return arch
+
+
 def build_network(cfg: DictConfig, checkpoint: Path) -> tuple[TrackerNetwork, Loaded]:
     """The architecture with the checkpoint's weights."""
     network = untrained_network(cfg)
@@ -55,7 +84,7 @@ def tracker_name(cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> str:
     if cfg.tracker is not None:
         return str(cfg.tracker)
     if checkpoint.parent.name == "checkpoints" and loaded.epoch is not None:
-        run = checkpoint.resolve().parent.parent.name
+        run = run_label(cfg.run) if cfg.run else checkpoint.resolve().parent.parent.name
         epoch = None if loaded.epoch is None else f"e{loaded.epoch:03d}"
         return "_".join(part for part in (run, loaded.model, epoch) if part)
     return cfg.arch.name
