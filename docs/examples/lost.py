@@ -1,0 +1,55 @@
+"""A measure of one's own: where is the target lost? Reads the result files that spot.test wrote.
+
+python lost.py outputs/results csv_videos
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import numpy as np
+from csv_videos import load
+
+from spot.data.video import VideoSet
+from spot.evaluation.loading import find_files, find_trackers, read_video
+from spot.evaluation.measures import overlap
+from spot.evaluation.truth import truth_of
+
+
+def kept_share(overlaps: np.ndarray, visible: np.ndarray, patience: int = 5) -> float:
+    """Share of a video that passes before the target is lost for good.
+
+    Lost: no overlap in `patience` frames with the target in a row.
+
+    Args:
+        overlaps: (n,) IoU of each frame in [0, 1].
+        visible: (n,) bool, the target is there to be seen; other frames do not count.
+        patience: frames.
+
+    Returns:
+        In [0, 1]; 1 where the target is never lost.
+    """
+    missed = overlaps[visible] <= 0
+    runs = np.convolve(missed, np.ones(patience), mode="valid") >= patience
+    return float(runs.argmax() / len(missed)) if runs.any() else 1.0
+
+
+def evaluate(videos: VideoSet, results: str, benchmark: str) -> dict[str, float]:
+    """Mean of `kept_share` over the videos, for each tracker with results."""
+    table = {}
+    for tracker, folder in find_trackers(results, benchmark, None).items():
+        files = find_files(tracker, folder, truth_of(videos, benchmark))
+        shares = [
+            kept_share(
+                overlap(video.boxes.astype(np.float64), read_video(files, video.name, len(video))), video.visible
+            )
+            for video in videos
+        ]
+        table[tracker] = float(np.mean(shares))
+    return table
+
+
+if __name__ == "__main__":
+    for name, share in evaluate(load(os.environ["CSV_VIDEOS_ROOT"]), *sys.argv[1:3]).items():
+        print(f"{name}: {100 * share:.1f} % of a video before the target is lost")
