@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert
 
 from spot.errors import SpotError
+from spot.models.attention import Attention
 from spot.models.backbones import Backbone
 from spot.models.prediction import IMAGENET_MEAN, IMAGENET_STD, Candidates, Prediction, TrackerNetwork
 
@@ -144,14 +145,14 @@ class EgoContext(nn.Module):
 
     def __init__(self, d_model: int, heads: int, dropout: float) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(d_model, heads, dropout, batch_first=True)
+        self.attention = Attention(d_model, heads, dropout)
         self.norm = nn.LayerNorm(d_model)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """(B, N, d) tokens and their (N, d) positions to (B, N, d)."""
         placed = x + positions
-        attended, _ = self.attention(placed, placed, x, need_weights=False)
+        attended = self.attention(placed, placed, x)
         return self.norm(x + self.dropout(attended))
 
 
@@ -160,7 +161,7 @@ class CrossFeature(nn.Module):
 
     def __init__(self, d_model: int, heads: int, ffn: int, dropout: float) -> None:
         super().__init__()
-        self.attention = nn.MultiheadAttention(d_model, heads, dropout, batch_first=True)
+        self.attention = Attention(d_model, heads, dropout)
         self.norm1 = nn.LayerNorm(d_model)
         self.linear1 = nn.Linear(d_model, ffn)
         self.linear2 = nn.Linear(ffn, d_model)
@@ -169,7 +170,7 @@ class CrossFeature(nn.Module):
 
     def forward(self, x: Tensor, positions: Tensor, other: Tensor, other_positions: Tensor) -> Tensor:
         """(B, N, d) tokens attend to the (B, M, d) tokens of the other branch."""
-        attended, _ = self.attention(x + positions, other + other_positions, other, need_weights=False)
+        attended = self.attention(x + positions, other + other_positions, other)
         x = self.norm1(x + self.dropout(attended))
         hidden = self.dropout(self.linear1(x).relu())
         return self.norm2(x + self.dropout(self.linear2(hidden)))
