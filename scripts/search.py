@@ -127,7 +127,10 @@ def main(words: Sequence[str] | None = None) -> None:
     over = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
     enough = optuna.study.MaxTrialsCallback(arguments.trials, states=over)
     if len(study.get_trials(states=over)) < arguments.trials:
-        study.optimize(lambda trial: run_trial(trial, arguments), callbacks=[enough], catch=(RuntimeError,))
+        try:
+            study.optimize(lambda trial: run_trial(trial, arguments), callbacks=[enough])
+        except RuntimeError as error:
+            raise SystemExit(f"error: {error}") from None
     best = study.best_trial
     decay = 1 - best.params["1 - teacher.decay"]
     print(

@@ -23,6 +23,9 @@ from spot.errors import SpotError
 OmegaConf.register_new_resolver("auto_workers", lambda: min(8, max(1, (os.cpu_count() or 2) - 1)), replace=True)
 OmegaConf.register_new_resolver("wandb_mode", lambda: _wandb_mode(), replace=True)
 
+ASKING = ("--cfg", "-c", "--info", "-i", "--help", "-h", "--hydra-help", "--version")
+"""Flags with which a command only answers."""
+
 Main = Callable[[DictConfig], object]
 
 
@@ -87,8 +90,8 @@ def _sweep(config: str, run: Callable[[], None]) -> None:
     """All jobs of `-m`, whatever becomes of one of them. Raises SpotError where some are not done."""
     sweep = multirun.plan(config, multirun.overrides_of(sys.argv[1:]), config_folder())
     sys.argv[1:] = multirun.with_folder(sys.argv[1:], sweep.folder)
-    if any(word.startswith(("--cfg", "--info", "--help", "--hydra-help", "-c", "-h")) for word in sys.argv[1:]):
-        return run()  # asks only
+    if any(word in ASKING or word.startswith(("--cfg=", "--info=")) for word in sys.argv[1:]):
+        return run()
     multirun.begin(sweep)
     with multirun.terminable():
         try:

@@ -44,9 +44,13 @@ def evaluate(
         result_format=cfg.benchmark.get("result_format", "plain"),
         cache=settings.get("cache", f"{cfg.paths.cache}/results"),
     )
-    if "open_wandb" in str((cfg.get("logger") or {}).get("_target_")):
+    if _to_wandb(cfg):
         _publish(cfg, summary, output, last)
     return summary
+
+
+def _to_wandb(cfg: DictConfig) -> bool:
+    return "open_wandb" in str((cfg.get("logger") or {}).get("_target_"))
 
 
 def _publish(cfg: DictConfig, summary: Summary, output: Path, last: str | None) -> None:
@@ -67,11 +71,11 @@ def _publish(cfg: DictConfig, summary: Summary, output: Path, last: str | None) 
 def evaluate_sweep(cfg: DictConfig) -> None:
     """A table and a plot over the jobs of a sweep, beside the usual report on their last epochs."""
     from spot.evaluation.sweeps import JobRow, last_epoch, latest_trackers, print_sweep, write_sweep
-    from spot.multirun import read_sweep
+    from spot.multirun import PLAN_FILE, read_sweep
 
     if cfg.trackers is not None:
         raise SpotError("sweep= says which trackers to evaluate; leave out trackers=")
-    folder = Path(cfg.sweep) if Path(cfg.sweep).is_dir() else Path(cfg.paths.outputs) / cfg.sweep
+    folder = Path(cfg.sweep) if (Path(cfg.sweep) / PLAN_FILE).is_file() else Path(cfg.paths.outputs) / cfg.sweep
     sweep = read_sweep(folder)
     output = Path(cfg.output) / folder.name
     results = Path(cfg.results) / cfg.benchmark.name
@@ -101,6 +105,10 @@ def evaluate_sweep(cfg: DictConfig) -> None:
 
 @command("evaluate")
 def main(cfg: DictConfig) -> None:
+    if cfg.logger and not _to_wandb(cfg):
+        raise SpotError(
+            "logger=: an evaluation goes to files, and with logger=wandb to Weights & Biases; choose wandb or none"
+        )
     if cfg.sweep is not None:
         evaluate_sweep(cfg)
     elif cfg.pack:

@@ -5,12 +5,14 @@ import subprocess
 import sys
 
 import pytest
+from omegaconf import OmegaConf
 
 from spot import multirun
 from spot.command import config_folder
 from spot.errors import SpotError
 from spot.multirun import Record, Sweep, plan, read_record, read_sweep, run_job, summarise
 from tests.end_to_end.runs import ok, run
+from tests.learning.configs import composed
 
 
 def jobs(*words, config="train"):
@@ -73,6 +75,15 @@ def test_a_larger_sweep_keeps_the_jobs_that_were_there(tmp_path):
     assert list(read_sweep(tmp_path).jobs) == ["labels-2", "labels-3"]
     with pytest.raises(SpotError, match="no sweep"):
         read_sweep(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("file", sorted((config_folder() / "wandb_sweep").glob("*.yaml")), ids=lambda file: file.stem)
+def test_agents_of_wandb_are_given_options_that_exist(file):
+    settings = OmegaConf.to_container(OmegaConf.load(file), resolve=False)
+    words = [word for word in settings["command"] if "=" in word]
+    for key, choice in settings["parameters"].items():
+        words.append(f"{key}={choice['values'][0] if 'values' in choice else choice['min']}")
+    assert composed("train", *words).logger.project == "spot"
 
 
 SAMPLE = ("data=synthetic", "data.videos=2", "data.frames=16", "data.size=[80,64]")

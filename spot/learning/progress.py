@@ -21,7 +21,7 @@ SHOWN = {
     "pseudo/kept_share": "kept",
     "explored_share": "explored",
     "pseudo_label_iou": "label IoU",
-    "speed/samples_per_second": "samples/s",
+    "speed/samples_per_second": "",
 }
 """What an epoch's line shows, and how the terminal calls it."""
 SHARES = ("pseudo/kept_share", "explored_share")
@@ -104,7 +104,7 @@ class EpochBars(Callback):
             return
         self._instances += len(batch.labelled.box) + (0 if batch.unlabelled is None else len(batch.unlabelled.path))
         rate = self._instances * trainer.world_size / (time.perf_counter() - self._start)
-        self._bar.update(self._task, advance=1, rate=f"{rate:.0f} samples/s")
+        self._bar.update(self._task, advance=1, rate=f"{rate:.3g} samples/s")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self._live is None:
@@ -132,10 +132,14 @@ class EpochBars(Callback):
         if self._finished == 0:
             return
         values = trainer.callback_metrics
-        shown = [f"{title} {_short(name, float(values[name]))}" for name, title in SHOWN.items() if name in values]
+        shown = [
+            f"{title} {_short(name, float(values[name]))}".strip() for name, title in SHOWN.items() if name in values
+        ]
         self._console.print(f"epoch {self._finished}: " + ", ".join(shown), highlight=False)
         self._finished = 0
 
 
 def _short(name: str, value: float) -> str:
-    return f"{100 * value:.0f} %" if name in SHARES else f"{value:.3g}"
+    if name in SHARES:
+        return f"{100 * value:.0f} %"
+    return f"{value:.3g}" + (" samples/s" if name.startswith("speed/") else "")
