@@ -105,7 +105,7 @@ def evaluate_sweep(cfg: DictConfig) -> None:
 
 @command("evaluate")
 def main(cfg: DictConfig) -> None:
-    if cfg.logger and not _to_wandb(cfg):
+    if cfg.get("logger") and not _to_wandb(cfg):
         raise SpotError(
             "logger=: an evaluation goes to files, and with logger=wandb to Weights & Biases; choose wandb or none"
         )
