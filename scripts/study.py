@@ -1,0 +1,194 @@
+"""The label-efficiency study: how much of full supervision's accuracy do a few labels a video reach?
+
+    python scripts/study.py [--minutes 90] [--jobs 2] [--seeds 0 1 2]
+
+Trains one small architecture on real video (conf/experiment/study.yaml) from all labels, from k key frames alone and by
+the method, and with one part of the method off at a time; tracks the held-out videos with each; then writes the table,
+the plots and docs/study.json (study_report.py). What is finished is skipped, what is not is continued: stop it and
+start it as often as you like. `--minutes` starts no further run after that time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
+
+ROOT = Path(__file__).resolve().parents[1]
+REAL = Path(os.environ.get("SPOT_SHARED", ROOT.parent / "shared")).resolve() / "data" / "real"
+OUTPUTS = ROOT / "outputs" / "study"
+PRETRAINED = "pretrained"
+
+ABLATIONS = {
+    "no_iou_filtering": "teacher.threshold=0",
+    "no_strong_augmentation": "augment.strong=false",
+    "no_temporal_calibration": "teacher.window=0",
+    "no_transitive_relay": "exploration.relay_template=false",
+    "no_propagation": "exploration.step=0",
+    "no_teacher_ema": "teacher.every=0",
+}
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training run and its test.
+
+    Attributes:
+        setting: full, sparse, spot or an ablation's name.
+        k: labelled frames a video; None for all.
+        seed: of weights, label sampling, data order and augmentation.
+        options: what it changes in the experiment.
+    """
+
+    setting: str
+    k: int | None
+    seed: int
+    options: tuple[str, ...]
+
+    @property
+    def run(self) -> str:
+        """Name of the run and of its results."""
+        return f"{self.setting}{'' if self.k is None else f'_k{self.k}'}_s{self.seed}"
+
+
+def jobs(seeds: list[int]) -> list[Job]:
+    """All runs, those first that the main figures need."""
+    main = [
+        job
+        for k in (3, 2, 5)
+        for seed in seeds
+        for job in (
+            *([Job("full", None, seed, ("supervision=full",))] if k == 3 else []),
+            Job("sparse", k, seed, ("supervision=sparse", f"labels={k}")),
+            Job("spot", k, seed, ("supervision=spot", f"labels={k}")),
+        )
+    ]
+    ablations = [
+        Job(name, 3, seed, ("supervision=spot", "labels=3", option))
+        for seed in seeds
+        for name, option in ABLATIONS.items()
+    ]
+    return main + ablations
+
+
+def spot(command: str, log: Path, *options: str) -> None:
+    """Run one of the project's commands on one core, as a user would."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a") as file:
+        subprocess.run(
+            [sys.executable, "-m", f"spot.{command}", f"paths.outputs={OUTPUTS}", *options],
+            cwd=ROOT,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            check=True,
+        )
+
+
+def pretrain() -> None:
+    """The common start of all runs: the head learns from procedural videos, whose labels cost nothing."""
+    if not (OUTPUTS / PRETRAINED / "checkpoints" / "done").exists():
+        spot("train", OUTPUTS / "logs" / f"{PRETRAINED}.log", "experiment=study_pretraining", f"run={PRETRAINED}")
+        (OUTPUTS / PRETRAINED / "checkpoints" / "done").touch()
+
+
+def work(job: Job) -> None:
+    """Train, then track the held-out videos; the student of a teacher's run as well."""
+    done = OUTPUTS / job.run / "done.json"
+    if done.exists():
+        return
+    log = OUTPUTS / "logs" / f"{job.run}.log"
+    started = time.time()
+    spot(
+        "train", log, "experiment=study", f"run={job.run}", f"seed={job.seed}", f"paths.folder={REAL / 'train'}",
+        f"paths.labels={OUTPUTS / 'labels' / f's{job.seed}'}", f"initial={OUTPUTS / PRETRAINED}", *job.options,
+    )  # fmt: skip
+    trained = time.time()
+    test(job.run, log)
+    if "supervision=spot" in job.options:
+        test(job.run, log, "model=student", f"tracker={job.run}_student")
+    commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True).stdout
+    done.write_text(json.dumps({"minutes": round((trained - started) / 60, 1), "commit": commit.strip()}))
+
+
+def test(run: str, log: Path, *options: str) -> None:
+    """Track the held-out videos with a run's last checkpoint."""
+    spot(
+        "test", log, "arch=ocean_small", f"run={run}", "benchmark=folder", "benchmark.name=test",
+        f"paths.folder={REAL / 'test'}", *(options or (f"tracker={run}",)),
+    )  # fmt: skip
+
+
+def peers() -> Iterator[str]:
+    """Track the held-out videos with OpenCV's MIL and, where their files are at hand, NanoTrack v1 and v2."""
+    import cv2
+    import numpy as np
+
+    nets = REAL.parents[1] / "peers" / "nanotrack"
+    makers = {"MIL": cv2.TrackerMIL.create}
+    for version in (1, 2):
+        files = [nets / f"nanotrackv{version}_nanotrack_{part}_sim.onnx" for part in ("backbone", "head")]
+        if all(file.is_file() for file in files):
+            parameters = cv2.TrackerNano.Params()
+            parameters.backbone, parameters.neckhead = map(str, files)
+            makers[f"NanoTrack_v{version}"] = lambda parameters=parameters: cv2.TrackerNano.create(parameters)
+    for name, make in makers.items():
+        folder = OUTPUTS / "results" / "test" / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for video in (REAL / "test" / "list.txt").read_text().split():
+            if (folder / f"{video}.txt").exists():
+                continue
+            truth = np.loadtxt(REAL / "test" / video / "groundtruth.txt", delimiter=",")
+            frames = [cv2.imread(str(path)) for path in sorted((REAL / "test" / video).glob("*.jpg"))]
+            tracker = make()
+            tracker.init(frames[0], tuple(round(x) for x in truth[0]))
+            boxes = [truth[0]]
+            for frame in frames[1:]:
+                found, box = tracker.update(frame)
+                boxes.append(np.array(box, float) if found else boxes[-1])
+            np.savetxt(folder / f"{video}.txt", boxes, fmt="%.2f", delimiter=",")
+        yield name
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--minutes", type=float, default=float("inf"), help="start no further run after this time")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time, of one core each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--report", action="store_true", help="only write the report of what is finished")
+    options = parser.parse_args()
+    if not REAL.is_dir():
+        sys.exit(f"no videos at {REAL}: set SPOT_SHARED to the folder that holds data/real")
+    if not options.report:
+        until = time.monotonic() + 60 * options.minutes
+        pretrain()
+        with (
+            Progress(*Progress.get_default_columns(), MofNCompleteColumn(), TimeElapsedColumn()) as progress,
+            ThreadPoolExecutor(options.jobs) as pool,
+        ):
+            planned = jobs(options.seeds)
+            bar = progress.add_task("runs", total=len(planned))
+
+            def one(job: Job) -> None:
+                if time.monotonic() < until:
+                    work(job)
+                    progress.advance(bar)
+
+            list(pool.map(one, planned))
+        list(peers())
+    from study_report import report
+
+    report(jobs(options.seeds), OUTPUTS, REAL / "test")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,241 @@
+"""What the label-efficiency study found: docs/study.json, a table and three plots in docs/. Called by study.py."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from spot.data.datasets.folder import load
+from spot.data.key_frames import KeyFrames
+from spot.data.targets import Targets
+from spot.evaluation.one_pass import evaluate_one_pass
+from spot.evaluation.options import Options
+from spot.evaluation.plots import COLOURS
+from spot.state.store import StateStore
+
+if TYPE_CHECKING:
+    from study import Job
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+DRAWS = 10_000
+PEERS = ("MIL", "NanoTrack_v1", "NanoTrack_v2")
+
+
+def report(jobs: Sequence[Job], outputs: Path, videos: Path) -> None:
+    """Write everything about the runs that are finished; say how many are not."""
+    finished = [job for job in jobs if (outputs / job.run / "done.json").exists()]
+    if not finished:
+        raise SystemExit("no run is finished yet: nothing to report")
+    scores = track_scores(finished, outputs, videos)
+    rows = [study_row(job, scores, outputs) for job in finished]
+    (DOCS / "study.json").write_text(json.dumps(rows, indent=1) + "\n")
+    table = results_table(rows, scores, len(jobs))
+    (DOCS / "study_results.md").write_text(table)
+    draw_accuracy(rows, DOCS / "study_accuracy.png")
+    draw_exploration([job for job in finished if job.setting == "spot"], outputs, DOCS / "study_exploration.png")
+    draw_calibration(
+        [job for job in finished if job.setting == "spot" and job.k == 3], outputs, DOCS / "study_calibration.png"
+    )
+    print(table)
+
+
+def track_scores(jobs: Sequence[Job], outputs: Path, videos: Path) -> dict[str, dict[str, dict[str, float]]]:
+    """{tracker: {measure: {video: value}}} of the success AUC and the average overlap, fractions of 1."""
+    folder = outputs / "results" / "test"
+    names = [name for job in jobs for name in (job.run, f"{job.run}_student")] + list(PEERS)
+    found = {name: folder / name for name in names if (folder / name).is_dir()}
+    outcome, _ = evaluate_one_pass(load(str(videos)), "test", found, Options(), None)
+    return {
+        row.name: {
+            key: dict(zip(row.videos, np.round(row.per_video[measure], 5).tolist(), strict=True))
+            for key, measure in (("success", "success"), ("overlap", "ao"))
+        }
+        for row in outcome.trackers
+    }
+
+
+def study_row(job: Job, scores: dict[str, Any], outputs: Path) -> dict[str, Any]:
+    """One run as docs/study.json keeps it; `scores` is the success AUC of what the run is meant to deliver."""
+    done = json.loads((outputs / job.run / "done.json").read_text())
+    row = {"setting": job.setting, "k": job.k, "seed": job.seed, "scores": scores[job.run]["success"]}
+    row["overlap"] = scores[job.run]["overlap"]
+    if (student := f"{job.run}_student") in scores:
+        row["student_scores"] = scores[student]["success"]
+    if (outputs / job.run / "sampler_state").is_dir():
+        _, true = recorded_labels(job, outputs)
+        row["label_iou"] = round(float(true.mean()), 4) if len(true) else None
+        row["explored"] = round(last_value(outputs / job.run / "metrics.csv", "explored_share"), 4)
+    return row | done
+
+
+def recorded_labels(job: Job, outputs: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Confidence of each pseudo label in the run's last sampler state, and its IoU with the annotation."""
+    from study import REAL
+
+    videos = load(str(REAL / "train"))
+    key_frames = KeyFrames.find(outputs / "labels" / f"s{job.seed}", videos, job.k)
+    assert key_frames is not None
+    targets = Targets([videos], [key_frames])
+    store = StateStore.open(outputs / job.run / "sampler_state")
+    state = store.at(np.iinfo(np.int64).max)
+    paths, frames, boxes, confidences = [], [], [], []
+    for number in range(len(targets)):
+        path = state.path(number)
+        relay = ~np.isin(path.ids, path.key_ids)
+        paths.append(np.full(relay.sum(), number))
+        frames.append(path.ids[relay])
+        boxes.append(path.boxes[relay])
+        confidences.append(path.confidences[relay])
+    iou = targets.label_iou(np.concatenate(paths), np.concatenate(frames), np.concatenate(boxes))
+    return np.concatenate(confidences), iou
+
+
+def results_table(rows: list[dict[str, Any]], scores: dict[str, Any], planned: int) -> str:
+    """The results in Markdown."""
+    lines = [
+        f"{len(rows)} of {planned} runs are finished. Success AUC and average overlap (AO) on the held-out videos in percent: mean over seeds and",
+        "videos, 95 % interval of the success AUC over resampled seeds and videos. `gap` is the share of the distance from `sparse` with the same k to `full` that is closed.",
+        "",
+        "| setting | k | seeds | success | 95 % interval | AO | student | gap | label IoU | explored |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    full = table_of(rows, "full", None)
+    for setting, k in dict.fromkeys((row["setting"], row["k"]) for row in rows):
+        mine = [row for row in rows if (row["setting"], row["k"]) == (setting, k)]
+        values, sparse = table_of(rows, setting, k), table_of(rows, "sparse", k)
+        low, high = interval(values)
+        student = np.array([list(row["student_scores"].values()) for row in mine if "student_scores" in row])
+        gap = "" if setting in ("full", "sparse") or not len(sparse) or not len(full) else closed(values, sparse, full)
+        quality = [row["label_iou"] for row in mine if row.get("label_iou") is not None]
+        explored = [row["explored"] for row in mine if "explored" in row]
+        lines.append(
+            f"| {setting} | {k or 'all'} | {', '.join(str(row['seed']) for row in mine)} | {100 * values.mean():.1f} "
+            f"| {100 * low:.1f} to {100 * high:.1f} | {100 * table_of(rows, setting, k, 'overlap').mean():.1f} "
+            f"| {f'{100 * student.mean():.1f}' if len(student) else ''} | {gap} "
+            f"| {f'{np.mean(quality):.3f}' if quality else ''} | {f'{100 * np.mean(explored):.0f} %' if explored else ''} |"
+        )
+    for peer in PEERS:
+        if peer in scores:
+            success, overlap = (100 * np.mean(list(scores[peer][key].values())) for key in ("success", "overlap"))
+            lines.append(f"| {peer.replace('_', ' ')} | | | {success:.1f} | | {overlap:.1f} | | | | |")
+    lines.append("")
+    for k in (2, 3, 5):
+        first, second = table_of(rows, "spot", k), table_of(rows, "sparse", k)
+        if first.shape == second.shape and len(first):
+            low, high = interval(first - second)
+            lines.append(
+                f"- `spot` minus `sparse` at k = {k}: {100 * (first - second).mean():+.1f} points "
+                f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f})."
+            )
+    minutes = [row["minutes"] for row in rows]
+    commits = ", ".join(sorted({row["commit"] for row in rows}))
+    lines.append(f"- {sum(minutes):.0f} minutes of training in all, {np.mean(minutes):.1f} a run; commits {commits}.")
+    return "\n".join(lines) + "\n"
+
+
+def table_of(rows: list[dict[str, Any]], setting: str, k: int | None, key: str = "scores") -> np.ndarray:
+    """(seeds, videos) of a setting, seeds ascending."""
+    mine = sorted((row for row in rows if (row["setting"], row["k"]) == (setting, k)), key=lambda row: row["seed"])
+    return np.array([list(row[key].values()) for row in mine])
+
+
+def interval(values: np.ndarray) -> tuple[float, float]:
+    """95 % interval of the mean of (seeds, videos) over resampled seeds and, independently, resampled videos."""
+    rng = np.random.default_rng(0)
+    seeds, videos = values.shape
+    weights = [rng.multinomial(n, np.full(n, 1 / n), size=DRAWS) / n for n in (seeds, videos)]
+    low, high = np.quantile(np.einsum("ds,sv,dv->d", weights[0], values, weights[1]), [0.025, 0.975])
+    return float(low), float(high)
+
+
+def closed(values: np.ndarray, sparse: np.ndarray, full: np.ndarray) -> str:
+    """Share of the gap between sparse and full that a setting closes."""
+    return f"{100 * (values.mean() - sparse.mean()) / (full.mean() - sparse.mean()):.0f} %"
+
+
+def draw_accuracy(rows: list[dict[str, Any]], path: Path) -> None:
+    """Success against k, every seed as a dot, with the line of full supervision."""
+    figure, axes = figure_of("labelled frames a video (k)", "success AUC on held-out videos [%]")
+    full = table_of(rows, "full", None)
+    if len(full):
+        means = 100 * full.mean(axis=1)
+        axes.axhline(means.mean(), color=COLOURS[6], lw=1.5, label=f"all labels ({means.mean():.1f})")
+        axes.axhspan(means.min(), means.max(), color=COLOURS[6], alpha=0.08, lw=0)
+    for setting, colour, title in (("spot", COLOURS[0], "SPOT"), ("sparse", COLOURS[1], "key frames alone")):
+        ks = sorted({row["k"] for row in rows if row["setting"] == setting})
+        means = [100 * table_of(rows, setting, k).mean(axis=1) for k in ks]
+        axes.plot(ks, [m.mean() for m in means], "o-", color=colour, label=title)
+        for k, values in zip(ks, means, strict=True):
+            axes.plot([k] * len(values), values, "o", color=colour, ms=3, alpha=0.5)
+    axes.set_xticks([2, 3, 5])
+    axes.legend(frameon=False)
+    save(figure, path)
+
+
+def draw_exploration(jobs: Sequence[Job], outputs: Path, path: Path) -> None:
+    """Explored share and IoU of the epoch's kept labels, mean over seeds with their range."""
+    figure, axes = figure_of("epoch", "[%]")
+    for k, colour in ((2, COLOURS[1]), (3, COLOURS[0]), (5, COLOURS[2])):
+        tables = [read_metrics(outputs / job.run / "metrics.csv") for job in jobs if job.k == k]
+        for column, style, title in (("explored_share", "-", "explored"), ("pseudo_label_iou", "--", "label IoU")):
+            series = [[(int(r["epoch"]) + 1, float(r[column])) for r in table if r.get(column)] for table in tables]
+            if not series:
+                continue
+            epochs = [epoch for epoch, _ in series[0]]
+            values = 100 * np.array([[value for _, value in one] for one in series])
+            axes.plot(epochs, values.mean(axis=0), style, color=colour, label=f"{title}, k = {k}")
+            axes.fill_between(epochs, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12, lw=0)
+    axes.set_ylim(0, 100)
+    axes.legend(frameon=False, ncols=2, fontsize=8)
+    save(figure, path)
+
+
+def draw_calibration(jobs: Sequence[Job], outputs: Path, path: Path) -> None:
+    """Predicted against true IoU of the recorded pseudo labels."""
+    figure, axes = figure_of("predicted IoU", "IoU with the annotation")
+    pairs = [recorded_labels(job, outputs) for job in jobs]
+    if pairs:
+        predicted, true = (np.concatenate(part) for part in zip(*pairs, strict=True))
+        axes.plot(predicted, true, ".", ms=2, alpha=0.25, color=COLOURS[1], rasterized=True)
+        edges = np.quantile(predicted, np.linspace(0, 1, 9))
+        cell = np.clip(np.searchsorted(edges, predicted, side="right") - 1, 0, 7)
+        means = [(predicted[cell == c].mean(), true[cell == c].mean()) for c in range(8) if (cell == c).any()]
+        axes.plot(*zip(*means, strict=True), "o-", color=COLOURS[0], label="mean of an eighth of the labels")
+        axes.axline((0.8, 0.8), slope=1, color="grey", lw=1, ls=":")
+        axes.set_xlim(predicted.min(), 1)
+        axes.legend(frameon=False)
+    save(figure, path)
+
+
+def figure_of(x: str, y: str) -> tuple[Figure, Any]:
+    """An empty plot with its axes."""
+    figure = Figure(figsize=(5.2, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    axes.set_xlabel(x)
+    axes.set_ylabel(y)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def save(figure: Figure, path: Path) -> None:
+    """As PNG, small enough for a repository."""
+    figure.savefig(path, dpi=130)
+
+
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """Rows of a run's metrics.csv, one an epoch."""
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def last_value(path: Path, column: str) -> float:
+    """The column's value in the last epoch."""
+    return float(read_metrics(path)[-1][column])
