@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench stress clean
+.PHONY: help install demo test check bench stress study clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -18,7 +18,7 @@ $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet "torch>=2.4" "torchvision>=0.19"
-	$(BIN)/pip install --quiet --editable ".[dev,onnx,tensorboard,wandb,timm]"
+	$(BIN)/pip install --quiet --editable ".[dev,onnx,tensorboard,wandb,timm,weights]"
 	touch $@
 
 DEMO_LABELS := outputs/labels/.demo
@@ -46,6 +46,9 @@ bench: install  ## ours beside plain implementations of the published way, as ra
 
 stress: install  ## kill a run hundreds of times and compare where it ends
 	$(BIN)/python scripts/stress_resume.py --json outputs/stress.json
+
+study: install  ## the label-efficiency study on real video: hours, skips what is finished
+	$(BIN)/python scripts/study.py
 
 clean:  ## remove caches, keep outputs and .venv
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info
