@@ -7,10 +7,10 @@ import subprocess
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from omegaconf import OmegaConf
+from omegaconf import OmegaConf, open_dict
 
 from spot.command import config_folder
-from tests.docs.pages import PAGES, blocks, jobs
+from tests.docs.pages import PAGES, asides, blocks, jobs
 from tests.paths import ROOT
 
 CONFIGS = {file.stem for file in config_folder().glob("*.yaml")}
@@ -33,7 +33,7 @@ OUTSIDE = {
 
 COMMANDS = [
     pytest.param(command, id=f"{block.place} {' '.join(command)[:60]}")
-    for block in blocks()
+    for block in [*blocks(), *asides()]
     for command in block.commands()
 ]
 
@@ -80,17 +80,55 @@ def _compose(name: str, words: list[str], composer) -> None:
             more = str(ROOT / "docs/examples" / next(rest))
         elif word == "--cfg":
             next(rest)
-        elif word not in ("-m", "--multirun", "--help"):
+        elif word.startswith("hydra.searchpath="):
+            more = str(ROOT / "docs/examples/conf")  # whatever folder the page takes for it
+        elif not word.startswith("hydra/launcher=") and word not in ("-m", "--multirun", "--resolve", "--help"):
             assert "=" in word, f"{word} is no option"
-            options.append(word)
-    searchpath = [option for option in options if option.startswith("hydra.searchpath=")]
-    options = [option for option in options if not option.startswith("hydra")]  # launchers are optional packages
-    for option in searchpath:
-        assert more is None
-        more = option.partition("file://")[2].rstrip("]").replace("/my/conf", str(ROOT / "docs/examples/conf"))
+            options += [] if word == "benchmark=NAME" else [word]
     swept = {"-m", "--multirun"} & set(words)
     for job in jobs(options) if swept else [options]:
-        OmegaConf.to_container(composer(name, job, more), resolve=True)
+        composed = composer(name, job, more)
+        if "arch" in composed and "training" not in composed:
+            with open_dict(composed.arch):  # refers to settings of training, which this command has not
+                del composed.arch.recipe
+        OmegaConf.to_container(composed, resolve=True)
+
+
+KEYED = re.compile(r"`\+?([a-z_]+(?:\.[a-z_]+)*)=[^`]*`")
+
+
+def test_options_in_the_text_exist(composer):
+    """`key=value` and `key=` within lines: of some command, with some choice of its groups."""
+    trees = [
+        composer("train", ["arch=ocean", "data=lasot", "logger=wandb"], None),
+        composer("onekey", ["benchmark=lasot"], None),
+        *(composer(name, [], None) for name in ("convert", "test", "evaluate", "sample", "check")),
+    ]
+    known = {key for tree in trees for key in _keys(OmegaConf.to_container(tree), "")}
+    known |= {file.name for file in config_folder().iterdir() if file.is_dir()} | {"hydra.searchpath", "key"}
+    known |= {"trainer.benchmark"}  # Lightning's own, hence the + before it
+    messages = re.compile(r"^\| `[^`]+` \|", re.MULTILINE)  # the first column of troubleshooting.md
+    for page in PAGES:
+        text = messages.sub("", page.read_text()) if page.name == "troubleshooting.md" else page.read_text()
+        assert set(KEYED.findall(text)) <= known, page.name
+
+
+def _keys(node: object, prefix: str) -> set[str]:
+    if not isinstance(node, dict):
+        return set()
+    return {f"{prefix}{key}" for key in node}.union(*(_keys(v, f"{prefix}{k}.") for k, v in node.items()))
+
+
+def test_settings_of_the_migration_table_exist(composer):
+    """The right column of its last table: whole keys, or the last part of one after a whole key."""
+    table = (ROOT / "docs/migration.md").read_text().partition("## Settings")[2]
+    tree = OmegaConf.to_container(composer("train", [], None))
+    keys = _keys(tree, "")
+    leaves = {key.rpartition(".")[2] for key in keys}
+    rows = [line.split("|")[2] for line in table.splitlines() if line.startswith("| `")]
+    named = [span.partition("=")[0] for row in rows for span in re.findall(r"`([^`]+)`", row)]
+    assert len(named) > 40
+    assert [name for name in named if name not in keys | leaves | {"data.*.split"}] == []
 
 
 def _script(name: str):

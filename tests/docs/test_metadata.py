@@ -1,0 +1,37 @@
+"""What packaging and citation say agrees with itself."""
+
+import re
+import tomllib
+
+import yaml
+
+from tests.paths import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def test_changelog_begins_with_the_version_of_the_package():
+    versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == PROJECT["version"]
+
+
+def test_citation_names_the_paper_of_the_readme_and_our_licence():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert citation["license"] == PROJECT["license"]
+    assert f"https://doi.org/{citation['preferred-citation']['doi']}" in (ROOT / "README.md").read_text()
+
+
+def test_every_extra_that_is_named_exists():
+    """`pip install "spot-tracking[extra]"` in docs, settings and messages."""
+    files = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("conf/**/*.yaml"), *ROOT.glob("spot/**/*.py")]
+    named = {name for file in files for name in re.findall(r"spot-tracking\[(\w+)\]", file.read_text())}
+    assert named
+    assert named <= set(PROJECT["optional-dependencies"])
+
+
+def test_hooks_run_what_make_check_runs():
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    makefile = (ROOT / "Makefile").read_text()
+    for hook in hooks:
+        words = [word for word in hook["entry"].split() if not word.startswith("-")]
+        assert re.search(rf"\$\(BIN\)/{words[0]}\b.*{' '.join(words[1:])}", makefile)
