@@ -4,7 +4,7 @@
     python scripts/search.py --trials 30 --benchmark synthetic experiment=demo    # judged on a benchmark
 
 Every trial is a run `<study>/trial_000` of its own with the options given. The study is kept in `<outputs>/<study>/study.db`:
-the same command continues it, an interrupted trial included, and several at once share it. Without a benchmark a trial is
+the same command continues it, an interrupted trial included (one search of a study at a time). Without a benchmark a trial is
 judged by a column of metrics.csv over its epochs, and stopped early where it lies below the median of the others. The labels'
 IoU needs annotated training videos: choose by it, or by a validation set, never by a test set.
 
@@ -24,23 +24,38 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import optuna
-from optuna.storages import RDBStorage, RetryFailedTrialCallback
+from optuna.trial import FrozenTrial, Trial, TrialState
 
-SILENT = 60  # seconds between signs of life of a trial; after twice that it counts as interrupted
+OVER = (TrialState.COMPLETE, TrialState.PRUNED)
 RANGES = {"teacher.threshold": (0.6, 0.95), "teacher.window": (0.0, 0.8), "teacher.decay": (0.95, 0.9999)}
 
 
-def suggest(trial: optuna.Trial) -> dict[str, float]:
+def suggest(trial: Trial) -> dict[str, float]:
     """The numbers of a trial; of the keep rate it is the distance to 1 that matters."""
     values = {key: trial.suggest_float(key, *RANGES[key]) for key in ("teacher.threshold", "teacher.window")}
     low, high = RANGES["teacher.decay"]
     return {**values, "teacher.decay": 1 - trial.suggest_float("1 - teacher.decay", 1 - high, 1 - low, log=True)}
 
 
-def run_trial(trial: optuna.Trial, arguments: argparse.Namespace) -> float:
+def run_of(trial: Trial | FrozenTrial) -> int:
+    """The number of the run: a trial that takes up an interrupted one has its run."""
+    return int(trial.user_attrs.get("run", trial.number))
+
+
+def take_up(study: optuna.Study) -> None:
+    """Queue again what was interrupted or failed, each in its own run."""
+    settled = {run_of(trial) for trial in study.get_trials(states=(*OVER, TrialState.WAITING))}
+    for trial in study.get_trials(states=(TrialState.RUNNING, TrialState.FAIL)):
+        if trial.state == TrialState.RUNNING:
+            study.tell(trial.number, state=TrialState.FAIL)
+        if trial.params and run_of(trial) not in settled:
+            settled.add(run_of(trial))
+            study.enqueue_trial(trial.params, user_attrs={"run": run_of(trial)})
+
+
+def run_trial(trial: Trial, arguments: argparse.Namespace) -> float:
     """Train, and return the score; what was interrupted continues in its old folder."""
-    first = RetryFailedTrialCallback.retried_trial_number(trial)
-    name = f"{arguments.study}/trial_{trial.number if first is None else first:03d}"
+    name = f"{arguments.study}/trial_{run_of(trial):03d}"
     folder = arguments.outputs / name
     options = [f"{key}={value:.6g}" for key, value in suggest(trial).items()]
     options += [*arguments.options, f"run='{name}'", f"sweep={arguments.study}"]
@@ -110,23 +125,17 @@ def main(words: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(words)
     folder = arguments.outputs / arguments.study
     folder.mkdir(parents=True, exist_ok=True)
-    storage = RDBStorage(
-        f"sqlite:///{folder / 'study.db'}",
-        heartbeat_interval=SILENT,
-        grace_period=2 * SILENT,
-        failed_trial_callback=RetryFailedTrialCallback(),
-    )
     study = optuna.create_study(
-        storage=storage,
+        storage=f"sqlite:///{folder / 'study.db'}",
         study_name=arguments.study,
         direction="maximize",
         load_if_exists=True,
         sampler=optuna.samplers.TPESampler(seed=arguments.seed, constant_liar=True),
         pruner=optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=3),
     )
-    over = (optuna.trial.TrialState.COMPLETE, optuna.trial.TrialState.PRUNED)
-    enough = optuna.study.MaxTrialsCallback(arguments.trials, states=over)
-    if len(study.get_trials(states=over)) < arguments.trials:
+    take_up(study)
+    enough = optuna.study.MaxTrialsCallback(arguments.trials, states=OVER)
+    if len(study.get_trials(states=OVER)) < arguments.trials:
         try:
             study.optimize(lambda trial: run_trial(trial, arguments), callbacks=[enough])
         except RuntimeError as error:
@@ -134,7 +143,7 @@ def main(words: Sequence[str] | None = None) -> None:
     best = study.best_trial
     decay = 1 - best.params["1 - teacher.decay"]
     print(
-        f"best of {len(study.get_trials(states=over))} trials, {best.value:.4f}: "
+        f"best of {len(study.get_trials(states=OVER))} trials, {best.value:.4f}: "
         f"teacher.threshold={best.params['teacher.threshold']:.4g} teacher.window={best.params['teacher.window']:.4g} "
         f"teacher.decay={decay:.6g}"
     )

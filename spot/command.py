@@ -49,7 +49,7 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
     def decorate(main: Main) -> Callable[[], None]:
         def job(cfg: DictConfig) -> object:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
-                _job_of_a_sweep()
+                _job_of_a_sweep(config)
                 return None
             try:
                 return main(cfg)
@@ -89,7 +89,7 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
 def _sweep(config: str, run: Callable[[], None]) -> None:
     """All jobs of `-m`, whatever becomes of one of them. Raises SpotError where some are not done."""
     sweep = multirun.plan(config, multirun.overrides_of(sys.argv[1:]), config_folder())
-    sys.argv[1:] = multirun.with_folder(sys.argv[1:], sweep.folder)
+    sys.argv[1:] = multirun.with_sweep(sys.argv[1:], sweep)
     if any(word in ASKING or word.startswith(("--cfg=", "--info=")) for word in sys.argv[1:]):
         return run()
     multirun.begin(sweep)
@@ -107,12 +107,16 @@ def _sweep(config: str, run: Callable[[], None]) -> None:
         raise SpotError(f"{waiting} of {len(sweep.jobs)} jobs are not done; the same command does these again")
 
 
-def _job_of_a_sweep() -> None:
+def _job_of_a_sweep(config: str) -> None:
     settings = HydraConfig.get()
-    one_by_one = settings.launcher._target_.endswith(".BasicLauncher")
-    sources = [s.path for s in settings.runtime.config_sources if s.provider == "command-line"]
-    folder, overrides = Path(settings.sweep.dir), list(settings.overrides.task)
-    multirun.run_job(folder, overrides, apart=not one_by_one, flags=[f"--config-dir={path}" for path in sources])
+    multirun.run_job(
+        Path(settings.sweep.dir),
+        config,
+        list(settings.overrides.task),
+        os.environ[multirun.SWEPT_VARIABLE].split(),
+        apart=not settings.launcher._target_.endswith(".BasicLauncher"),
+        flags=[f"--config-dir={s.path}" for s in settings.runtime.config_sources if s.provider == "command-line"],
+    )
 
 
 def _stop(text: str) -> NoReturn:

@@ -31,7 +31,12 @@ FLAGS = ("-m", "--multirun")
 PLAN_FILE, RECORD_FILE, LOG_FILE = "sweep.json", "job.json", "log.txt"
 CAUSE_VARIABLE = "SPOT_CAUSE_FILE"
 """Environment variable: where a job writes the one line that ended it."""
+SWEPT_VARIABLE = "SPOT_SWEPT_KEYS"
+"""Environment variable: by which options a job's launcher knows the job, separated by blanks."""
+MAKES_RUNS = ("train", "onekey")
+"""Commands whose jobs are runs; the others' folders hold records alone."""
 LONGEST_NAME = 120
+TERMINATED = "SIGTERM"
 PATIENCE = 30.0  # seconds for a job to end by itself when the sweep is interrupted
 
 
@@ -117,7 +122,7 @@ def plan(command: str, words: Sequence[str], config_folder: Path) -> Sweep:
         places = re.compile(r"paths\b|local$|sweep$")
         where = [o for o in overrides if places.match(str(o.key_or_group)) and not o.is_sweep_override()]
         cfg = compose(command, [str(o.input_line) for o in where])
-    if "sweep" in cfg and any(o.key_or_group == "run" for o in overrides):
+    if command in MAKES_RUNS and any(o.key_or_group == "run" for o in overrides):
         raise SpotError("run= names a single run; name a sweep by sweep=NAME, its jobs are named by what is swept")
     axes: list[list[tuple[str, str]]] = []
     for override in overrides:
@@ -136,7 +141,7 @@ def plan(command: str, words: Sequence[str], config_folder: Path) -> Sweep:
 def _folder(command: str, cfg: DictConfig, swept: Sequence[str]) -> Path:
     keys = "_".join(sorted(_plain(key) for key in swept)) or "single"
     outputs = Path(cfg.paths.outputs)
-    if "sweep" in cfg:  # a command that makes runs
+    if command in MAKES_RUNS:
         return outputs / (cfg.sweep or f"sweep_{keys}")
     return outputs / "sweeps" / f"{command}_{keys}"
 
@@ -153,35 +158,36 @@ def _plain(text: str) -> str:
     return re.sub(r"[^\w.+-]+", "_", text).strip("_")
 
 
-def run_job(sweep: Path, overrides: Sequence[str], apart: bool, flags: Sequence[str] = ()) -> Record:
+def run_job(
+    sweep: Path, command: str, overrides: Sequence[str], swept: Sequence[str], apart: bool, flags: Sequence[str] = ()
+) -> Record:
     """Run one job as a process of its own and note how it ended.
 
     Args:
         sweep: folder of the sweep.
+        command: train, onekey, ...
         overrides: the job's `key=value` options.
+        swept: keys of those that distinguish it from the other jobs.
         apart: its output goes to `log.txt` in its folder, because other jobs run beside it.
         flags: further arguments of the command.
     """
-    plan = read_sweep(sweep)
     given = dict(_split(word) for word in overrides)
-    name = next(
-        name for name, values in plan.jobs.items() if all(given.get(key) == value for key, value in values.items())
-    )
+    name = _name({key: given[key] for key in swept})
     folder = sweep / name
     folder.mkdir(parents=True, exist_ok=True)
     words = [*overrides]
-    if sweep.parent.name != "sweeps":
+    if command in MAKES_RUNS:
         words.append(f"run='{sweep.name}/{name}'")
         words += [f"sweep={sweep.name}"] if "sweep" not in given else []
-    command = [sys.executable, "-m", f"spot.{plan.command}", *words, *flags]
-    shown = " ".join(["python", *command[1:]])
+    arguments = [sys.executable, "-m", f"spot.{command}", *words, *flags]
+    shown = " ".join(["python", *arguments[1:]])
     cause = folder / "cause.txt"
     cause.unlink(missing_ok=True)
     _note(folder, Record("running", command=shown))
-    print(f"job {name} ({list(plan.jobs).index(name) + 1}/{len(plan.jobs)})", file=sys.stderr, flush=True)
+    print(f"job {name}", file=sys.stderr, flush=True)
     start = time.monotonic()
     with (folder / LOG_FILE).open("a") if apart else contextlib.nullcontext() as log:
-        status = _wait_for(command, {**os.environ, CAUSE_VARIABLE: str(cause)}, log)
+        status = _wait_for(arguments, {**os.environ, CAUSE_VARIABLE: str(cause)}, log)
     record = Record("done", seconds=round(time.monotonic() - start, 1), command=shown)
     if status != 0:
         record = replace(record, state="failed", cause=_cause(status, cause))
@@ -200,12 +206,14 @@ def _wait_for(command: Sequence[str], environment: dict[str, str], log: IO[str] 
     process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
     try:
         return process.wait()
-    except BaseException:
-        for end in (lambda: None, process.terminate, process.kill):  # Ctrl-C on a terminal has reached it already
-            end()
+    except BaseException as error:
+        if TERMINATED in error.args:  # Ctrl-C on a terminal has reached the job already, this has not
+            process.terminate()
+        for end in (process.terminate, process.kill):
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(PATIENCE)
                 break
+            end()
         raise
 
 
@@ -230,7 +238,7 @@ def terminable() -> Iterator[None]:
     """A SIGTERM ends a sweep as Ctrl-C does: its job is not left behind."""
 
     def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
+        raise KeyboardInterrupt(TERMINATED)
 
     before = signal.signal(signal.SIGTERM, interrupt)
     try:
@@ -280,8 +288,12 @@ def overrides_of(words: Sequence[str]) -> list[str]:
     return [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
 
 
-def with_folder(words: Sequence[str], folder: Path) -> list[str]:
-    """The command line, told where the sweep lies; options must stay together for the parser."""
+def with_sweep(words: Sequence[str], sweep: Sweep) -> list[str]:
+    """The command line, told where the sweep lies and what is swept; options must stay together for the parser."""
     options = overrides_of(words)
     place = words.index(options[-1]) + 1 if options else len(words)
-    return [*words[:place], f"hydra.sweep.dir='{folder}'", *words[place:]]
+    told = [
+        f"hydra.sweep.dir='{sweep.folder}'",
+        f"++hydra.job.env_set.{SWEPT_VARIABLE}='{' '.join(sweep.swept)}'",
+    ]
+    return [*words[:place], *told, *words[place:]]

@@ -1,8 +1,11 @@
 """Sweeps: which jobs there are, what their folders are called, and what becomes of them."""
 
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pytest
 from omegaconf import OmegaConf
@@ -13,6 +16,7 @@ from spot.errors import SpotError
 from spot.multirun import Record, Sweep, plan, read_record, read_sweep, run_job, summarise
 from tests.end_to_end.runs import ok, run
 from tests.learning.configs import composed
+from tests.paths import ROOT
 
 
 def jobs(*words, config="train"):
@@ -103,13 +107,45 @@ def test_how_a_job_ends_is_noted(tmp_path, monkeypatch, capsys, program, cause):
     multirun.begin(sweep)
     launch = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", lambda _, **options: launch([sys.executable, "-c", program], **options))
-    record = run_job(sweep.folder, ["labels=2", "seed=1"], apart=True)
+    record = run_job(sweep.folder, "train", ["labels=2", "seed=1"], ["labels"], apart=True)
     assert record == read_record(sweep.folder / "labels-2")
     assert (record.state, record.cause) == ("failed" if cause else "done", cause)
     assert "labels=2 seed=1 run='study/labels-2' sweep=study" in record.command
     assert summarise(sweep) == (1 if cause else 0)
     if cause:
         assert f"labels-2: {cause}" in capsys.readouterr().err
+
+
+SLEEPER = """
+import subprocess, sys, threading
+from pathlib import Path
+from spot import multirun
+folder = Path(sys.argv[1])
+sweep = multirun.Sweep(folder, "train", {"job": {}})
+multirun.begin(sweep)
+launch = subprocess.Popen
+def sleep(_, **options):
+    process = launch([sys.executable, "-c", "import time; time.sleep(600)"], **options)
+    (folder / "pid").write_text(str(process.pid))
+    return process
+subprocess.Popen = sleep
+with multirun.terminable():
+    multirun.run_job(folder, "train", [], [], apart=False)
+"""
+
+
+def test_a_terminated_sweep_takes_its_job_along(tmp_path):
+    """As a scheduler ends it; a job left behind would keep its GPU."""
+    folder = tmp_path / "sweep"
+    process = subprocess.Popen([sys.executable, "-c", SLEEPER, str(folder)], cwd=ROOT, stderr=subprocess.DEVNULL)
+    while not (folder / "pid").is_file() or not (folder / "pid").read_text():
+        assert process.poll() is None
+        time.sleep(0.05)
+    job = int((folder / "pid").read_text())
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=20) != 0
+    with pytest.raises(ProcessLookupError):
+        os.kill(job, 0)
 
 
 def test_jobs_that_never_began_are_told(tmp_path, capsys):
@@ -121,6 +157,7 @@ def test_jobs_that_never_began_are_told(tmp_path, capsys):
     assert "labels-3: still waiting" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_failed_job_leaves_the_others_alone(tmp_path):
     done = run("sample", "-m", *SAMPLE, "labels=40,2,3", outputs=tmp_path)
     assert done.returncode == 1
@@ -130,6 +167,7 @@ def test_a_failed_job_leaves_the_others_alone(tmp_path):
     assert len(list((tmp_path / "labels").glob("*.json"))) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["parallel", "slurm_here"])
 def test_launchers_that_run_jobs_side_by_side(tmp_path, launcher):
     pytest.importorskip(

@@ -78,7 +78,7 @@ def last_epoch(metrics: Path) -> dict[str, float]:
 def write_sweep(rows: Sequence[JobRow], title: str, output: Path) -> list[Path]:
     """Write sweep.csv and sweep.md, and the plot sweep.png and .pdf where there is something to draw."""
     output.mkdir(parents=True, exist_ok=True)
-    keys, columns = _keys(rows), _columns(rows)
+    rows, keys, columns = in_order(rows), _keys(rows), _columns(rows)
     with (output / "sweep.csv").open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["job", *keys, "tracker", *columns])
@@ -96,7 +96,7 @@ def write_sweep(rows: Sequence[JobRow], title: str, output: Path) -> list[Path]:
 
 def print_sweep(rows: Sequence[JobRow], title: str, console: Console | None = None) -> None:
     """Print the table."""
-    keys, shown = _keys(rows), _shown(_columns(rows))
+    rows, keys, shown = in_order(rows), _keys(rows), _shown(_columns(rows))
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
     for key in keys:
         table.add_column(key)
@@ -105,6 +105,16 @@ def print_sweep(rows: Sequence[JobRow], title: str, console: Console | None = No
     for row in rows:
         table.add_row(*_cells(row, keys, shown))
     (console or Console()).print(table)
+
+
+def in_order(rows: Sequence[JobRow]) -> list[JobRow]:
+    """By the swept values, numbers by their size."""
+
+    def place(value: str) -> tuple[bool, float, str]:
+        return (False, float(value), "") if _is_number(value) else (True, 0.0, value)
+
+    keys = _keys(rows)
+    return sorted(rows, key=lambda row: [place(row.swept.get(key, "")) for key in keys])
 
 
 def _keys(rows: Sequence[JobRow]) -> list[str]:
@@ -148,7 +158,7 @@ def _plot(rows: Sequence[JobRow], title: str, stem: Path) -> Path | None:
         if (value := row.numbers.get(measure)) is not None and np.isfinite(value):
             others = ", ".join(f"{key}={row.swept.get(key, '-')}" for key in keys if key != x_key)
             lines.setdefault(others, []).append((row.swept.get(x_key, "-"), value))
-    places = sorted({row.swept.get(x_key, "-") for row in rows}, key=(lambda v: float(v)) if numeric else None)
+    places = sorted({x for points in lines.values() for x, _ in points}, key=float if numeric else None)
     at = {place: float(place) if numeric else i for i, place in enumerate(places)}
     with rc_context(STYLE):
         figure, axes = _figure(5.6, 3.8)

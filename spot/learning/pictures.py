@@ -32,7 +32,12 @@ class Pictures(Callback):
     def __init__(self, every: int, count: int) -> None:
         self.every = every
         self.count = count
+        self._loggers: list[WandbLogger] = []
         self._batches: list[UnlabelledInstances] = []
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.is_global_zero:
+            self._loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._batches.clear()
@@ -40,14 +45,13 @@ class Pictures(Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        due = self.every > 0 and trainer.current_epoch % self.every == 0 and trainer.is_global_zero
-        if due and batch.unlabelled is not None and len(self._batches) < BATCHES:
+        due = self.every > 0 and trainer.current_epoch % self.every == 0
+        if self._loggers and due and batch.unlabelled is not None and len(self._batches) < BATCHES:
             self._batches.append(batch.unlabelled)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Runs before the module's own hook, which hands the labels over to the state."""
-        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
-        if not self._batches or not loggers:
+        if not self._batches:
             return
         assert isinstance(pl_module, SparseTracker)
         data = trainer.datamodule  # type: ignore[attr-defined]
@@ -60,7 +64,7 @@ class Pictures(Callback):
         instances = UnlabelledInstances(*(column[chosen] for column in instances))
         shown = draw(pl_module, instances, PseudoLabels(*(column[chosen] for column in labels)), data)
         self._batches.clear()
-        for logger in loggers:
+        for logger in self._loggers:
             logger.experiment.log({**shown, "epoch": trainer.current_epoch, "trainer/global_step": trainer.global_step})
 
 

@@ -100,7 +100,7 @@ class SparseTracker(pl.LightningModule):
         share = labelled / (labelled + len(kept))
         loss = share * first + (1 - share) * second
         self._log_mean("train/loss", loss.detach(), labelled + len(kept))
-        self._log_mean("pseudo/kept_share", labels.kept.float().mean(), len(kept), prog_bar=True)
+        self._log_mean("pseudo/kept_share", labels.kept.float().mean(), len(kept))
         self._log_mean("pseudo/confidence", labels.confidence.mean(), len(kept))
         self._log_mean("pseudo/propagated_share", batch.unlabelled.propagated.float().mean(), len(kept))
         return loss
@@ -125,7 +125,7 @@ class SparseTracker(pl.LightningModule):
         terms = self.loss(prediction, boxes, kept, train_iou)
         total = self.loss.total(terms)
         for name, value in {"loss": total, **terms}.items():
-            self._log_mean(f"{half}/{name}", value.detach(), len(boxes), prog_bar=name == "loss")
+            self._log_mean(f"{half}/{name}", value.detach(), len(boxes))
         self._log_mean(f"{half}/pair_iou", self._pair_iou(prediction, boxes, kept), len(boxes))
         return total
 
@@ -136,9 +136,9 @@ class SparseTracker(pl.LightningModule):
         ious = box_iou(*(box_convert(each.float(), "xywh", "xyxy") for each in (best, boxes))).diagonal()
         return (ious * kept).sum() / kept.sum().clamp(min=1)
 
-    def _log_mean(self, name: str, value: Tensor, instances: int, prog_bar: bool = False) -> None:
+    def _log_mean(self, name: str, value: Tensor, instances: int) -> None:
         """Mean over the epoch's instances of all processes; nothing is transferred in a step."""
-        self.log(name, value, on_step=False, on_epoch=True, batch_size=instances, prog_bar=prog_bar, sync_dist=True)
+        self.log(name, value, on_step=False, on_epoch=True, batch_size=instances, sync_dist=True)
 
     def _record(self, batch: UnlabelledInstances, labels: PseudoLabels) -> None:
         """Keep the teacher's words on the device until the epoch ends: no transfer in a step."""
