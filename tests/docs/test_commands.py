@@ -1,5 +1,6 @@
 """No command of README and docs can rot: it is run as it stands, or its options are composed as the command would."""
 
+import functools
 import re
 import shlex
 import subprocess
@@ -42,12 +43,13 @@ COMMANDS = [
 def composer():
     """Composes one configuration after another; examples' folders come last, as `--config-dir` does."""
 
-    def composed(name: str, options: list[str], more: str | None):
+    @functools.cache
+    def composed(name: str, options: tuple[str, ...], more: str | None):
         GlobalHydra.instance().clear()
         if more is not None:
-            options = [*options, f"hydra.searchpath=[file://{more}]"]
+            options = (*options, f"hydra.searchpath=[file://{more}]")
         with initialize_config_dir(str(config_folder()), version_base="1.3"):
-            return compose(name, options)
+            return compose(name, list(options))
 
     yield composed
     GlobalHydra.instance().clear()
@@ -87,8 +89,8 @@ def _compose(name: str, words: list[str], composer) -> None:
             options += [] if word == "benchmark=NAME" else [word]
     swept = {"-m", "--multirun"} & set(words)
     for job in jobs(options) if swept else [options]:
-        composed = composer(name, job, more)
-        if "arch" in composed and "training" not in composed:
+        composed = composer(name, tuple(job), more)
+        if "recipe" in composed.get("arch", {}) and "training" not in composed:
             with open_dict(composed.arch):  # refers to settings of training, which this command has not
                 del composed.arch.recipe
         OmegaConf.to_container(composed, resolve=True)
@@ -100,9 +102,9 @@ KEYED = re.compile(r"`\+?([a-z_]+(?:\.[a-z_]+)*)=[^`]*`")
 def test_options_in_the_text_exist(composer):
     """`key=value` and `key=` within lines: of some command, with some choice of its groups."""
     trees = [
-        composer("train", ["arch=ocean", "data=lasot", "logger=wandb"], None),
-        composer("onekey", ["benchmark=lasot"], None),
-        *(composer(name, [], None) for name in ("convert", "test", "evaluate", "sample", "check")),
+        composer("train", ("arch=ocean", "data=lasot", "logger=wandb"), None),
+        composer("onekey", ("benchmark=lasot",), None),
+        *(composer(name, (), None) for name in ("convert", "test", "evaluate", "sample", "check")),
     ]
     known = {key for tree in trees for key in _keys(OmegaConf.to_container(tree), "")}
     known |= {file.name for file in config_folder().iterdir() if file.is_dir()} | {"hydra.searchpath", "key"}
@@ -122,7 +124,7 @@ def _keys(node: object, prefix: str) -> set[str]:
 def test_settings_of_the_migration_table_exist(composer):
     """The right column of its last table: whole keys, or the last part of one after a whole key."""
     table = (ROOT / "docs/migration.md").read_text().partition("## Settings")[2]
-    tree = OmegaConf.to_container(composer("train", [], None))
+    tree = OmegaConf.to_container(composer("train", (), None))
     keys = _keys(tree, "")
     leaves = {key.rpartition(".")[2] for key in keys}
     rows = [line.split("|")[2] for line in table.splitlines() if line.startswith("| `")]

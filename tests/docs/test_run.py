@@ -63,6 +63,11 @@ def test_examples_train_track_and_measure(examples):
     assert float(rows[-1]["pseudo/loss"]) > 0
 
 
+@pytest.mark.parametrize("file", sorted((ROOT / "docs/examples").rglob("*.py")), ids=lambda file: file.name)
+def test_example_is_short(file):
+    assert len(file.read_text().splitlines()) < 60
+
+
 def test_example_data_set_reads_boxes_and_absence(examples, videos, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs/examples")
     import csv_videos
