@@ -23,9 +23,6 @@ from spot.errors import SpotError
 OmegaConf.register_new_resolver("auto_workers", lambda: min(8, max(1, (os.cpu_count() or 2) - 1)), replace=True)
 OmegaConf.register_new_resolver("wandb_mode", lambda: _wandb_mode(), replace=True)
 
-ASKING = ("--cfg", "-c", "--info", "-i", "--help", "-h", "--hydra-help", "--version")
-"""Flags with which a command only answers."""
-
 Main = Callable[[DictConfig], object]
 
 
@@ -88,10 +85,12 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
 
 def _sweep(config: str, run: Callable[[], None]) -> None:
     """All jobs of `-m`, whatever becomes of one of them. Raises SpotError where some are not done."""
+    if any(word in ("--help", "-h", "--hydra-help", "--version") for word in sys.argv[1:]):
+        return run()
+    if any(word in ("-c", "-i") or word.startswith(("--cfg", "--info")) for word in sys.argv[1:]):
+        raise SpotError("--cfg and --info show a single job; leave out -m and give every option one value")
     sweep = multirun.plan(config, multirun.overrides_of(sys.argv[1:]), config_folder())
     sys.argv[1:] = multirun.with_sweep(sys.argv[1:], sweep)
-    if any(word in ASKING or word.startswith(("--cfg=", "--info=")) for word in sys.argv[1:]):
-        return run()
     multirun.begin(sweep)
     with multirun.terminable():
         try:
