@@ -8,18 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from importlib.util import find_spec
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 import torchvision
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_weights
 from torchvision.models import MobileNet_V2_Weights, ResNet50_Weights, WeightsEnum
 
 from spot.errors import SpotError
 from spot.models.files import read_file, state_faults
+from spot.models.folding import fold_norms
 from spot.models.staged import StagedBackbone
 
 
@@ -125,20 +124,6 @@ class EfficientNetLite0(StagedBackbone):
             self.add_module(f"stage{number}", stage)
         for stage in list(self.children())[:fixed_stages]:
             fold_norms(stage)
-
-
-def fold_norms(module: nn.Module) -> None:
-    """Let every convolution do the work of the BatchNorm right after it; timm's keeps its activation."""
-    for child in module.children():
-        fold_norms(child)
-    for (_, conv), (name, norm) in pairwise(module.named_children()):
-        if isinstance(conv, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            assert norm.running_mean is not None
-            assert norm.running_var is not None
-            conv.weight, conv.bias = fuse_conv_bn_weights(
-                conv.weight, conv.bias, norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
-            )
-            setattr(module, name, getattr(norm, "act", nn.Identity()))
 
 
 class SmallCNN(Backbone):

@@ -16,10 +16,13 @@ from tests.learning.configs import composed
         ["arch=ocean_tiny"],
         ["arch=transt_tiny", "backbone@arch.network.backbone=resnet50", "arch.network.backbone.weights=none"],
         ["arch=transt_tiny", "backbone@arch.network.backbone=mobilenet_v2", "arch.network.backbone.weights=none"],
+        ["arch=transt_small", "arch.network.backbone.weights=none"],
     ],
-    ids=["own layers", "towers and matching", "bottlenecks with shortcuts", "inverted residuals"],
+    ids=["own layers", "towers and matching", "bottlenecks with shortcuts", "inverted residuals", "timm's layers"],
 )
 def test_a_folded_network_says_the_same_in_double_precision(options):
+    if "arch=transt_small" in options:
+        pytest.importorskip("timm")
     torch.manual_seed(0)
     network = instantiate(composed("train", "data=synthetic", *options).arch.network).double()
     for module in network.modules():
