@@ -108,7 +108,8 @@ class TrackingData(pl.LightningDataModule):
         return DataLoader(
             steps,
             batch_size=None,
-            sampler=EpochSteps(self.plan.steps, self.trainer.current_epoch),
+            # of a resumed run, `current_epoch` is still the one before; loader processes fetch ahead at once
+            sampler=EpochSteps(self.plan.steps, self.trainer.fit_loop.epoch_progress.current.processed),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),

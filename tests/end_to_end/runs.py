@@ -56,11 +56,9 @@ def weights(folder: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
 
 
 def state_digest(folder: Path) -> str:
-    """Content of the newest sampler state and its record log."""
-    files = sorted((folder / "sampler_state").glob("*.state"))
-    logs = sorted((folder / "sampler_state").glob("*.log"))
+    """Names and content of all versions of the sampler state, snapshots and record logs included."""
     digest = hashlib.sha256()
-    for file in [files[-2], *logs]:  # the last is paths.state
+    for file in sorted((folder / "sampler_state").iterdir()):
         digest.update(file.name.encode() + file.read_bytes())
     return digest.hexdigest()
 

@@ -74,12 +74,13 @@ def test_killed_and_continued_is_the_same_run(outputs, elsewhere, epoch):
     assert_same_run(outputs / "smoke", elsewhere / "smoke")
 
 
-def test_a_state_ahead_of_its_checkpoint_is_rolled_back(outputs, elsewhere):
+@pytest.mark.parametrize("workers", [0, 1], ids=["no loader process", "a loader process, which fetches ahead"])
+def test_a_state_ahead_of_its_checkpoint_is_rolled_back(outputs, elsewhere, workers):
     """As a kill between the commit of an epoch and its checkpoint leaves it."""
     shutil.copytree(outputs / "smoke", elsewhere / "smoke")
     checkpoints = elsewhere / "smoke" / "checkpoints"
     shutil.copy(checkpoints / "epoch_0002.ckpt", checkpoints / "last.ckpt")
-    ok("train", *SMOKE, outputs=elsewhere)
+    ok("train", *SMOKE, f"loader.workers={workers}", outputs=elsewhere)
     assert_same_run(outputs / "smoke", elsewhere / "smoke")
 
 

@@ -1,0 +1,182 @@
+"""Two processes of one run, by each of the ways in which they are started, and what happens when one of them dies."""
+
+import os
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from spot.state.store import StateStore
+from tests.end_to_end.runs import command, complaint, ok
+from tests.paths import ROOT
+
+SMOKE = ("experiment=smoke", "run=smoke")
+DDP = (*SMOKE, "trainer=ddp", "trainer.accelerator=cpu")
+LONG = ("training.epochs=500", "checkpoint.every=1000")
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """Outputs of one smoke run by one process."""
+    folder = tmp_path_factory.mktemp("outputs")
+    ok("train", *SMOKE, outputs=folder)
+    return folder
+
+
+@pytest.fixture
+def elsewhere(outputs, tmp_path):
+    """A fresh outputs folder that shares the rendered videos and labels."""
+    for name in ("synthetic", "labels"):
+        (tmp_path / name).symlink_to(outputs / name)
+    return tmp_path
+
+
+def explored(outputs):
+    state = StateStore.open(outputs / "smoke" / "sampler_state").at(10**9)
+    return [state.path(p).ids.tolist() for p in range(len(state.explored_counts))]
+
+
+def started(*options, outputs, prefix=(), **environment):
+    arguments, env = command("train", *options, outputs=outputs, **environment)
+    return subprocess.Popen(
+        [arguments[0], *prefix, *arguments[1:]],
+        env=env,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(path, seconds=200):
+    deadline = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.05)
+
+
+def children(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def is_alive(pid):
+    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+def errors(text):
+    return [line for line in text.splitlines() if line.startswith("error: ")]
+
+
+def set_back(outputs, elsewhere):
+    """The finished run of one process as it was after two of three epochs."""
+    shutil.copytree(outputs / "smoke", elsewhere / "smoke")
+    checkpoints = elsewhere / "smoke" / "checkpoints"
+    shutil.copy(checkpoints / "epoch_0002.ckpt", checkpoints / "last.ckpt")
+
+
+def test_a_run_moves_from_one_process_to_two_and_back(outputs, elsewhere):
+    """The draws follow from the state, so the same frames are explored."""
+    set_back(outputs, elsewhere)
+    done = ok("train", *DDP, outputs=elsewhere)
+    assert "continues after epoch 2" in done.stdout
+    assert explored(elsewhere) == explored(outputs)
+    checkpoints = elsewhere / "smoke" / "checkpoints"
+    shutil.copy(checkpoints / "epoch_0002.ckpt", checkpoints / "last.ckpt")
+    assert "continues after epoch 2" in ok("train", *SMOKE, outputs=elsewhere).stdout
+    assert explored(elsewhere) == explored(outputs)
+
+
+@pytest.mark.parametrize(
+    "prefix",
+    [
+        pytest.param((), id="Lightning starts the second process when the first has written its configuration"),
+        pytest.param(
+            ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"), id="torchrun starts both at once"
+        ),
+    ],
+)
+def test_a_run_that_must_be_new_starts_with_two_processes(elsewhere, prefix):
+    process = started(*DDP, "resume=never", "training.epochs=2", outputs=elsewhere, prefix=prefix)
+    text, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, text
+    assert text.count("run smoke: starts") == 1
+    assert (elsewhere / "smoke" / "checkpoints" / "epoch_0002.ckpt").exists()
+
+
+@pytest.mark.parametrize("victim", ["second process", "first process", "loader process"])
+def test_a_killed_process_ends_the_run_in_one_line(elsewhere, victim):
+    """What is left is whole, and the same command continues."""
+    options = (*DDP, "loader.workers=1", *LONG)
+    process = started(*options, outputs=elsewhere)
+    wait_for(elsewhere / "smoke" / "checkpoints" / "last.ckpt")
+    second = next(p for p in children(process.pid) if b"LOCAL_RANK=1" in Path(f"/proc/{p}/environ").read_bytes())
+    family = [process.pid, *children(process.pid), *children(second)]
+    chosen = {"second process": second, "first process": process.pid, "loader process": children(second)[0]}[victim]
+    os.kill(chosen, signal.SIGKILL)
+    begun = time.monotonic()
+    text, _ = process.communicate(timeout=120)  # until the last of the family lets go of the pipe
+    assert time.monotonic() - begun < 60
+    assert process.returncode == (-signal.SIGKILL if victim == "first process" else 1)
+    said = {
+        "second process": "process 1 of the run was killed (signal 9)",
+        "first process": "another process of the run died",
+        "loader process": "DataLoader worker",
+    }[victim]
+    (line,) = errors(text)
+    assert said in line
+    assert "the same command continues" in line
+    assert not [pid for pid in family if Path(f"/proc/{pid}/cmdline").exists() and is_alive(pid)]
+    StateStore.open(elsewhere / "smoke" / "sampler_state").verify()
+    again = started(*options, outputs=elsewhere)
+    while "continues after epoch" not in (line := again.stdout.readline()):
+        assert line, "the run ended"
+    again.kill()
+    again.communicate(timeout=60)
+
+
+def test_slurm_takes_a_job_back_and_starts_it_again(elsewhere, tmp_path):
+    """USR1 before the time limit: a clean end of both tasks, one request to queue again; the next start continues."""
+    (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
+    (tmp_path / "scontrol").chmod(0o755)
+    slurm = {
+        "SLURM_JOB_ID": "4711",
+        "SLURM_JOB_NAME": "train",
+        "SLURM_NTASKS": "2",
+        "SLURM_NTASKS_PER_NODE": "2",
+        "SLURM_NNODES": "1",
+        "SLURM_NODEID": "0",
+        "SLURM_NODELIST": "127.0.0.1",
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": "29641",
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+    }
+    options = (*SMOKE, "trainer=slurm", "trainer.accelerator=cpu", "resume=auto", *LONG)
+
+    def tasks():
+        return [started(*options, outputs=elsewhere, SLURM_PROCID=rank, SLURM_LOCALID=rank, **slurm) for rank in "01"]
+
+    both = tasks()
+    wait_for(elsewhere / "smoke" / "checkpoints" / "last.ckpt")
+    for task in both:
+        task.send_signal(signal.SIGUSR1)
+    for task in both:
+        text, _ = task.communicate(timeout=60)
+        assert task.returncode == 130, text
+        assert not errors(text)
+    assert (tmp_path / "asked").read_text() == "requeue 4711\n"
+    assert not list(elsewhere.rglob("hpc_ckpt*"))  # Lightning's own, saved in the midst of an epoch
+    both = tasks()
+    while "continues after epoch" not in (line := both[0].stdout.readline()):
+        assert line, "the run ended"
+    for task in both:
+        task.kill()
+        task.communicate(timeout=60)
+
+
+def test_slurm_outside_a_job_is_refused(elsewhere):
+    line = complaint("train", *SMOKE, "trainer=slurm", outputs=elsewhere)
+    assert "SLURM_NTASKS_PER_NODE is not set" in line
+    assert not (elsewhere / "smoke").exists()
