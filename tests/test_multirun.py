@@ -14,7 +14,7 @@ from spot import multirun
 from spot.command import config_folder
 from spot.errors import SpotError
 from spot.multirun import Record, Sweep, plan, read_record, read_sweep, run_job, summarise
-from tests.end_to_end.runs import ok, run
+from tests.end_to_end.runs import complaint, ok, run
 from tests.learning.configs import composed
 from tests.paths import ROOT
 
@@ -155,6 +155,11 @@ def test_jobs_that_never_began_are_told(tmp_path, capsys):
     multirun._note(tmp_path / "labels-2", Record("running"))
     assert summarise(sweep) == 2
     assert "labels-3: still waiting" in capsys.readouterr().err
+
+
+def test_showing_the_configuration_of_many_jobs_is_refused(tmp_path):
+    """Hydra itself would end in a traceback."""
+    assert "leave out -m" in complaint("train", "-m", "labels=2,3", "--cfg", "job", outputs=tmp_path)
 
 
 @pytest.mark.slow
