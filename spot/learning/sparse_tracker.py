@@ -69,7 +69,7 @@ class SparseTracker(pl.LightningModule):
         arch: str,
     ) -> None:
         super().__init__()
-        self.student = network
+        self.student = network.to(memory_format=torch.channels_last)  # what convolutions prefer
         self.loss = loss
         self.recipe = recipe
         self.teacher = None if teacher is None else teacher(network)

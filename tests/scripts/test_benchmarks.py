@@ -1,0 +1,73 @@
+"""The benchmarks compare like with like, and their table says so."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def scripts_can_be_imported():
+    sys.path.insert(0, str(SCRIPTS))
+    yield
+    sys.path.remove(str(SCRIPTS))
+
+
+@pytest.mark.parametrize("arch", ["transt_tiny", "ocean_tiny"])
+def test_the_plain_step_gives_our_loss_and_gradients(arch):
+    import bench_step
+
+    bench_step.check(arch)
+
+
+@pytest.mark.parametrize("arch", ["transt", "ocean"])
+def test_the_plain_tracker_gives_our_boxes(arch):
+    """The comparison inside the script, on a small network; a frame that the target leaves is among them."""
+    import bench_tracker
+    from bench_step import build
+
+    rng = np.random.default_rng(0)
+    frames = [rng.integers(0, 256, (90, 160, 3), np.uint8) for _ in range(3)]
+    network = build(f"{arch}_tiny").student.eval()
+    figures = bench_tracker.bench_single(arch, network, frames, np.array([2.0, 3.0, 30.0, 24.0]))
+    assert figures[f"tracker_{arch}"] > 0
+
+
+def test_the_table_says_what_is_reached():
+    import bench
+
+    table = bench.tabulate({"step": {"ema": 7.0, "step_transt": 2.0, "memory_transt": 0.5, "unknown": 1.0}})
+    what, figures, reached = (list(table.columns[i].cells) for i in (1, 3, 5))
+    assert dict(zip(what, zip(figures, reached, strict=True), strict=True)) == {
+        "training step of TransT": ("2.00", "no"),
+        "peak memory of TransT's step, share of the plain one": ("0.50", "yes"),
+        "the teacher's average": ("7.00", "yes"),
+    }
+
+
+@pytest.mark.parametrize(
+    "power", [pytest.param(0, id="flat"), pytest.param(1, id="linear"), pytest.param(2, id="quadratic")]
+)
+def test_the_exponent_of_growth(power):
+    import bench_growth
+
+    sizes = [10, 100, 1000]
+    assert bench_growth.exponent(sizes, [3.0 * size**power for size in sizes]) == pytest.approx(power)
+
+
+@pytest.mark.parametrize(
+    "modules",
+    [
+        pytest.param("spot.train", id="--help of the slowest command"),
+        pytest.param("spot.evaluate, spot.evaluation.benchmark, spot.evaluation.report", id="a whole evaluation"),
+        pytest.param("spot.data.video, spot.data.datasets.trackingnet", id="a data set"),
+    ],
+)
+def test_torch_is_not_imported_before_it_is_needed(modules):
+    """Importing it takes longer than everything else at start-up."""
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'pytorch_lightning' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
