@@ -64,23 +64,22 @@ class Job:
 
 
 def jobs(seeds: list[int]) -> list[Job]:
-    """All runs, those first that the main figures need."""
-    main = [
+    """All runs: those that the main claim needs first, then whole seeds."""
+
+    def labelled(setting: str, k: int, seed: int) -> Job:
+        return Job(setting, k, seed, (f"supervision={setting}", f"labels={k}"))
+
+    full = [Job("full", None, seed, ("supervision=full",)) for seed in seeds]
+    claim = [job for one in full for job in (one, labelled("sparse", 3, one.seed), labelled("spot", 3, one.seed))]
+    rest = [
         job
-        for k in (3, 2, 5)
         for seed in seeds
         for job in (
-            *([Job("full", None, seed, ("supervision=full",))] if k == 3 else []),
-            Job("sparse", k, seed, ("supervision=sparse", f"labels={k}")),
-            Job("spot", k, seed, ("supervision=spot", f"labels={k}")),
+            *(labelled(each, k, seed) for k in (2, 5) for each in ("sparse", "spot")),
+            *(Job(name, 3, seed, ("supervision=spot", "labels=3", option)) for name, option in ABLATIONS.items()),
         )
     ]
-    ablations = [
-        Job(name, 3, seed, ("supervision=spot", "labels=3", option))
-        for seed in seeds
-        for name, option in ABLATIONS.items()
-    ]
-    return main + ablations
+    return claim + rest
 
 
 def spot(command: str, log: Path, *options: str) -> None:
