@@ -12,7 +12,7 @@ BOUNDS = ("frame", "polygons", "none")
 
 @dataclass(frozen=True)
 class Options:
-    """What an evaluation may be asked for .
+    """What an evaluation may be asked for.
 
     Attributes:
         protocol: dialect of one-pass evaluation; None for the benchmark's own.
@@ -25,7 +25,8 @@ class Options:
         seed: of resamples and permutations.
         worst: videos with the lowest scores to show in the report.
         plots, report: write them.
-        bounds: VOT regions are cut at the `frame`, at the largest coordinate of the video's `polygons`, or `none`.
+        bounds: VOT regions are cut at the `frame`, at the largest numbers of the video's `polygons` (see
+            `vot_results._largest_numbers`), or `none`: at the left and top edges only.
     """
 
     protocol: str | None = None

@@ -10,6 +10,8 @@ from spot.errors import SpotError
 from spot.evaluation.benchmark import evaluate
 from spot.evaluation.options import Options
 from spot.evaluation.parsing import corner_points
+from spot.evaluation.truth import truth_of
+from spot.evaluation.vot_results import _bounds
 from tests.evaluation.helpers import wandering
 
 QUIET = Options(plots=False, report=False)
@@ -59,7 +61,7 @@ def test_supervised(tmp_path, videos, supervised):
     table = json.loads((tmp_path / "out/table.json").read_text())
     assert table["protocol"] == "vot"
     assert set(table["attributes"]["a"]) == {"occlusion", "empty"}  # no frame has size_change
-    assert "Regions are not cut at the frame." in table["notes"]
+    assert "Regions are cut at the frame's left and top edges only." in table["notes"]
 
 
 def test_repetitions_count_alike(videos, supervised):
@@ -81,6 +83,24 @@ def test_bounds_need_what_they_cut_at(videos, supervised):
         quiet=True,
     )
     assert summary["a"]["failures"] == 1
+
+
+def test_published_bounds_read_boxes_as_points():
+    """A video of boxes among videos of polygons is cut at its largest x or width, y or height, as in published figures."""
+    boxes = np.tile(np.float32([100, 50, 60.5, 20]), (60, 1))
+    frames = Frames("/nowhere", 60), Frames("/nowhere", 70)
+    polygons = corner_points(np.tile([10, 20, 30.2, 40], (70, 1))).astype(np.float32)
+    present = np.ones(70, bool)
+    ants, book = ("ants", frames[0], boxes, present[:60]), ("book", frames[1], polygons[:, :4], present)
+    mixed = VideoSet.from_videos("VOT2019", [Video(*ants), Video(*book, polygons=polygons)])
+    truth = truth_of(mixed, "VOT2019")
+    corners = np.concatenate([corner_points(boxes), polygons])
+    bounds, cut = _bounds(mixed, truth, corners, "polygons")
+    assert cut == "polygons"
+    np.testing.assert_array_equal(bounds, [[100, 50], [41, 60]])
+    alone = VideoSet.from_videos("VOT2018-LT", [Video(*ants)])
+    bounds, _ = _bounds(alone, truth_of(alone, "VOT2018-LT"), corners[:60], "polygons")
+    np.testing.assert_array_equal(bounds, [[161, 70]])
 
 
 def test_unsupervised_results_are_refused(videos, supervised):

@@ -65,12 +65,19 @@ def vot_results(tmp_path_factory):
     return vot.load(str(folder), "VOT2019", str(annotations)), folder / "results"
 
 
-def test_vot2019(vot_results):
+@pytest.mark.parametrize(
+    ("bounds", "eao", "accuracy"),
+    [
+        pytest.param("none", 0.3227, 0.5979, id="the frame's right and bottom edges are not known"),
+        pytest.param("polygons", 0.3216, 0.5952, id="cut at the largest numbers, among them a box's width and height"),
+    ],
+)
+def test_vot2019(vot_results, bounds, eao, accuracy):
     videos, results = vot_results
-    summary = evaluate(videos, results, None, None, Options(bounds="none", **QUIET), result_format="vot", quiet=True)
+    summary = evaluate(videos, results, None, None, Options(bounds=bounds, **QUIET), result_format="vot", quiet=True)
     (scores,) = summary.values()
-    assert scores["eao"] == pytest.approx(0.3227, abs=1e-3)
-    assert scores["accuracy"] == pytest.approx(0.5979, abs=1e-3)
+    assert scores["eao"] == pytest.approx(eao, abs=5.1e-5)
+    assert scores["accuracy"] == pytest.approx(accuracy, abs=5.1e-5)
     assert scores["failures"] == 80
     assert scores["robustness"] == pytest.approx(0.4013, abs=1e-4)
 
