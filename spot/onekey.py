@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
+import os
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from omegaconf import DictConfig, open_dict
@@ -11,25 +15,64 @@ from spot.command import command
 from spot.errors import SpotError
 
 STAGES = ("train", "test", "evaluate")
+_JOB = "SPOT_ONEKEY_JOB"
+_SET_BY_LIGHTNING = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "OMP_NUM_THREADS")
 
 
 def onekey(cfg: DictConfig) -> None:
-    """Run the chosen stages in order; each continues what an interrupted one left."""
+    """Run the chosen stages in order; each continues what an interrupted one left.
+
+    A further process that Lightning starts for a stage does that stage alone. Of the processes that torchrun or SLURM start,
+    those beyond the first train, and test where `testing.devices` or `testing.num_nodes` ask for several.
+    """
     unknown = [stage for stage in cfg.stages if stage not in STAGES]
     if unknown:
         raise SpotError(f"stages={unknown}: choose from {', '.join(STAGES)}")
-    tests = [_test_options(cfg, epoch) for epoch in _tested_epochs(cfg)]
+    tests = {f"test {epoch}": _test_options(cfg, epoch) for epoch in _tested_epochs(cfg)}
+    jobs: dict[str, Callable[[], object]] = {}
     if "train" in cfg.stages:
-        from spot.train import train
-
-        train(cfg)
+        jobs["train"] = functools.partial(_train, cfg)
     if "test" in cfg.stages:
-        from spot.test import test
-
-        for options in tests:
-            test(options)
+        jobs |= {name: functools.partial(_test, options) for name, options in tests.items()}
     if "evaluate" in cfg.stages:
-        _evaluate(cfg)
+        jobs["evaluate"] = functools.partial(_evaluate, cfg)
+
+    only = os.environ.get(_JOB)
+    for name, job in jobs.items():
+        if only in (None, name):
+            with _processes_of(name):
+                job()
+
+
+@contextlib.contextmanager
+def _processes_of(job: str) -> Iterator[None]:
+    """Processes that Lightning starts meanwhile belong to this job, and leave nothing to the next."""
+    free = [name for name in (_JOB, *_SET_BY_LIGHTNING) if name not in os.environ]
+    os.environ.setdefault(_JOB, job)
+    try:
+        yield
+        if "LOCAL_RANK" in free and "LOCAL_RANK" in os.environ:  # they have been started
+            import torch.distributed
+
+            torch.distributed.destroy_process_group()
+    finally:
+        for name in free:
+            os.environ.pop(name, None)
+
+
+def _train(cfg: DictConfig) -> None:
+    from spot.train import train
+
+    train(cfg)
+
+
+def _test(options: DictConfig) -> None:
+    from spot.learning.run import is_first_process
+    from spot.test import test
+    from spot.tracking.benchmark import several_processes
+
+    if is_first_process() or several_processes(options.accelerator, options.devices, options.num_nodes):
+        test(options)
 
 
 def _tested_epochs(cfg: DictConfig) -> list[int]:
@@ -53,8 +96,11 @@ def _test_options(cfg: DictConfig, epoch: int) -> DictConfig:
 
 def _evaluate(cfg: DictConfig) -> None:
     from spot.evaluate import evaluate
+    from spot.learning.run import is_first_process
     from spot.tracking.assemble import run_label
 
+    if not is_first_process():
+        return
     label = run_label(cfg.run)
     last = cfg.testing.tracker or f"{label}_{cfg.model or 'teacher'}_e{_tested_epochs(cfg)[-1]:03d}"
     evaluate(cfg, cfg.evaluation, [f"{label}_*"], Path(cfg.paths.reports) / cfg.benchmark.name, last)

@@ -196,8 +196,14 @@ def run_benchmark(run: BenchmarkRun, accelerator: str, devices: int | str, num_n
     return run.tally
 
 
+def several_processes(accelerator: str, devices: int | str, num_nodes: int) -> bool:
+    """Whether these arguments of `pytorch_lightning.Trainer` ask for more than one process."""
+    if num_nodes == 1 and devices == "auto":
+        return accelerator != "cpu" and torch.cuda.device_count() > 1
+    return num_nodes > 1 or devices not in (1, "1")
+
+
 def _strategy(accelerator: str, devices: int | str, num_nodes: int) -> Strategy | str:
     """Processes wait for the slowest at the end, which takes as long as its videos: no half-hour limit."""
-    several = num_nodes > 1 or devices not in (1, "1", "auto")
-    several = several or (devices == "auto" and accelerator != "cpu" and torch.cuda.device_count() > 1)
+    several = several_processes(accelerator, devices, num_nodes)
     return DDPStrategy(timeout=timedelta(days=7)) if several else "auto"

@@ -17,18 +17,23 @@ def outputs(tmp_path_factory):
     return tmp_path_factory.mktemp("onekey")
 
 
-def test_train_test_evaluate(outputs):
-    job = ("experiment=smoke", "run=smoke", "start_epoch=2", *SMALL, *CPU)
-    first = ok("onekey", *job, outputs=outputs)
-    assert "smoke_teacher_e003" in first.stdout
+def test_train_with_two_processes_test_with_one_then_two_evaluate(outputs):
+    """Each process does its own part: nothing is trained, tracked or reported twice."""
+    job = ("experiment=smoke", "run=smoke", "start_epoch=2", *SMALL)
+    first = ok("onekey", *job, *CPU, "trainer=ddp", "trainer.accelerator=cpu", outputs=outputs)
+    assert first.stdout.count("run smoke: starts") == 1
+    assert "MEMBER: 2/2" in first.stdout + first.stderr
+    assert first.stdout.count("tracked 2 videos") == 2  # once for each epoch
+    assert first.stdout.count("report.html") == 1
     summary = json.loads((outputs / "reports" / "Synthetic" / "summary.json").read_text())
     assert set(summary) == {"smoke_teacher_e002", "smoke_teacher_e003"}
     assert all(0 <= tracker["success"] <= 1 for tracker in summary.values())
     assert (outputs / "reports" / "Synthetic" / "report.html").is_file()
 
-    again = ok("onekey", *job, outputs=outputs)
-    assert "is done: 3 epochs" in again.stdout
-    assert "2 of 2 videos were finished" in again.stdout
+    again = ok("onekey", *job, "testing.accelerator=cpu", "testing.devices=2", outputs=outputs)
+    assert again.stdout.count("is done: 3 epochs") == 1
+    assert again.stdout.count("2 of 2 videos were finished") == 2
+    assert again.stdout.count("report.html") == 1
 
 
 def test_an_unknown_stage_is_told(outputs):
