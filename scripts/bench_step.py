@@ -5,8 +5,9 @@
 Both start from the same weights and batches, each in a process of its own, one after the other; times are medians over
 steps after a first one, the ratios of CPU time (those of wall time are given too, and hold on an idle machine alone).
 Beforehand both are checked to give the same loss on small networks, without dropout and with the teacher in evaluation
-mode, the one thing that ours does on purpose otherwise. Pixels are noise: nothing here depends on them. `--quick` takes
-one step of 1 + 1 instances and no first one.
+mode, the one thing that ours does on purpose otherwise. Pixels are noise: nothing here depends on them. `bf16` is ours
+with trainer.precision=bf16-mixed, which the published program does not know. `--quick` takes one step of 1 + 1 instances
+and no first one.
 """
 
 from __future__ import annotations
@@ -122,25 +123,26 @@ def check(arch: str) -> None:
     torch.testing.assert_close(norms[0], norms[1], rtol=1e-2, atol=1e-4)
 
 
-def our_step(tracker: SparseTracker, optimizer: torch.optim.Optimizer, batch: Batch) -> None:
+def our_step(tracker: SparseTracker, optimizer: torch.optim.Optimizer, batch: Batch, bf16: bool) -> None:
     """What Lightning does with our module."""
-    loss = tracker.training_step(batch, 0)
+    with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        loss = tracker.training_step(batch, 0)
     optimizer.zero_grad()
     loss.backward()
     tracker.configure_gradient_clipping(optimizer)
     optimizer.step()
 
 
-def measure(arch: str, plain: bool, sizes: tuple[int, int], repeats: int, threads: int) -> dict[str, float]:
-    """Seconds of a step and gigabytes of the process at its peak; runs in a process of its own."""
+def measure(arch: str, side: str, sizes: tuple[int, int], repeats: int, threads: int) -> dict[str, float]:
+    """Seconds of a step and gigabytes of the process at its peak, of `plain`, `ours` or `bf16`; in a process of its own."""
     torch.set_num_threads(threads)
     tracker = build(arch)
     batch = noise(tracker.student, *sizes)
-    if plain:
+    if side == "plain":
         step: Callable[[], object] = partial(PlainStep(tracker).step, batch)
     else:
         optimizer = tracker.configure_optimizers()["optimizer"]  # type: ignore[index]
-        step = partial(our_step, tracker, optimizer, batch)
+        step = partial(our_step, tracker, optimizer, batch, side == "bf16")
     if repeats > 1:
         step()
     times = [timed(step) for _ in range(repeats)]
@@ -199,15 +201,19 @@ def main() -> None:
     for arch in options.arch.split(","):
         check(f"{arch}_tiny")
         sides = {}
-        for side in ("plain", "ours"):
-            sides[side] = isolated(measure, arch, side == "plain", (labelled, unlabelled), repeats, options.threads)
+        for side in ("plain", "ours", "bf16"):
+            sides[side] = isolated(measure, arch, side, (labelled, unlabelled), repeats, options.threads)
             figures |= {f"step_{arch}_{side}_{name}": value for name, value in sides[side].items()}
             print(f"{arch} {labelled}+{unlabelled} {side}: " + report(sides[side]), flush=True)
         plain, ours = sides["plain"], sides["ours"]
         figures[f"step_{arch}"] = plain["cpu_s"] / ours["cpu_s"]
+        figures[f"step_{arch}_bf16"] = plain["cpu_s"] / sides["bf16"]["cpu_s"]
         figures[f"step_{arch}_wall"] = plain["wall_s"] / ours["wall_s"]
         figures[f"memory_{arch}"] = ours["peak_gb"] / plain["peak_gb"]
-        print(f"  {figures[f'step_{arch}']:.2f} times less CPU, {figures[f'memory_{arch}']:.2f} of the peak memory")
+        print(
+            f"  {figures[f'step_{arch}']:.2f} times less CPU, {figures[f'memory_{arch}']:.2f} of the peak memory; "
+            f"{figures[f'step_{arch}_bf16']:.2f} times less with bf16"
+        )
     figures |= bench_average(5 if options.quick else 21)
     print(f"average of the teacher: {figures['ema']:.1f} times less CPU")
     figures["augmentation"] = bench_augment(options.quick)

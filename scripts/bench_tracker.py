@@ -59,20 +59,28 @@ def bench_single(arch: str, network: TrackerNetwork, frames: list[np.ndarray], b
     def theirs(frame: np.ndarray) -> None:
         found["plain"] = plain.step(frame)
 
-    times: dict[str, list[float]] = {"plain": [], "ours": []}
+    def halved(frame: np.ndarray) -> None:
+        with torch.autocast("cpu", torch.bfloat16):
+            tracker.step(state, [frame])
+
+    times: dict[str, list[float]] = {"plain": [], "bf16": [], "ours": []}
     for frame in frames[1:]:
-        for name, way in (("plain", theirs), ("ours", ours)):
+        for name, way in (("plain", theirs), ("bf16", halved), ("ours", ours)):
             times[name].append(timed(lambda way=way, frame=frame: way(frame))[0] * 1e3)
         np.testing.assert_allclose(found["ours"], found["plain"], atol=0.05)
-    ratio = median(p / o for p, o in zip(times["plain"], times["ours"], strict=True))
-    print(f"{arch}: plain {median(times['plain']):.0f} ms, ours {median(times['ours']):.0f} ms a frame {ratio:6.2f} x")
-    return {f"tracker_{arch}": ratio} | {f"tracker_{arch}_{name}_ms": median(ms) for name, ms in times.items()}
+    ratio, bf16 = (median(p / o for p, o in zip(times["plain"], times[name], strict=True)) for name in ("ours", "bf16"))
+    print(
+        f"{arch}: plain {median(times['plain']):.0f} ms, ours {median(times['ours']):.0f} ms a frame {ratio:6.2f} x, "
+        f"with bf16 {bf16:.2f} x"
+    )
+    figures = {f"tracker_{arch}": ratio, f"tracker_{arch}_bf16": bf16}
+    return figures | {f"tracker_{arch}_{name}_ms": median(ms) for name, ms in times.items()}
 
 
 def bench_lockstep(
     arch: str, network: TrackerNetwork, clips: list[list[np.ndarray]], boxes: np.ndarray, turns: int
 ) -> dict[str, float]:
-    """Seconds for a frame of each of eight videos, one by one and in one pass."""
+    """Seconds for a frame of each of several videos, one by one and in one pass."""
     tracker = WAYS[arch][0](quickened(network))
     together = tracker.start([clip[0] for clip in clips], boxes)
     alone = [tracker.start([clip[0]], box[None]) for clip, box in zip(clips, boxes, strict=True)]
@@ -85,7 +93,7 @@ def bench_lockstep(
     turns_taken = [(timed(one_by_one), timed(lambda: tracker.step(together, second))) for _ in range(turns)]
     wall = median(a[1] / b[1] for a, b in turns_taken)
     cpu = median(a[0] / b[0] for a, b in turns_taken)
-    print(f"{arch}: {STREAMS} videos in lock-step {wall:6.2f} x (wall), {cpu:.2f} x (CPU)")
+    print(f"{arch}: {len(clips)} videos in lock-step {wall:6.2f} x (wall), {cpu:.2f} x (CPU)")
     return {f"lockstep_{arch}": wall, f"lockstep_{arch}_cpu": cpu}
 
 
@@ -114,7 +122,9 @@ def bench_onnx(arch: str, network: TrackerNetwork, turns: int) -> dict[str, floa
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="three frames and one turn of lock-step; no ONNX")
+    parser.add_argument(
+        "--quick", action="store_true", help="three frames, three videos and one turn of lock-step; no ONNX"
+    )
     parser.add_argument("--arch", default="transt,ocean", help="which architectures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one flat object")
     options = parser.parse_args()
@@ -129,7 +139,8 @@ def main() -> None:
         if find_spec("onnxruntime") and not options.quick:
             figures |= bench_onnx(arch, network, 9)
         torch.set_num_threads(2)
-        figures |= bench_lockstep(arch, network, clips, boxes, 1 if options.quick else 5)
+        streams = 3 if options.quick else STREAMS
+        figures |= bench_lockstep(arch, network, clips[:streams], boxes[:streams], 1 if options.quick else 5)
     figures["lockstep"] = max(figures[f"lockstep_{arch}"] for arch in archs)
     if options.json:
         options.json.write_text(json.dumps({name: round(value, 3) for name, value in figures.items()}, indent=1) + "\n")

@@ -86,13 +86,16 @@ def means(tracks: Sequence[str], values: np.ndarray, only: str | None = None) ->
 def study_row(job: Job, scores: dict[str, Any], outputs: Path) -> dict[str, Any]:
     """One run as docs/study.json keeps it; `scores` is the success AUC of what the run is meant to deliver."""
     done = json.loads((outputs / job.run / "done.json").read_text())
+    epochs = read_metrics(outputs / job.run / "metrics.csv")
+    per_epoch = 32 * int(epochs[0]["step"] or 0) + 32
+    seconds = sum(per_epoch / float(epoch["speed/samples_per_second"]) for epoch in epochs)
     row = {"setting": job.setting, "k": job.k, "seed": job.seed, "scores": scores[job.run]["success"]}
     row |= {key: scores[job.run][key] for key in ("overlap", "first_overlap")}
     if (outputs / job.run / "sampler_state").is_dir():
         _, true = recorded_labels(job, outputs)
         row["label_iou"] = round(float(true.mean()), 4) if len(true) else None
         row["explored"] = round(last_value(outputs / job.run / "metrics.csv", "explored_share"), 4)
-    return row | done
+    return row | done | {"minutes": round(seconds / 60, 1)}
 
 
 def recorded_labels(job: Job, outputs: Path) -> tuple[np.ndarray, np.ndarray]:
