@@ -105,11 +105,12 @@ class TrackingData(pl.LightningDataModule):
             UnlabelledDataset(self.targets, self.store, **self._unlabelled_arguments) if self.pseudo_labels else None
         )
         steps = Steps(self.plan, self._labelled, unlabelled, self.trainer.global_rank, self.trainer.world_size)
+        # of a resumed run, `current_epoch` is still the one before; loader processes fetch ahead at once
+        epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         return DataLoader(
             steps,
             batch_size=None,
-            # of a resumed run, `current_epoch` is still the one before; loader processes fetch ahead at once
-            sampler=EpochSteps(self.plan.steps, self.trainer.fit_loop.epoch_progress.current.processed),
+            sampler=EpochSteps(self.plan.steps, epoch),
             num_workers=self.workers,
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
