@@ -136,15 +136,14 @@ def _spellings(video: str, benchmark: str) -> list[str]:
     return [key, prefix + key, short + key, key.removeprefix(prefix), key.removeprefix(short)]
 
 
-def check_missing(files: Sequence[ResultFiles], truth: Truth, missing: str) -> None:
-    """Raise SpotError, naming them, where videos lack results and `missing` is not `skip`."""
+def check_missing(
+    files: Sequence[ResultFiles], truth: Truth, missing: str, remedy: str = "missing=skip evaluates the others"
+) -> None:
+    """Raise SpotError, naming them and the remedy, where videos lack results and `missing` is not `skip`."""
     for one in files:
         if one.missing and missing != "skip":
             shown = ", ".join(one.missing[:5]) + (" ..." if len(one.missing) > 5 else "")
-            raise SpotError(
-                f"{one.folder} lacks {len(one.missing)} of {len(truth.names)} videos: {shown}; "
-                "missing=skip evaluates the others"
-            )
+            raise SpotError(f"{one.folder} lacks {len(one.missing)} of {len(truth.names)} videos: {shown}; {remedy}")
 
 
 def read_boxes(files: ResultFiles, truth: Truth, cache: str | Path | None = None) -> np.ndarray:

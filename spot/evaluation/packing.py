@@ -49,7 +49,7 @@ def pack(
     written = []
     for tracker, folder in find_trackers(results, benchmark, trackers).items():
         files = find_files(tracker, folder, truth)
-        check_missing([files], truth, "stop")
+        check_missing([files], truth, "stop", remedy="the server wants them all")
         make = _got10k_entries if server == "got10k" else _trackingnet_entries
         entries = {name: text for video, frames in lengths.items() for name, text in make(files, video, frames)}
         written.append(_write_zip(Path(output) / f"{benchmark}_{tracker}.zip", entries))

@@ -22,21 +22,29 @@ def parse_boxes(data: bytes, path: str) -> np.ndarray:
     Columns may be separated by commas, tabs, semicolons or spaces; further columns are ignored.
 
     Raises:
-        SpotError: naming the file and line, for text, NaN and infinite numbers, and rows of fewer than four numbers.
+        SpotError: naming the file and line, for text, NaN and infinite numbers, rows of fewer than four numbers, and
+            rows of eight, which are polygons; and for an empty file.
     """
+    if not data.strip():
+        raise SpotError(f"{path} is empty")
     table = _quick(data)
     if table is None:
         rows = _rows(data, path)
-        short = next((i for i, row in enumerate(rows) if len(row) < 4), None)
-        if short is not None:
-            raise SpotError(f"{path}, line {short + 1}: {len(rows[short])} numbers where a box needs four")
+        for line, row in enumerate(rows, 1):
+            _check_width(len(row), path, line)
         table = np.array([row[:4] for row in rows], np.float64).reshape(-1, 4)
-    if table.shape[1] < 4:
-        raise SpotError(f"{path}, line 1: {table.shape[1]} numbers where a box needs four")
+    _check_width(table.shape[1], path, 1)
     if not np.isfinite(table[:, :4]).all():
         line = int(np.flatnonzero(~np.isfinite(table[:, :4]).all(axis=1))[0])
         raise SpotError(f"{path}, line {line + 1}: a box is not finite; the tracker must write a box for every frame")
     return table[:, :4]
+
+
+def _check_width(numbers: int, path: str, line: int) -> None:
+    if numbers < 4:
+        raise SpotError(f"{path}, line {line}: {numbers} numbers where a box needs four")
+    if numbers == 8:
+        raise SpotError(f"{path}, line {line}: eight numbers are a polygon, but this benchmark wants boxes x,y,w,h")
 
 
 def parse_regions(data: bytes, path: str) -> tuple[np.ndarray, np.ndarray]:
@@ -53,11 +61,13 @@ def parse_regions(data: bytes, path: str) -> tuple[np.ndarray, np.ndarray]:
     regions, codes = np.full((len(rows), 8), np.nan), np.full(len(rows), -1, np.int64)
     boxes = np.array([i for i, row in enumerate(rows) if len(row) == 4], np.int64)
     for line, row in enumerate(rows):
-        if len(row) == 1:
+        if len(row) == 1 and row[0] in (0, 1, 2):
             codes[line] = int(row[0])
+        elif len(row) == 1 and not np.isnan(row[0]):
+            raise SpotError(f"{path}, line {line + 1}: {row[0]:g} is no code; VOT's are 1 (initialised), 2 (failed), 0")
         elif len(row) == 8:
             regions[line] = row
-        elif len(row) != 4:
+        elif len(row) not in (1, 4):
             raise SpotError(f"{path}, line {line + 1}: {len(row)} numbers; expected a code, a box (4) or a polygon (8)")
     if len(boxes):
         regions[boxes] = corner_points(np.array([rows[i] for i in boxes], np.float64))

@@ -36,7 +36,9 @@ def test_every_form_gives_the_same_boxes(text):
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        pytest.param("", "line 1: 1 numbers", id="empty file"),
+        pytest.param("", "is empty", id="empty file"),
+        pytest.param("1,2,3,4,5,6,7,8\n", "line 1: eight numbers are a polygon", id="polygons"),
+        pytest.param("1,2,3,4\n1 2 3 4 5 6 7 8\n", "line 2: eight numbers are a polygon", id="a polygon among boxes"),
         pytest.param("1,2,3\n1,2,3\n", "line 1: 3 numbers where a box needs four", id="three columns"),
         pytest.param("1,2,3,4\n1,2,3\n1,2,3,4,5\n", "line 2: 3 numbers", id="rows that only make up in sum"),
         pytest.param("1,2,3,4\n\n1,2,3,4\n", "line 2: 0 numbers", id="a blank line"),
@@ -66,17 +68,23 @@ def test_numbers_are_read_to_the_last_bit(rows, form):
 
 
 def test_regions_and_codes():
-    regions, codes = parse_regions(b"1\n10,20,30,40\n2\n0\n1,1,2,1,2,2,1,2\nnan,nan,nan,nan\n", "file")
-    assert codes.tolist() == [1, -1, 2, 0, -1, 0]
+    regions, codes = parse_regions(b"1\n10,20,30,40\n2\n0\n1,1,2,1,2,2,1,2\nnan,nan,nan,nan\nnan\n", "file")
+    assert codes.tolist() == [1, -1, 2, 0, -1, 0, 0]
     assert regions[1].tolist() == [10, 20, 40, 20, 40, 60, 10, 60]
     assert regions[4].tolist() == [1, 1, 2, 1, 2, 2, 1, 2]
-    assert np.isnan(regions[[0, 2, 3, 5]]).all()
+    assert np.isnan(regions[[0, 2, 3, 5, 6]]).all()
 
 
 @pytest.mark.parametrize("line", ["1,2", "1,2,3,4,5,6"])
 def test_other_regions_are_refused(line):
     with pytest.raises(SpotError, match=r"file, line 2: \d numbers; expected a code"):
         parse_regions(f"1\n{line}\n".encode(), "file")
+
+
+@pytest.mark.parametrize("code", ["7", "-1", "0.5", "inf"])
+def test_unknown_codes_are_refused(code):
+    with pytest.raises(SpotError, match=f"file, line 2: {code} is no code"):
+        parse_regions(f"1\n{code}\n".encode(), "file")
 
 
 def test_values_may_leave_the_first_line_empty():
