@@ -56,7 +56,6 @@ class Buffers:
         self.whole = np.empty(3 * frames, np.int32)
         self.flags = np.zeros(3 * frames + 7, bool)
         self.zero = np.zeros(2 * frames, np.float32)
-        self.beyond = np.full(2 * frames, ERROR_BINS - 1.5, np.float32)
 
 
 class Block:
@@ -95,10 +94,10 @@ class Block:
         self.last = 1.0 if protocol.inclusive else 0.0
         self.corners, sizes = true[:2], true[2:]
         self.ends = self.corners + sizes - self.last
-        self.middles = self.corners + sizes * 0.5
+        self.doubled = self.corners + self.ends  # twice the middles, and so is what is compared with them
         self.areas = (sizes[0] * sizes[1] + EPSILON).astype(np.float32)
         sides = np.maximum(sizes, protocol.least_size or 1e-12).astype(np.float32)
-        self.steps = np.float32(100 * (1 + DOUBT)) / sides
+        self.steps = np.float32(50 * (1 + DOUBT)) / sides
         self.weights = counted.astype(np.float32)
         first = np.empty((3, n), np.int32)
         first[0] = counted * np.int32(FIRST_BIN[1])
@@ -117,7 +116,7 @@ class Block:
         self.flags = buffers.flags[: (3 * n + 7) // 8 * 8]
         self.flags[3 * n :] = False
         self.doubtful = self.flags[: 3 * n].reshape(3, n)
-        self.zero, self.beyond = buffers.zero[: 2 * n].reshape(2, n), buffers.beyond[: 2 * n].reshape(2, n)
+        self.zero = buffers.zero[: 2 * n].reshape(2, n)
 
     def tally(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, Doubts]:
         """Bin one tracker.
@@ -155,6 +154,8 @@ class Block:
         ending = np.add(corner, size, out=self.ending)
         if self.last:
             ending -= self.last
+        doubled = np.add(corner, ending, out=self.other)
+        np.subtract(doubled, self.doubled, out=away, casting="same_kind")
         np.minimum(ending, self.ends, out=ending)
         starting = np.maximum(corner, self.corners, out=self.other)
         if self.last:
@@ -169,14 +170,11 @@ class Block:
         union += self.areas
         union -= both
         np.divide(both, union, out=self.guess[0])
-        middle = np.multiply(size, 0.5, out=self.other)
-        middle += corner
-        np.subtract(middle, self.middles, out=away, casting="same_kind")
         np.multiply(away, self.steps, out=sides)
         cv2.magnitude(away[:1], away[1:], self.guess[1:2])
         cv2.magnitude(sides[:1], sides[1:], self.guess[2:])
-        self.guess[1] *= 1 + DOUBT
-        np.minimum(self.guess[1:], self.beyond, out=self.guess[1:])
+        self.guess[1] *= 0.5 * (1 + DOUBT)
+        cv2.threshold(self.guess[1:], ERROR_BINS - 1.5, 0, cv2.THRESH_TRUNC, self.guess[1:])
 
     def _find_bins(self) -> None:
         """Round up. What lies next to a threshold, on either side, was made to lie just beyond it."""
