@@ -1,9 +1,11 @@
 """Real commands in subprocesses, and what they leave behind."""
 
+import csv
 import hashlib
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -27,7 +29,21 @@ def run(
 ) -> subprocess.CompletedProcess:
     """`python -m spot.<name> <options>`, its output captured."""
     arguments, env = command(name, *options, outputs=outputs, **environment)
-    return subprocess.run(arguments, env=env, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    return subprocess.run(arguments, env=env, cwd=ROOT, capture_output=True, text=True, timeout=patience(timeout))
+
+
+def patience(seconds: float) -> float:
+    """What takes so long on an idle machine may take this long on this one."""
+    return seconds * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
+def wait_for(path: Path, process: subprocess.Popen, seconds: float = 120) -> None:
+    """Until a running command has made a file."""
+    deadline = time.monotonic() + patience(seconds)
+    while not path.exists():
+        assert process.poll() is None, "the command ended"
+        assert time.monotonic() < deadline, path
+        time.sleep(0.02)
 
 
 def ok(name: str, *options: str, outputs: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -63,10 +79,30 @@ def state_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def metrics(folder: Path) -> dict[int, dict[str, str]]:
+    """The row of each epoch in metrics.csv, without what depends on the machine."""
+    with (folder / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    return {
+        int(row["epoch"]): {k: v for k, v in row.items() if not k.startswith(("speed/", "memory/"))} for row in rows
+    }
+
+
 def assert_same_run(a: Path, b: Path) -> None:
-    """Bit-identical networks, optimiser moments and sampler state."""
+    """Bit-identical networks, optimiser moments and sampler state; the same metrics of every epoch that both tell of.
+
+    Lightning writes an epoch's metrics after its checkpoint: a kill in the milliseconds between loses that row.
+    """
     first, second = weights(a), weights(b)
     assert first.keys() == second.keys()
     different = [k for k in first if not torch.equal(torch.as_tensor(first[k]), torch.as_tensor(second[k]))]
     assert not different, different[:5]
     assert state_digest(a) == state_digest(b)
+    before, after = metrics(a), metrics(b)
+    differing = {
+        (epoch, k): (v, after[epoch][k])
+        for epoch in before.keys() & after.keys()
+        for k, v in before[epoch].items()
+        if v != after[epoch][k]
+    }
+    assert not differing, differing

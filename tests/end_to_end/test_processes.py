@@ -3,14 +3,16 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from spot.learning.run import Run
 from spot.state.store import StateStore
-from tests.end_to_end.runs import command, complaint, ok
+from tests.end_to_end.runs import command, complaint, ok, patience, wait_for
 from tests.paths import ROOT
 
 SMOKE = ("experiment=smoke", "run=smoke")
@@ -51,19 +53,18 @@ def started(*options, outputs, prefix=(), **environment):
     )
 
 
-def wait_for(path, seconds=200):
-    deadline = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < deadline, path
-        time.sleep(0.05)
-
-
 def children(pid):
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def is_alive(pid):
     return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 def errors(text):
@@ -89,18 +90,11 @@ def test_a_run_moves_from_one_process_to_two_and_back(outputs, elsewhere):
     assert explored(elsewhere) == explored(outputs)
 
 
-@pytest.mark.parametrize(
-    "prefix",
-    [
-        pytest.param((), id="Lightning starts the second process when the first has written its configuration"),
-        pytest.param(
-            ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"), id="torchrun starts both at once"
-        ),
-    ],
-)
-def test_a_run_that_must_be_new_starts_with_two_processes(elsewhere, prefix):
-    process = started(*DDP, "resume=never", "training.epochs=2", outputs=elsewhere, prefix=prefix)
-    text, _ = process.communicate(timeout=300)
+def test_torchrun_starts_both_processes_of_a_run_that_must_be_new(elsewhere):
+    """The second one looks when the first may have written the run."""
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    process = started(*DDP, "resume=never", "training.epochs=2", outputs=elsewhere, prefix=torchrun)
+    text, _ = process.communicate(timeout=patience(300))
     assert process.returncode == 0, text
     assert text.count("run smoke: starts") == 1
     assert (elsewhere / "smoke" / "checkpoints" / "epoch_0002.ckpt").exists()
@@ -108,17 +102,17 @@ def test_a_run_that_must_be_new_starts_with_two_processes(elsewhere, prefix):
 
 @pytest.mark.parametrize("victim", ["second process", "first process", "loader process"])
 def test_a_killed_process_ends_the_run_in_one_line(elsewhere, victim):
-    """What is left is whole, and the same command continues."""
-    options = (*DDP, "loader.workers=1", *LONG)
-    process = started(*options, outputs=elsewhere)
-    wait_for(elsewhere / "smoke" / "checkpoints" / "last.ckpt")
+    """What is left is whole. (Lightning starts the second process when the first has written the run, which must be new.)"""
+    process = started(*DDP, "resume=never", "loader.workers=1", *LONG, outputs=elsewhere)
+    last = elsewhere / "smoke" / "checkpoints" / "last.ckpt"
+    wait_for(last, process)
     second = next(p for p in children(process.pid) if b"LOCAL_RANK=1" in Path(f"/proc/{p}/environ").read_bytes())
     family = [process.pid, *children(process.pid), *children(second)]
     chosen = {"second process": second, "first process": process.pid, "loader process": children(second)[0]}[victim]
     os.kill(chosen, signal.SIGKILL)
     begun = time.monotonic()
-    text, _ = process.communicate(timeout=120)  # until the last of the family lets go of the pipe
-    assert time.monotonic() - begun < 60
+    text, _ = process.communicate(timeout=patience(120))  # until the last of the family lets go of the pipe
+    assert time.monotonic() - begun < patience(60)
     assert process.returncode == (-signal.SIGKILL if victim == "first process" else 1)
     said = {
         "second process": "process 1 of the run was killed (signal 9)",
@@ -130,15 +124,11 @@ def test_a_killed_process_ends_the_run_in_one_line(elsewhere, victim):
     assert "the same command continues" in line
     assert not [pid for pid in family if Path(f"/proc/{pid}/cmdline").exists() and is_alive(pid)]
     StateStore.open(elsewhere / "smoke" / "sampler_state").verify()
-    again = started(*options, outputs=elsewhere)
-    while "continues after epoch" not in (line := again.stdout.readline()):
-        assert line, "the run ended"
-    again.kill()
-    again.communicate(timeout=60)
+    assert Run(elsewhere / "smoke", last).finished_epochs >= 1
 
 
-def test_slurm_takes_a_job_back_and_starts_it_again(elsewhere, tmp_path):
-    """USR1 before the time limit: a clean end of both tasks, one request to queue again; the next start continues."""
+def test_slurm_is_asked_once_to_queue_the_job_again(elsewhere, tmp_path):
+    """USR1 before the time limit: a clean end of both tasks with the last epoch safe, one request to queue again."""
     (tmp_path / "scontrol").write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n')
     (tmp_path / "scontrol").chmod(0o755)
     slurm = {
@@ -150,30 +140,23 @@ def test_slurm_takes_a_job_back_and_starts_it_again(elsewhere, tmp_path):
         "SLURM_NODEID": "0",
         "SLURM_NODELIST": "127.0.0.1",
         "MASTER_ADDR": "127.0.0.1",
-        "MASTER_PORT": "29641",
+        "MASTER_PORT": str(free_port()),
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
     }
     options = (*SMOKE, "trainer=slurm", "trainer.accelerator=cpu", "resume=auto", *LONG)
 
-    def tasks():
-        return [started(*options, outputs=elsewhere, SLURM_PROCID=rank, SLURM_LOCALID=rank, **slurm) for rank in "01"]
-
-    both = tasks()
-    wait_for(elsewhere / "smoke" / "checkpoints" / "last.ckpt")
+    both = [started(*options, outputs=elsewhere, SLURM_PROCID=rank, SLURM_LOCALID=rank, **slurm) for rank in "01"]
+    last = elsewhere / "smoke" / "checkpoints" / "last.ckpt"
+    wait_for(last, both[0])
     for task in both:
         task.send_signal(signal.SIGUSR1)
     for task in both:
-        text, _ = task.communicate(timeout=60)
+        text, _ = task.communicate(timeout=patience(60))
         assert task.returncode == 130, text
         assert not errors(text)
     assert (tmp_path / "asked").read_text() == "requeue 4711\n"
     assert not list(elsewhere.rglob("hpc_ckpt*"))  # Lightning's own, saved in the midst of an epoch
-    both = tasks()
-    while "continues after epoch" not in (line := both[0].stdout.readline()):
-        assert line, "the run ended"
-    for task in both:
-        task.kill()
-        task.communicate(timeout=60)
+    assert Run(elsewhere / "smoke", last).finished_epochs >= 1
 
 
 def test_slurm_outside_a_job_is_refused(elsewhere):

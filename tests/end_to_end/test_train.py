@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from spot.errors import SpotError
-from tests.end_to_end.runs import assert_same_run, command, complaint, ok, run, weights
+from spot.learning.run import Run
+from spot.state.store import StateStore
+from tests.end_to_end.runs import assert_same_run, command, complaint, ok, patience, run, wait_for, weights
 from tests.paths import ROOT
 
 SMOKE = ("experiment=smoke", "run=smoke")
@@ -57,20 +59,14 @@ def test_workers_do_not_change_the_run(outputs, elsewhere):
     assert_same_run(outputs / "smoke", elsewhere / "smoke")
 
 
-@pytest.mark.parametrize("epoch", [1, 2], ids=["at the end of burn-in", "in the sparse stage"])
-def test_killed_and_continued_is_the_same_run(outputs, elsewhere, epoch):
-    """Killed once the checkpoint of `epoch` is there, somewhere in the next epoch."""
+def test_killed_and_continued_is_the_same_run(outputs, elsewhere):
+    """Killed at the end of burn-in, by the command that users type; `test_stress` kills anywhere."""
     arguments, env = command("train", *SMOKE, outputs=elsewhere)
     process = subprocess.Popen(arguments, env=env, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    kept = elsewhere / "smoke" / "checkpoints" / f"epoch_{epoch:04d}.ckpt"
-    deadline = time.monotonic() + 200
-    while not kept.exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
-    time.sleep(0.3)
+    wait_for(elsewhere / "smoke" / "checkpoints" / "last.ckpt", process)
     process.kill()
     process.wait()
-    done = ok("train", *SMOKE, outputs=elsewhere)
-    assert "continues after epoch" in done.stdout or "is done" in done.stdout
+    assert "continues after epoch" in ok("train", *SMOKE, outputs=elsewhere).stdout
     assert_same_run(outputs / "smoke", elsewhere / "smoke")
 
 
@@ -85,20 +81,23 @@ def test_a_state_ahead_of_its_checkpoint_is_rolled_back(outputs, elsewhere, work
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM of a scheduler"])
-def test_interrupted_ends_within_seconds_and_continues(outputs, elsewhere, number):
-    arguments, env = command("train", *SMOKE, "training.steps=50", outputs=elsewhere)
+def test_interrupted_ends_within_seconds_with_the_last_epoch_safe(elsewhere, number):
+    arguments, env = command("train", *SMOKE, "training.epochs=500", "checkpoint.every=1000", outputs=elsewhere)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs in the background ignores it
     process = subprocess.Popen(
         arguments, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
-    while "starts" not in process.stdout.readline():
-        pass
-    time.sleep(4)
+    last = elsewhere / "smoke" / "checkpoints" / "last.ckpt"
+    wait_for(last, process)
     process.send_signal(number)
     started = time.monotonic()
-    text, _ = process.communicate(timeout=60)
-    assert time.monotonic() - started < 20
-    assert process.returncode not in (0, 1), text
+    text, _ = process.communicate(timeout=patience(60))
+    assert time.monotonic() - started < patience(20)
+    assert process.returncode == 130, text
+    assert "stopped; the same command continues" in text
     assert "Traceback" not in text, text
+    assert Run(elsewhere / "smoke", last).finished_epochs >= 1
+    StateStore.open(elsewhere / "smoke" / "sampler_state").verify()
 
 
 def test_baselines_by_configuration_alone(elsewhere):
