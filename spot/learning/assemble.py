@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 
-import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
@@ -54,8 +53,6 @@ def build_tracker(cfg: DictConfig) -> SparseTracker:
     network = instantiate(cfg.arch.network)
     if cfg.initial is not None:
         load_network(cfg.initial, network, arch=cfg.arch.name)
-    if cfg.channels_last:
-        network.to(memory_format=torch.channels_last)
     if cfg.compile:
         network.compile()
     recipe = instantiate(cfg.arch.recipe)

@@ -33,24 +33,3 @@ def test_a_start_of_another_architecture_is_refused(tmp_path):
     path = saved(build_tracker(composed("train", "arch=transt_tiny", "data=synthetic")), tmp_path)
     with pytest.raises(SpotError, match="transt_tiny"):
         build_tracker(composed("train", "arch=ocean_tiny", "data=synthetic", f"initial={path}"))
-
-
-def test_channels_last_changes_the_memory_format_and_nothing_else():
-    def predict(*options):
-        torch.manual_seed(0)
-        network = build_tracker(composed("train", "arch=ocean_tiny", "data=synthetic", *options)).student.eval()
-        weight = next(p for p in network.backbone.parameters() if p.ndim == 4 and p.shape[1] > 1)
-        torch.manual_seed(1)
-        crops = (
-            torch.rand(2, 3, network.template_size, network.template_size),
-            torch.rand(2, 3, network.search_size, network.search_size),
-        )
-        with torch.no_grad():
-            return network(*crops), weight.is_contiguous(memory_format=torch.channels_last)
-
-    plain, contiguous = predict()
-    last, turned = predict("channels_last=true")
-    assert turned
-    assert not contiguous
-    for a, b in zip(plain, last, strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
