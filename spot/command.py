@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import errno
 import os
 import re
 import sys
@@ -56,6 +57,10 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
                 if not isinstance(error, SpotError):
                     raise
                 _stop(str(error))
+            except OSError as error:
+                if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                    raise
+                _stop(f"{error.filename or 'output'}: the disk is full; free space, the same command continues")
 
         run = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name=config)(job)
 
