@@ -33,7 +33,7 @@ $(DEMO_LABELS): | install
 	touch $@
 
 test: install check  ## all tests, on the CPU
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest   # tests are small: more threads only wait for each other
 
 check: install  ## lint, format and types
 	$(BIN)/ruff check .
