@@ -130,12 +130,18 @@ def results_table(rows: list[dict[str, Any]], scores: dict[str, Any], planned: i
         "| setting | k | seeds | success | 95 % interval | AO | AO, first | gap | label IoU | explored |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
-    full = table_of(rows, "full", None)
     for setting, k in dict.fromkeys((row["setting"], row["k"]) for row in rows):
         mine = [row for row in rows if (row["setting"], row["k"]) == (setting, k)]
-        values, sparse = table_of(rows, setting, k), table_of(rows, "sparse", k)
+        values = table_of(rows, setting, k)
+        # a gap is that of the same seeds
+        peers = [row for row in rows if row["seed"] in {one["seed"] for one in mine}]
+        full, sparse = table_of(peers, "full", None), table_of(peers, "sparse", k)
         low, high = interval(values)
-        gap = "" if setting in ("full", "sparse") or not len(sparse) or not len(full) else closed(values, sparse, full)
+        gap = (
+            ""
+            if setting in ("full", "sparse") or not len(values) == len(sparse) == len(full)
+            else closed(values, sparse, full)
+        )
         quality = [row["label_iou"] for row in mine if row.get("label_iou") is not None]
         explored = [row["explored"] for row in mine if "explored" in row]
         lines.append(
@@ -150,12 +156,17 @@ def results_table(rows: list[dict[str, Any]], scores: dict[str, Any], planned: i
             lines.append(f"| {peer.replace('_', ' ')} | | | {success:.1f} | | {overlap:.1f} | {first:.1f} | | | |")
     lines.append("")
     for k in (2, 3, 5):
-        first, second = table_of(rows, "spot", k), table_of(rows, "sparse", k)
-        if first.shape == second.shape and len(first):
+        both = [
+            {row["seed"] for row in rows if (row["setting"], row["k"]) == (setting, k)}
+            for setting in ("spot", "sparse")
+        ]
+        common = [row for row in rows if row["seed"] in both[0] & both[1]]
+        first, second = table_of(common, "spot", k), table_of(common, "sparse", k)
+        if len(first):
             low, high = interval(first - second)
             lines.append(
                 f"- `spot` minus `sparse` at k = {k}: {100 * (first - second).mean():+.1f} points "
-                f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f})."
+                f"(95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {len(first)} seeds)."
             )
     minutes = [row["minutes"] for row in rows]
     commits = ", ".join(sorted({row["commit"] for row in rows}))
