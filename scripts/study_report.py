@@ -107,17 +107,7 @@ def recorded_labels(job: Job, outputs: Path) -> tuple[np.ndarray, np.ndarray]:
     assert key_frames is not None
     targets = Targets([videos], [key_frames])
     store = StateStore.open(outputs / job.run / "sampler_state")
-    state = store.at(np.iinfo(np.int64).max)
-    paths, frames, boxes, confidences = [], [], [], []
-    for number in range(len(targets)):
-        path = state.path(number)
-        relay = ~np.isin(path.ids, path.key_ids)
-        paths.append(np.full(relay.sum(), number))
-        frames.append(path.ids[relay])
-        boxes.append(path.boxes[relay])
-        confidences.append(path.confidences[relay])
-    iou = targets.label_iou(np.concatenate(paths), np.concatenate(frames), np.concatenate(boxes))
-    return np.concatenate(confidences), iou
+    return targets.recorded_labels(store.at(np.iinfo(np.int64).max))
 
 
 def results_table(rows: list[dict[str, Any]], scores: dict[str, Any], planned: int) -> str:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
@@ -125,8 +124,7 @@ class TrackingData(pl.LightningDataModule):
         Raises:
             SpotError: names one of the files and the share.
         """
-        drawn = len(batch.labelled.box) + (0 if batch.unlabelled is None else len(batch.unlabelled.path))
-        self._drawn += drawn + len(batch.broken)
+        self._drawn += batch.instances + len(batch.broken)
         self._broken += len(batch.broken)
         for complaint in batch.broken[: max(0, 20 - self._broken + len(batch.broken))]:
             log.warning("skipped: %s", complaint)
@@ -152,12 +150,7 @@ class TrackingData(pl.LightningDataModule):
 
     def recorded_quality(self, state: SamplerState) -> tuple[int, float | None]:
         """How many frames are explored, and the mean IoU of those that are not key frames with the annotation."""
-        explored = [state.path(path) for path in range(len(self.targets))]
-        relay = [~np.isin(path.ids, path.key_ids) for path in explored]
-        paths = np.repeat(np.arange(len(explored)), [mask.sum() for mask in relay])
-        frames = np.concatenate([path.ids[mask] for path, mask in zip(explored, relay, strict=True)])
-        boxes = np.concatenate([path.boxes[mask] for path, mask in zip(explored, relay, strict=True)])
-        iou = self.targets.label_iou(paths, frames, boxes)
+        _, iou = self.targets.recorded_labels(state)
         return int(state.explored_counts.sum()), float(iou.mean()) if len(iou) else None
 
     def state_dict(self) -> dict[str, Any]:

@@ -119,6 +119,11 @@ class Batch(NamedTuple):
     unlabelled: UnlabelledInstances | None
     broken: list[str]
 
+    @property
+    def instances(self) -> int:
+        """Number of labelled pairs and unlabelled instances."""
+        return len(self.labelled.box) + (0 if self.unlabelled is None else len(self.unlabelled.path))
+
 
 Arrays = dict[str, Any]  # one instance: the fields of LabelledPairs or UnlabelledInstances without the batch dimension
 Instances = TypeVar("Instances", LabelledPairs, UnlabelledInstances)

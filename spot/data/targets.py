@@ -13,6 +13,7 @@ import numpy as np
 from spot.data.key_frames import KeyFrames
 from spot.data.video import VideoSet
 from spot.errors import SpotError
+from spot.state.sampler_state import SamplerState
 
 
 class Targets:
@@ -126,3 +127,14 @@ class Targets:
         inside = np.clip(high - low, 0, None).prod(1)
         union = a[:, 2:].prod(1) + b[:, 2:].prod(1) - inside
         return inside / np.maximum(union, 1e-9)
+
+    def recorded_labels(self, state: SamplerState) -> tuple[np.ndarray, np.ndarray]:
+        """Confidence of each explored frame's label but those of key frames, and IoU as `label_iou` gives it."""
+        explored = [state.path(path) for path in range(len(self))]
+        relay = [~np.isin(path.ids, path.key_ids) for path in explored]
+        paths = np.repeat(np.arange(len(explored)), [mask.sum() for mask in relay])
+        frames, boxes, confidences = (
+            np.concatenate([getattr(path, column)[mask] for path, mask in zip(explored, relay, strict=True)])
+            for column in ("ids", "boxes", "confidences")
+        )
+        return confidences, self.label_iou(paths, frames, boxes)

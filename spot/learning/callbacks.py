@@ -54,7 +54,7 @@ class Throughput(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         self._waited += time.perf_counter() - self._waiting_since
-        self._instances += len(batch.labelled.box) + (0 if batch.unlabelled is None else len(batch.unlabelled.path))
+        self._instances += batch.instances
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *_: Any) -> None:
         self._waiting_since = time.perf_counter()

@@ -102,7 +102,7 @@ class EpochBars(Callback):
     ) -> None:
         if self._live is None:
             return
-        self._instances += len(batch.labelled.box) + (0 if batch.unlabelled is None else len(batch.unlabelled.path))
+        self._instances += batch.instances
         rate = self._instances * trainer.world_size / (time.perf_counter() - self._start)
         self._bar.update(self._task, advance=1, rate=f"{rate:.3g} samples/s")
 

@@ -47,6 +47,10 @@ class Recipe:
 class SparseTracker(pl.LightningModule):
     """Student and teacher of one architecture.
 
+    Attributes:
+        recorded: the epoch's labels of this process, a tensor a step: (B, 9) float64 number, path, frame, kept, xywh,
+            confidence.
+
     Args:
         network, loss: of the architecture.
         recipe: how it is optimised.
@@ -77,7 +81,7 @@ class SparseTracker(pl.LightningModule):
         self.ema_every = ema_every
         self.seed = seed
         self.skipped_steps = 0
-        self._recorded: list[Tensor] = []
+        self.recorded: list[Tensor] = []
         self.save_hyperparameters({"arch": arch})
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -143,19 +147,14 @@ class SparseTracker(pl.LightningModule):
     def _record(self, batch: UnlabelledInstances, labels: PseudoLabels) -> None:
         """Keep the teacher's words on the device until the epoch ends: no transfer in a step."""
         whole = torch.stack([batch.number, batch.path, batch.frame, labels.kept.long()], 1).double()
-        self._recorded.append(torch.cat([whole, labels.box.double(), labels.confidence[:, None].double()], 1))
-
-    @property
-    def recorded(self) -> list[Tensor]:
-        """The epoch's labels of this process, a tensor a step: (B, 9) float64 number, path, frame, kept, xywh, confidence."""
-        return self._recorded
+        self.recorded.append(torch.cat([whole, labels.box.double(), labels.confidence[:, None].double()], 1))
 
     def on_train_epoch_end(self) -> None:
         """Merge the epoch's labels of all processes into the sampler state."""
         data = self._data()
-        if self._recorded:
-            mine = torch.cat(self._recorded)
-            self._recorded.clear()
+        if self.recorded:
+            mine = torch.cat(self.recorded)
+            self.recorded.clear()
             gathered = self.all_gather(mine)
             assert isinstance(gathered, Tensor)
             rows = gathered.reshape(-1, mine.shape[1]).cpu().numpy()

@@ -12,6 +12,8 @@ import torch
 
 from tests.paths import ROOT
 
+SMOKE = ("experiment=smoke", "run=smoke")  # a run of seconds
+
 
 def command(name: str, *options: str, outputs: Path, **environment: str) -> list:
     """Arguments for subprocess.run and its kin."""

@@ -12,28 +12,11 @@ import pytest
 
 from spot.learning.run import Run
 from spot.state.store import StateStore
-from tests.end_to_end.runs import command, complaint, ok, patience, wait_for
+from tests.end_to_end.runs import SMOKE, command, complaint, ok, patience, wait_for
 from tests.paths import ROOT
 
-SMOKE = ("experiment=smoke", "run=smoke")
 DDP = (*SMOKE, "trainer=ddp", "trainer.accelerator=cpu")
 LONG = ("training.epochs=500", "checkpoint.every=1000")
-
-
-@pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
-    """Outputs of one smoke run by one process."""
-    folder = tmp_path_factory.mktemp("outputs")
-    ok("train", *SMOKE, outputs=folder)
-    return folder
-
-
-@pytest.fixture
-def elsewhere(outputs, tmp_path):
-    """A fresh outputs folder that shares the rendered videos and labels."""
-    for name in ("synthetic", "labels"):
-        (tmp_path / name).symlink_to(outputs / name)
-    return tmp_path
 
 
 def explored(outputs):

@@ -12,26 +12,8 @@ import torch
 from spot.errors import SpotError
 from spot.learning.run import Run
 from spot.state.store import StateStore
-from tests.end_to_end.runs import assert_same_run, command, complaint, ok, patience, run, wait_for, weights
+from tests.end_to_end.runs import SMOKE, assert_same_run, command, complaint, ok, patience, run, wait_for, weights
 from tests.paths import ROOT
-
-SMOKE = ("experiment=smoke", "run=smoke")
-
-
-@pytest.fixture(scope="module")
-def outputs(tmp_path_factory):
-    """Outputs of one uninterrupted smoke run."""
-    folder = tmp_path_factory.mktemp("outputs")
-    ok("train", *SMOKE, outputs=folder)
-    return folder
-
-
-@pytest.fixture
-def elsewhere(outputs, tmp_path):
-    """A fresh outputs folder that shares the rendered videos and labels."""
-    for name in ("synthetic", "labels"):
-        (tmp_path / name).symlink_to(outputs / name)
-    return tmp_path
 
 
 def test_smoke_leaves_both_networks_metrics_and_state(outputs):

@@ -32,7 +32,7 @@ def trainer():
 
 
 def run(callback, trainer, epochs):
-    batch = SimpleNamespace(labelled=SimpleNamespace(box=torch.zeros(8, 4)), unlabelled=None)
+    batch = SimpleNamespace(instances=8)
     callback.on_train_start(trainer, None)
     for trainer.current_epoch in range(epochs):
         callback.on_train_epoch_start(trainer, None)

@@ -106,7 +106,7 @@ def test_recorded_labels_are_the_teachers_boxes_in_the_image(steps, logged):
     batch = steps(tracker)[1, 0]
     labels = tracker.teacher.label(batch.unlabelled)
     tracker.training_step(batch, 0)
-    rows = tracker._recorded[0]
+    rows = tracker.recorded[0]
     assert torch.equal(rows[:, 0].long(), batch.unlabelled.number)
     assert torch.equal(rows[:, 2].long(), batch.unlabelled.frame)
     assert torch.allclose(rows[:, 4:8].float(), labels.box)
