@@ -33,6 +33,7 @@ from plain_step import PlainStep, plain_follow
 
 from spot.command import config_folder
 from spot.data.pairs import Batch, LabelledPairs, UnlabelledInstances
+from spot.learning.memory import keep_freed_memory
 from spot.learning.sparse_tracker import SparseTracker
 from spot.learning.teacher import Teacher
 from spot.models.prediction import TrackerNetwork
@@ -141,6 +142,7 @@ def measure(arch: str, side: str, sizes: tuple[int, int], repeats: int, threads:
     if side == "plain":
         step: Callable[[], object] = partial(PlainStep(tracker).step, batch)
     else:
+        keep_freed_memory()  # as spot.learning.fit does
         optimizer = tracker.configure_optimizers()["optimizer"]  # type: ignore[index]
         step = partial(our_step, tracker, optimizer, batch, side == "bf16")
     if repeats > 1:

@@ -37,7 +37,10 @@ def photometric(images: Tensor, brightness: Tensor, grey: Tensor | None = None) 
         return pixels
     red, green, blue = pixels.split(1, dim=1)
     luma = (LUMA[0] * red).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
-    return pixels.lerp_(luma, grey.to(torch.float32)[:, None, None, None])
+    weight = grey.to(torch.float32)[:, None, None, None]
+    for colour in (red, green, blue):
+        colour.lerp_(luma, weight)
+    return pixels
 
 
 def rotate_flip(images: Tensor, boxes: Tensor, angle: Tensor, flip: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
@@ -68,7 +71,8 @@ def _warp(images: Tensor, cosine: Tensor, sine: Tensor, flip: Tensor, fill: Tens
     """Fetch each output pixel from where it was."""
     batch, channels, height, width = images.shape
     # one pixel of fill all round, onto which everything farther out is moved
-    padded = fill[:, :, None, None].to(images.dtype).expand(-1, -1, height + 2, width + 2).clone()
+    padded = images.new_empty(batch, channels, height + 2, width + 2)
+    padded[:] = fill[:, :, None, None]
     padded[:, :, 1:-1, 1:-1] = images
 
     x = torch.arange(width, device=images.device) - width / 2
@@ -78,9 +82,9 @@ def _warp(images: Tensor, cosine: Tensor, sine: Tensor, flip: Tensor, fill: Tens
     start = torch.where(flip, width / 2 - 1, width / 2)
     column = (direction * cosine * x + start)[:, None, :] - (direction * sine * y)[:, :, None]
     row = (sine * x)[:, None, :] + (cosine * y + height / 2)[:, :, None]
-    column.round_().clamp_(-1, width).add_(1)
-    row.round_().clamp_(-1, height).add_(1)
-    index = row.mul_(width + 2).add_(column).long()
+    column.round_().clamp_(-1, width)
+    row.round_().clamp_(-1, height)
+    index = row.mul_(width + 2).add_(column).add_(width + 3).long()
     return padded.flatten(2).gather(2, index.view(batch, 1, -1).expand(-1, channels, -1)).view_as(images)
 
 

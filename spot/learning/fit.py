@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 
 from spot.data.datamodule import TrackingData
 from spot.errors import SpotError
+from spot.learning.memory import keep_freed_memory
 from spot.learning.processes import ProcessGuard, connection_lost
 from spot.learning.run import Run
 from spot.learning.sparse_tracker import SparseTracker
@@ -22,6 +23,8 @@ def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Ru
     safe = f"the last finished epoch is safe in {run.checkpoints}; the same command continues"
     guard = ProcessGuard(safe)
     trainer.callbacks.insert(0, guard)  # type: ignore[attr-defined]
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
     try:
         trainer.fit(tracker, data, ckpt_path=run.resume_from, weights_only=True)
     except SystemExit:

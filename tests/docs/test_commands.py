@@ -159,6 +159,8 @@ def test_links_lead_somewhere(page):
 
 
 def test_make_help_names_every_target():
-    said = subprocess.run(["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(
+        ["make", "--no-print-directory", "help"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     phony = re.search(r"^\.PHONY: (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)[1].split()
     assert {line.split()[0] for line in said.splitlines()} == set(phony) == TARGETS
