@@ -1,8 +1,9 @@
-"""Multi-head attention whose dropout is fused on CPUs too.
+"""Dropout that is fast on CPUs too: of attention weights, and of anything else.
 
 torch fuses attention on GPUs, with dropout of the weights and all. On CPUs its fused kernel knows no dropout: training
 then falls back to the plain formula, which keeps five maps of (queries, keys) for every head and draws each map's mask
-number by number. Here the maps live for one slice at a time and are made again in the backward pass.
+number by number. Here the maps live for one slice at a time and are made again in the backward pass. The few numbers that
+are dropped are drawn by the gaps between them.
 """
 
 from __future__ import annotations
@@ -44,6 +45,18 @@ class Attention(nn.MultiheadAttention):
         else:
             attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
         return self.out_proj(attended.transpose(1, 2).flatten(2))
+
+
+class Dropout(nn.Dropout):
+    """`torch.nn.Dropout`, same distribution."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Any shape to the same; in training, numbers are dropped with probability p, the others grow by 1 / (1 - p)."""
+        if not (self.training and 0 < self.p < 1 and input.device.type == "cpu"):
+            return super().forward(input)
+        factors = torch.full(input.shape, 1 / (1 - self.p), dtype=input.dtype)
+        factors.view(-1).index_fill_(0, _Dropped(self.p, torch.default_generator).among(factors.numel()), 0)
+        return input * factors
 
 
 def sliced_attention(q: Tensor, k: Tensor, v: Tensor, dropout: float) -> Tensor:
@@ -99,10 +112,7 @@ class _SlicedAttention(torch.autograd.Function):
 
 
 class _Dropped:
-    """Which of many numbers are dropped.
-
-    The gaps between them are drawn, as they are few: floor(log(u) / log(1 - p)) + 1 is geometrically distributed.
-    """
+    """Which of many numbers are dropped: the gap to the next one, floor(log(u) / log(1 - p)) + 1, is geometric."""
 
     def __init__(self, probability: float, generator: torch.Generator) -> None:
         self.probability, self.generator = probability, generator

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert
 
 from spot.errors import SpotError
-from spot.models.attention import Attention
+from spot.models.attention import Attention, Dropout
 from spot.models.backbones import Backbone
 from spot.models.prediction import IMAGENET_MEAN, IMAGENET_STD, Candidates, Prediction, TrackerNetwork
 
@@ -147,7 +147,7 @@ class EgoContext(nn.Module):
         super().__init__()
         self.attention = Attention(d_model, heads, dropout)
         self.norm = nn.LayerNorm(d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """(B, N, d) tokens and their (N, d) positions to (B, N, d)."""
@@ -166,7 +166,7 @@ class CrossFeature(nn.Module):
         self.linear1 = nn.Linear(d_model, ffn)
         self.linear2 = nn.Linear(ffn, d_model)
         self.norm2 = nn.LayerNorm(d_model)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor, positions: Tensor, other: Tensor, other_positions: Tensor) -> Tensor:
         """(B, N, d) tokens attend to the (B, M, d) tokens of the other branch."""
