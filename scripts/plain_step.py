@@ -106,7 +106,7 @@ class PlainOcean(Ocean):
 
 def plain_copy(network: TrackerNetwork) -> TrackerNetwork:
     """A network with the same weights that works the plain way."""
-    copied = copy.deepcopy(network)
+    copied = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
     copied.__class__ = PlainTransT if isinstance(copied, TransT) else PlainOcean
     for module in copied.modules():
         if isinstance(module, nn.MultiheadAttention):
