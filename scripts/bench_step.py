@@ -134,9 +134,8 @@ def our_step(tracker: SparseTracker, optimizer: torch.optim.Optimizer, batch: Ba
     optimizer.step()
 
 
-def measure(arch: str, side: str, sizes: tuple[int, int], repeats: int, threads: int) -> dict[str, float]:
+def measure(arch: str, side: str, sizes: tuple[int, int], repeats: int) -> dict[str, float]:
     """Seconds of a step and gigabytes of the process at its peak, of `plain`, `ours` or `bf16`; in a process of its own."""
-    torch.set_num_threads(threads)
     tracker = build(arch)
     batch = noise(tracker.student, *sizes)
     if side == "plain":
@@ -181,8 +180,8 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
 
 
 def isolated(function: Callable, *arguments: Any) -> Any:
-    """Run in a fresh process, so that its peak of memory is the function's own."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+    """Run in a fresh process with as many threads, so that its memory is the function's own."""
+    with ProcessPoolExecutor(1, get_context("spawn"), None, torch.set_num_threads, (torch.get_num_threads(),)) as pool:
         return pool.submit(function, *arguments).result()
 
 
@@ -204,7 +203,7 @@ def main() -> None:
         check(f"{arch}_tiny")
         sides = {}
         for side in ("plain", "ours", "bf16"):
-            sides[side] = isolated(measure, arch, side, (labelled, unlabelled), repeats, options.threads)
+            sides[side] = isolated(measure, arch, side, (labelled, unlabelled), repeats)
             figures |= {f"step_{arch}_{side}_{name}": value for name, value in sides[side].items()}
             print(f"{arch} {labelled}+{unlabelled} {side}: " + report(sides[side]), flush=True)
         plain, ours = sides["plain"], sides["ours"]
@@ -216,9 +215,9 @@ def main() -> None:
             f"  {figures[f'step_{arch}']:.2f} times less CPU, {figures[f'memory_{arch}']:.2f} of the peak memory; "
             f"{figures[f'step_{arch}_bf16']:.2f} times less with bf16"
         )
-    figures |= bench_average(5 if options.quick else 21)
+    figures |= isolated(bench_average, 5 if options.quick else 21)
     print(f"average of the teacher: {figures['ema']:.1f} times less CPU")
-    figures["augmentation"] = bench_augment(options.quick)
+    figures["augmentation"] = isolated(bench_augment, options.quick)
     if options.json:
         rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in figures.items()}
         options.json.write_text(json.dumps(rounded, indent=1) + "\n")

@@ -15,7 +15,7 @@ def keep_freed_memory() -> None:
 
     glibc maps every block above 32 MB by itself, and unmaps it when it is freed: each step would have the system clear
     gigabytes of pages for the same attention maps and activations, which takes up to a third of TransT's step. The
-    process stays as large as its largest step. Where the C library is not glibc, nothing happens.
+    process stays as large as its largest steps. Where the C library is not glibc, nothing happens.
     """
     if platform.libc_ver()[0] == "glibc":
         library = ctypes.CDLL(None)
