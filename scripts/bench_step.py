@@ -181,7 +181,7 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
 
 def isolated(function: Callable, *arguments: Any) -> Any:
     """Run in a fresh process with as many threads, so that its memory is the function's own."""
-    with ProcessPoolExecutor(1, get_context("spawn"), None, torch.set_num_threads, (torch.get_num_threads(),)) as pool:
+    with ProcessPoolExecutor(1, get_context("spawn"), torch.set_num_threads, (torch.get_num_threads(),)) as pool:
         return pool.submit(function, *arguments).result()
 
 
