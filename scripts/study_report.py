@@ -38,7 +38,8 @@ def report(jobs: Sequence[Job], outputs: Path, tracks: Path) -> None:
     (DOCS / "study.json").write_text(json.dumps(rows, indent=1) + "\n")
     table = results_table(rows, scores, len(jobs))
     (DOCS / "study_results.md").write_text(table)
-    write_between_marks(summary(rows, len(jobs)), DOCS.parent / "README.md")
+    if difference(rows, 3) is not None:  # what README.md speaks of
+        write_between_marks(summary(rows, len(jobs)), DOCS.parent / "README.md")
     draw_accuracy(rows, DOCS / "study_accuracy.png")
     draw_exploration([job for job in finished if job.setting == "spot"], outputs, DOCS / "study_exploration.png")
     draw_calibration(
@@ -150,8 +151,9 @@ def results_table(rows: list[dict[str, Any]], scores: dict[str, Any], planned: i
         f"- `spot` minus `sparse` at k = {k}: {ahead}." for k in (2, 3, 5) if (ahead := difference(rows, k)) is not None
     ]
     minutes = [row["minutes"] for row in rows]
-    commits = ", ".join(sorted({row["commit"] for row in rows}))
-    lines.append(f"- {sum(minutes):.0f} minutes of training in all, {np.mean(minutes):.1f} a run; commits {commits}.")
+    lines.append(
+        f"- {sum(minutes):.0f} minutes of training in all, {np.mean(minutes):.1f} a run; commits {commits(rows)}."
+    )
     return "\n".join(lines) + "\n"
 
 
@@ -165,6 +167,10 @@ def difference(rows: list[dict[str, Any]], k: int) -> str | None:
     gain = ahead[0] - ahead[1]
     low, high = interval(gain)
     return f"{100 * gain.mean():+.1f} points (95 % interval {100 * low:+.1f} to {100 * high:+.1f}, {number(len(gain), 'seed')})"
+
+
+def commits(rows: list[dict[str, Any]]) -> str:
+    return ", ".join(sorted({row["commit"] for row in rows}))
 
 
 def number(count: int, noun: str) -> str:
@@ -186,7 +192,7 @@ def summary(rows: list[dict[str, Any]], planned: int) -> str:
     lines += [
         "",
         f"{len(rows)} of {number(planned, 'run')}, {sum(row['minutes'] for row in rows) / 60:.1f} hours of one core, "
-        f"commits {', '.join(sorted({row['commit'] for row in rows}))}, by `make study`. With k = 3 SPOT is",
+        f"commits {commits(rows)}, by `make study`. With k = 3 SPOT is",
         f"{difference(rows, 3)} ahead of key frames alone; recorded pseudo labels have a mean IoU of "
         f"{np.mean(quality):.3f}. [study.md](docs/study.md) says what that means.",
         "",

@@ -1,7 +1,6 @@
 """The study's report says what its raw figures say."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
@@ -10,14 +9,11 @@ from tests.paths import ROOT
 
 
 @pytest.fixture
-def study(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+def study():
     import study
     import study_report
 
-    yield study, study_report
-    for name in ("study", "study_report"):
-        del sys.modules[name]
+    return study, study_report
 
 
 def test_readme_and_table_say_what_the_figures_say(study):
