@@ -27,6 +27,7 @@ from bench_evaluation import make_tracker, make_videos, our_measures
 from bench_startup import opening_seconds, shelve
 from bench_state import commit_ours, draw_ours, large_lengths, make_state, timed, worker_ours
 from bench_step import timed as seconds_of
+from matplotlib.ticker import EngFormatter, NullLocator
 
 Curve = tuple[str, str, Sequence[float], Sequence[float]]  # names of both axes, and the points
 
@@ -77,7 +78,7 @@ def by_workers(folder: Path, quick: bool) -> Curve:
         with ProcessPoolExecutor(count, get_context("spawn")) as pool:
             grown = [pool.submit(_worker, folder / "shared") for _ in range(count)]
             totals.append(sum(one.result() for one in grown))
-    return "workers", "MB of their own for the state, together", counts, totals
+    return "workers", "MB of their own, together", counts, totals
 
 
 def _worker(folder: Path) -> float:
@@ -116,6 +117,9 @@ def plot(curve: Curve, slope: float, file: Path) -> None:
     figure, axes = plt.subplots(figsize=(3.6, 2.6), dpi=90, layout="constrained")
     axes.loglog(sizes, costs, marker="o")
     axes.set(xlabel=across, ylabel=up, title=f"exponent {slope:.2f}")
+    axes.set_xticks(sizes)
+    axes.xaxis.set_major_formatter(EngFormatter(places=0, sep=""))
+    axes.xaxis.set_minor_locator(NullLocator())
     axes.grid(True, which="major", alpha=0.3)
     if max(costs) < 10 * min(costs):  # a flat curve should look flat
         middle = float(np.sqrt(max(costs) * min(costs)))
