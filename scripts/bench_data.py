@@ -32,7 +32,7 @@ from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, Unla
 from spot.data.targets import Targets
 from spot.data.video import Frames, Video, VideoSet
 from spot.learning.augment import LUMA, photometric, rotate_flip
-from spot.learning.memory import keep_freed_memory
+from spot.models.memory import keep_freed_memory
 from spot.state.store import Exploration, StateStore
 
 TRANST = CropSettings(128, 256, template_factor=2, search_factor=4, center_jitter=3, scale_jitter=0.25)

@@ -33,9 +33,9 @@ from plain_step import PlainStep, plain_follow
 
 from spot.command import config_folder
 from spot.data.pairs import Batch, LabelledPairs, UnlabelledInstances
-from spot.learning.memory import keep_freed_memory
 from spot.learning.sparse_tracker import SparseTracker
 from spot.learning.teacher import Teacher
+from spot.models.memory import keep_freed_memory
 from spot.models.prediction import TrackerNetwork
 
 

@@ -18,16 +18,19 @@ import torch
 from bench_data import plain_augment
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.ops import box_convert
+from torchvision.ops import DeformConv2d, box_convert
 
 from spot.data.crops import clip_boxes, to_crop, to_image
 from spot.data.pairs import Batch
 from spot.learning.augment import LUMA
 from spot.learning.sparse_tracker import SparseTracker
-from spot.models.ocean import Ocean, correlate
+from spot.models.attention import Attention, Dropout
+from spot.models.convolution import Conv2d
+from spot.models.linear import Linear
+from spot.models.ocean import MovedTaps, Ocean, correlate
 from spot.models.ocean_loss import OceanLoss
 from spot.models.prediction import Prediction, TrackerNetwork
-from spot.models.transt import TransT
+from spot.models.transt import CrossFeature, TransT
 from spot.models.transt_loss import TransTLoss, iou_and_giou
 
 
@@ -37,6 +40,16 @@ class PlainAttention(nn.MultiheadAttention):
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
         mask = torch.zeros(key.shape[0], key.shape[1], dtype=torch.bool)
         return super().forward(query, key, value, key_padding_mask=mask)[0]
+
+
+class PlainCrossFeature(CrossFeature):
+    """With ReLU on its own."""
+
+    def forward(self, x: Tensor, positions: Tensor, other: Tensor, other_positions: Tensor) -> Tensor:
+        attended = self.attention(x + positions, other + other_positions, other)
+        x = self.norm1(x + self.dropout(attended))
+        hidden = self.dropout(self.linear1(x).relu())
+        return self.norm2(x + self.dropout(self.linear2(hidden)))
 
 
 class PlainTransT(TransT):
@@ -104,13 +117,24 @@ class PlainOcean(Ocean):
         return torch.stack([number for tap in taps for number in tap])[None]
 
 
+PLAIN_LAYERS = {
+    Attention: PlainAttention,
+    CrossFeature: PlainCrossFeature,
+    Linear: nn.Linear,
+    Dropout: nn.Dropout,
+    Conv2d: nn.Conv2d,
+    MovedTaps: DeformConv2d,
+}
+
+
 def plain_copy(network: TrackerNetwork) -> TrackerNetwork:
     """A network with the same weights that works the plain way."""
     copied = copy.deepcopy(network).to(memory_format=torch.contiguous_format)
     copied.__class__ = PlainTransT if isinstance(copied, TransT) else PlainOcean
     for module in copied.modules():
-        if isinstance(module, nn.MultiheadAttention):
-            module.__class__ = PlainAttention
+        for ours, plain in PLAIN_LAYERS.items():
+            if isinstance(module, ours):
+                module.__class__ = plain
     return copied
 
 

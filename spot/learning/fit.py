@@ -6,10 +6,10 @@ import pytorch_lightning as pl
 
 from spot.data.datamodule import TrackingData
 from spot.errors import SpotError
-from spot.learning.memory import keep_freed_memory
 from spot.learning.processes import ProcessGuard, connection_lost
 from spot.learning.run import Run
 from spot.learning.sparse_tracker import SparseTracker
+from spot.models.memory import keep_freed_memory
 
 
 def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Run) -> None:

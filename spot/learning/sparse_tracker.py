@@ -20,6 +20,7 @@ from spot.data.datamodule import TrackingData
 from spot.data.pairs import Batch, LabelledPairs, UnlabelledInstances
 from spot.learning.augment import photometric, rotate_flip
 from spot.learning.teacher import PseudoLabels, Teacher
+from spot.models.convolution import quick_convolutions
 from spot.models.prediction import Prediction, TrackerLoss, TrackerNetwork, best_cell
 from spot.state.store import Exploration
 
@@ -73,7 +74,7 @@ class SparseTracker(pl.LightningModule):
         arch: str,
     ) -> None:
         super().__init__()
-        self.student = network.to(memory_format=torch.channels_last)  # what convolutions prefer
+        self.student = quick_convolutions(network)
         self.loss = loss
         self.recipe = recipe
         self.teacher = None if teacher is None else teacher(network)

@@ -17,6 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spot.models.linear import linear
+
 SLICE_BYTES = 4 << 20  # of one map: about what stays in a core's caches
 
 
@@ -36,7 +38,7 @@ class Attention(nn.MultiheadAttention):
         """(B, N, d_model) queries, (B, M, d_model) keys and values to (B, N, d_model)."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         q, k, v = (
-            F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
             for x, weight, bias in zip((query, key, value), weights, biases, strict=True)
         )
         dropout = self.dropout if self.training else 0.0
@@ -44,7 +46,7 @@ class Attention(nn.MultiheadAttention):
             attended = sliced_attention(q, k, v, dropout)
         else:
             attended = F.scaled_dot_product_attention(q, k, v, dropout_p=dropout)
-        return self.out_proj(attended.transpose(1, 2).flatten(2))
+        return linear(attended.transpose(1, 2).flatten(2), self.out_proj.weight, self.out_proj.bias)
 
 
 class Dropout(nn.Dropout):

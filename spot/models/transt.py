@@ -12,6 +12,7 @@ from torchvision.ops import box_convert
 from spot.errors import SpotError
 from spot.models.attention import Attention, Dropout
 from spot.models.backbones import Backbone
+from spot.models.linear import Linear, linear
 from spot.models.prediction import IMAGENET_MEAN, IMAGENET_STD, Candidates, Prediction, TrackerNetwork
 
 STRIDE = 8
@@ -163,8 +164,8 @@ class CrossFeature(nn.Module):
         super().__init__()
         self.attention = Attention(d_model, heads, dropout)
         self.norm1 = nn.LayerNorm(d_model)
-        self.linear1 = nn.Linear(d_model, ffn)
-        self.linear2 = nn.Linear(ffn, d_model)
+        self.linear1 = Linear(d_model, ffn)
+        self.linear2 = Linear(ffn, d_model)
         self.norm2 = nn.LayerNorm(d_model)
         self.dropout = Dropout(dropout)
 
@@ -172,7 +173,7 @@ class CrossFeature(nn.Module):
         """(B, N, d) tokens attend to the (B, M, d) tokens of the other branch."""
         attended = self.attention(x + positions, other + other_positions, other)
         x = self.norm1(x + self.dropout(attended))
-        hidden = self.dropout(self.linear1(x).relu())
+        hidden = self.dropout(linear(x, self.linear1.weight, self.linear1.bias, relu=True))
         return self.norm2(x + self.dropout(self.linear2(hidden)))
 
 
@@ -194,7 +195,7 @@ def sine_positions(grid: int, d_model: int) -> Tensor:
 
 def _head(d_model: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        nn.Linear(d_model, d_model), nn.ReLU(), nn.Linear(d_model, d_model), nn.ReLU(), nn.Linear(d_model, outputs)
+        Linear(d_model, d_model), nn.ReLU(), Linear(d_model, d_model), nn.ReLU(), Linear(d_model, outputs)
     )
 
 

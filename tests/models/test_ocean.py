@@ -8,10 +8,10 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.ops import box_convert, box_iou
+from torchvision.ops import DeformConv2d, box_convert, box_iou, deform_conv2d
 
 from spot.errors import SpotError
-from spot.models.ocean import Ocean, cell_positions, correlate, tap_offsets
+from spot.models.ocean import MovedTaps, Ocean, cell_positions, correlate, sampled_taps, tap_offsets
 from spot.models.ocean_loss import OceanLoss
 from spot.models.prediction import Prediction, best_cell, hann_window
 from tests.paths import ROOT
@@ -217,3 +217,26 @@ def test_compiles_without_graph_breaks(network, crops):
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     for a, b in zip(compiled(*crops), network(*crops), strict=True):
         torch.testing.assert_close(a, b)
+
+
+def test_sampled_taps_are_the_deformable_convolution():
+    generator = torch.Generator().manual_seed(0)
+    sizes = (2, 6, 7, 5), (2, 18, 7, 5), (4, 6, 3, 3)
+    x, offset, weight = (torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_() for size in sizes)
+    offset = offset * 3  # some taps fall outside
+    ours, theirs = sampled_taps(x, offset, weight), deform_conv2d(x, offset, weight, padding=1)
+    torch.testing.assert_close(ours, theirs)
+    grad = torch.randn_like(theirs)
+    found, wanted = (torch.autograd.grad(y, (x, offset, weight), grad, retain_graph=True) for y in (ours, theirs))
+    torch.testing.assert_close(found, wanted)
+
+
+def test_moved_taps_sample_on_a_cpu_and_leave_the_rest_to_torchvision(monkeypatch):
+    layer = MovedTaps(4, 4, 3, padding=1, bias=False)
+    x, offset = torch.randn(1, 4, 5, 5), torch.randn(1, 18, 5, 5)
+    wanted = DeformConv2d.forward(layer, x, offset)
+    torch.testing.assert_close(layer(x, offset), wanted)
+    monkeypatch.setattr("spot.models.ocean.sampled_taps", None)
+    with pytest.raises(TypeError):
+        layer(x, offset)
+    assert layer.double()(x.double(), offset.double()).dtype == torch.float64

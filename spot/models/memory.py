@@ -1,4 +1,4 @@
-"""Memory of training on a CPU."""
+"""Memory of networks on a CPU."""
 
 from __future__ import annotations
 

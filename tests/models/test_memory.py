@@ -8,7 +8,7 @@ import pytest
 
 FAULTS = """
 import resource, sys, torch
-from spot.learning.memory import keep_freed_memory
+from spot.models.memory import keep_freed_memory
 
 if sys.argv[1] == "keep":
     keep_freed_memory()

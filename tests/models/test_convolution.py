@@ -1,0 +1,110 @@
+"""Quick convolutions are PyTorch's own."""
+
+import copy
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from spot.models import convolution as room
+from spot.models.convolution import Conv2d, quick_convolutions, winograd
+
+
+def inputs(batch, channels, outputs, height, width, dtype=torch.float64) -> list[torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    sizes = (batch, channels, height, width), (outputs, channels, 3, 3), (outputs,)
+    return [torch.randn(size, dtype=dtype, generator=generator).requires_grad_() for size in sizes]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    batch=st.integers(1, 3),
+    channels=st.integers(1, 3),
+    outputs=st.integers(1, 3),
+    size=st.tuples(st.integers(7, 14), st.integers(7, 14)),
+    dilation=st.tuples(st.integers(1, 3), st.integers(1, 3)),
+    padding=st.tuples(st.integers(0, 2), st.integers(0, 2)),
+    slices=st.booleans(),
+)
+def test_winograd_is_the_convolution_and_has_its_gradients(batch, channels, outputs, size, dilation, padding, slices):
+    x, weight, bias = inputs(batch, channels, outputs, *size)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(room, "SLICE_BYTES", 1 if slices else 1 << 30)
+        ours = winograd(x, weight, bias, padding, dilation)
+        theirs = F.conv2d(x, weight, bias, 1, padding, dilation)
+        torch.testing.assert_close(ours, theirs)
+        grad = torch.randn_like(theirs)
+        found, wanted = (torch.autograd.grad(y, (x, weight, bias), grad) for y in (ours, theirs))
+    torch.testing.assert_close(found, wanted)
+
+
+def test_winograd_rounds_a_few_times_worse_than_the_plain_sum():
+    x, weight, bias = (t.detach() for t in inputs(2, 256, 256, 15, 15, torch.float32))
+    weight = weight / 48
+    exact = F.conv2d(x.double(), weight.double(), bias.double(), padding=1)
+    plain, ours = (
+        (y - exact).square().mean().sqrt()
+        for y in (F.conv2d(x, weight, bias, padding=1), winograd(x, weight, bias, (1, 1), (1, 1)))
+    )
+    assert ours < 10 * plain
+    assert ours < 2e-5
+
+
+@pytest.mark.parametrize(
+    "layer",
+    [
+        nn.Conv2d(3, 5, 1),
+        nn.Conv2d(3, 5, 1, stride=2, bias=False),
+        nn.Conv2d(3, 5, 1, padding=1),
+        nn.Conv2d(4, 6, 1, groups=2),
+        nn.Conv2d(3, 5, 3, padding=1),
+        nn.Conv2d(3, 5, 3, padding=2, dilation=(1, 2), bias=False),
+        nn.Conv2d(3, 5, 3, padding=3),
+        nn.Conv2d(3, 5, 3, padding="same"),
+        nn.Conv2d(3, 5, 3, padding=1, padding_mode="reflect"),
+        nn.Conv2d(3, 5, 3, stride=2),
+        nn.Conv2d(4, 6, 3, groups=2),
+        nn.Conv2d(3, 5, 7, stride=2, padding=3),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_quick_layer_is_the_layer(layer, memory_format, monkeypatch):
+    monkeypatch.setattr(room, "MIN_CHANNELS", 1)
+    monkeypatch.setattr("spot.models.linear.MIN_WEIGHTS", 1)
+    quick = quick_convolutions(nn.Sequential(copy.deepcopy(layer)))
+    assert type(quick[0]) is Conv2d
+    x = torch.randn(2, layer.in_channels, 9, 11).contiguous(memory_format=memory_format)
+    ours, theirs = quick(x), layer(x)
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-5)
+    grad = torch.randn_like(theirs)
+    found, wanted = (torch.autograd.grad(y, net.parameters(), grad) for y, net in ((ours, quick), (theirs, layer)))
+    torch.testing.assert_close(found, wanted, rtol=1e-4, atol=1e-4)
+    quick[0].prepare()
+    with torch.no_grad():
+        torch.testing.assert_close(quick(x), theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_which_layers_take_which_way(monkeypatch):
+    taken = []
+    monkeypatch.setattr(room, "winograd", lambda *_: taken.append("winograd"))
+    monkeypatch.setattr(room, "linear", lambda x, weight, bias: taken.append("linear") or x)
+    layers = [nn.Conv2d(256, 256, 3), nn.Conv2d(255, 256, 3), nn.Conv2d(256, 256, 1), nn.Conv2d(8, 8, 1)]
+    wide, narrow, point, small = quick_convolutions(nn.ModuleList(layers))
+    wide(torch.zeros(1, 256, 4, 4))
+    narrow(torch.zeros(1, 255, 4, 4))
+    small(torch.zeros(1, 8, 4, 4))
+    point(torch.zeros(1, 256, 4, 4))
+    wide.double()(torch.zeros(1, 256, 4, 4, dtype=torch.float64))
+    with torch.autocast("cpu", torch.bfloat16):
+        point(torch.zeros(1, 256, 4, 4))
+    assert taken == ["winograd", "linear"]
+
+
+def test_names_and_values_of_weights_stay():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.Conv2d(4, 5, 1)))
+    before = copy.deepcopy(network.state_dict())
+    torch.testing.assert_close(quick_convolutions(network).state_dict(), before)
