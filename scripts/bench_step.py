@@ -21,6 +21,7 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing import get_context
+from multiprocessing.context import BaseContext
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -179,11 +180,16 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
     return time.process_time() - cpu, time.perf_counter() - wall
 
 
+def processes() -> BaseContext:
+    """Of fresh processes that need not import for long."""
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["spot.learning.sparse_tracker"])
+    return context
+
+
 def isolated(function: Callable, *arguments: Any) -> Any:
     """Run in a fresh process with as many threads, so that its memory is the function's own."""
-    context = get_context("forkserver")
-    context.set_forkserver_preload(["spot.learning.sparse_tracker"])  # what takes long to import
-    with ProcessPoolExecutor(1, context, torch.set_num_threads, (torch.get_num_threads(),)) as pool:
+    with ProcessPoolExecutor(1, processes(), torch.set_num_threads, (torch.get_num_threads(),)) as pool:
         return pool.submit(function, *arguments).result()
 
 

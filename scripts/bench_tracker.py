@@ -2,10 +2,11 @@
 
     python scripts/bench_tracker.py [--quick] [--json FILE]
 
-Synthetic videos of 640 x 360 pixels and random weights: the time of a frame does not depend on either. Frames are
-taken in turn by all variants; first boxes are checked to agree with those of the plain way. A single stream is
-compared by CPU time on one thread, lock-step by the wall clock on two; ratios are the medians of those of each turn.
-Where ONNX Runtime is installed, the same search network is run by it too (`onnx_*`: times faster than ours).
+Synthetic videos of 640 x 360 pixels and random weights: the time of a frame does not depend on either. Each way tracks
+in a process of its own, and the processes take every frame in turn; boxes are checked to agree with those of the plain
+way. A single stream is compared by CPU time on one thread, lock-step by the wall clock on two; ratios are the medians
+of those of each turn. Where ONNX Runtime is installed, the same search network is run by it too (`onnx_*`: times faster
+than ours).
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ import argparse
 import json
 import tempfile
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -21,12 +24,12 @@ from statistics import median
 import numpy as np
 import torch
 from bench_data import render
-from bench_step import build, timed
+from bench_step import build, isolated, processes, timed
 from plain_tracker import PlainOceanTracker, PlainTransTTracker
 
 from spot.data.images import read_frame
 from spot.models.export import export_onnx, onnx_files
-from spot.models.prediction import TrackerNetwork
+from spot.models.memory import keep_freed_memory
 from spot.tracking.benchmark import quickened
 from spot.tracking.ocean import OceanTracker
 from spot.tracking.transt import TransTTracker
@@ -43,45 +46,67 @@ def videos(folder: Path, frames: int) -> tuple[list[list[np.ndarray]], np.ndarra
     )
 
 
-def bench_single(arch: str, network: TrackerNetwork, frames: list[np.ndarray], box: np.ndarray) -> dict[str, float]:
-    """CPU milliseconds of a frame, plain and ours, in turn, and their ratio."""
-    make, make_plain = WAYS[arch]
-    plain, tracker = make_plain(network), make(quickened(network))
-    plain.start(frames[0], box)
-    state = tracker.start(frames[:1], box[None])
-    found: dict[str, np.ndarray] = {}
-
-    def ours(frame: np.ndarray) -> None:
-        nonlocal state
-        state, boxes, _ = tracker.step(state, [frame])
-        found["ours"] = boxes[0]
-
-    def theirs(frame: np.ndarray) -> None:
-        found["plain"] = plain.step(frame)
-
-    def halved(frame: np.ndarray) -> None:
-        with torch.autocast("cpu", torch.bfloat16):
-            tracker.step(state, [frame])
-
-    times: dict[str, list[float]] = {"plain": [], "bf16": [], "ours": []}
-    for frame in frames[1:]:
-        for name, way in (("plain", theirs), ("bf16", halved), ("ours", ours)):
-            times[name].append(timed(lambda way=way, frame=frame: way(frame))[0] * 1e3)
-        np.testing.assert_allclose(found["ours"], found["plain"], atol=0.05)
-    ratio, bf16 = (median(p / o for p, o in zip(times["plain"], times[name], strict=True)) for name in ("ours", "bf16"))
-    print(
-        f"{arch}: plain {median(times['plain']):.0f} ms, ours {median(times['ours']):.0f} ms a frame {ratio:6.2f} x, "
-        f"with bf16 {bf16:.2f} x"
-    )
-    figures = {f"tracker_{arch}": ratio, f"tracker_{arch}_bf16": bf16}
-    return figures | {f"tracker_{arch}_{name}_ms": median(ms) for name, ms in times.items()}
+OWN: dict[str, list[Callable[[], np.ndarray]]] = {}  # of a process that tracks
 
 
-def bench_lockstep(
-    arch: str, network: TrackerNetwork, clips: list[list[np.ndarray]], boxes: np.ndarray, turns: int
-) -> dict[str, float]:
+def begin(arch: str, way: str, frames: list[np.ndarray], box: np.ndarray) -> None:
+    """What a process does first: start a tracker on the first frame, and take the second one."""
+    torch.set_num_threads(1)
+    network = build(arch).student.eval()
+    make, make_plain = WAYS[arch.removesuffix("_tiny")]
+    if way == "plain":
+        plain = make_plain(network)
+        plain.start(frames[0], box)
+        follow: Callable[[np.ndarray], np.ndarray] = plain.step
+    else:
+        keep_freed_memory()  # as spot.test does
+        tracker = make(quickened(network))
+        state = tracker.start(frames[:1], box[None])
+
+        def follow(frame: np.ndarray) -> np.ndarray:
+            nonlocal state
+            with torch.autocast("cpu", torch.bfloat16, enabled=way == "bf16"):
+                state, boxes, _ = tracker.step(state, [frame])
+            return boxes[0]
+
+    follow(frames[1])
+    OWN["take"] = [lambda frame=frame: follow(frame) for frame in frames]
+
+
+def take(number: int) -> tuple[float, np.ndarray]:
+    """CPU milliseconds of a frame in this process, and its box."""
+    found: list[np.ndarray] = []
+    cpu, _ = timed(lambda: found.append(OWN["take"][number]()))
+    return cpu * 1e3, found[0]
+
+
+def bench_single(arch: str, frames: list[np.ndarray], box: np.ndarray) -> dict[str, float]:
+    """CPU milliseconds of a frame in each way, in turn, and ratios."""
+    ways = ("plain", "ours", "bf16")
+    context = processes()
+    with ExitStack() as stack:
+        pools = [stack.enter_context(ProcessPoolExecutor(1, context, begin, (arch, way, frames, box))) for way in ways]
+        turns = [[pool.submit(take, i).result() for pool in pools] for i in range(2, len(frames))]
+    for (_, plain), (_, ours), _ in turns:
+        np.testing.assert_allclose(ours, plain, atol=0.05)
+    times = np.array([[ms for ms, _ in turn] for turn in turns])
+    ratio, bf16 = np.median(times[:, :1] / times[:, 1:], axis=0).tolist()
+    plain_ms, ours_ms, bf16_ms = np.median(times, axis=0).tolist()
+    print(f"{arch}: plain {plain_ms:.0f} ms, ours {ours_ms:.0f} ms a frame {ratio:6.2f} x, with bf16 {bf16:.2f} x")
+    return {
+        f"tracker_{arch}": ratio,
+        f"tracker_{arch}_bf16": bf16,
+        f"tracker_{arch}_plain_ms": plain_ms,
+        f"tracker_{arch}_ours_ms": ours_ms,
+        f"tracker_{arch}_bf16_ms": bf16_ms,
+    }
+
+
+def bench_lockstep(arch: str, clips: list[list[np.ndarray]], boxes: np.ndarray, turns: int) -> dict[str, float]:
     """Seconds for a frame of each of several videos, one by one and in one pass."""
-    tracker = WAYS[arch][0](quickened(network))
+    torch.set_num_threads(2)
+    keep_freed_memory()
+    tracker = WAYS[arch][0](quickened(build(arch).student.eval()))
     together = tracker.start([clip[0] for clip in clips], boxes)
     alone = [tracker.start([clip[0]], box[None]) for clip, box in zip(clips, boxes, strict=True)]
     second = [clip[1] for clip in clips]
@@ -97,10 +122,13 @@ def bench_lockstep(
     return {f"lockstep_{arch}": wall, f"lockstep_{arch}_cpu": cpu}
 
 
-def bench_onnx(arch: str, network: TrackerNetwork, turns: int) -> dict[str, float]:
+def bench_onnx(arch: str, turns: int) -> dict[str, float]:
     """The search network by ONNX Runtime against ours, one crop, one thread."""
     import onnxruntime
 
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    network = build(arch).student.eval()
     tracked = quickened(network)
     size, template = network.search_size, network.template_size
     search, first = torch.rand(1, 3, size, size), torch.rand(1, 3, template, template)
@@ -132,15 +160,12 @@ def main() -> None:
     archs = options.arch.split(",")
     with tempfile.TemporaryDirectory() as folder:
         clips, boxes = videos(Path(folder), 4 if options.quick else 12)
+    streams, turns = (3, 1) if options.quick else (STREAMS, 5)
     for arch in archs:
-        torch.set_num_threads(1)
-        network = build(arch).student.eval()
-        figures |= bench_single(arch, network, clips[0], boxes[0])
+        figures |= bench_single(arch, clips[0], boxes[0])
         if find_spec("onnxruntime") and not options.quick:
-            figures |= bench_onnx(arch, network, 9)
-        torch.set_num_threads(2)
-        streams = 3 if options.quick else STREAMS
-        figures |= bench_lockstep(arch, network, clips[:streams], boxes[:streams], 1 if options.quick else 5)
+            figures |= isolated(bench_onnx, arch, 9)
+        figures |= isolated(bench_lockstep, arch, [clip[:2] for clip in clips[:streams]], boxes[:streams], turns)
     figures["lockstep"] = max(figures[f"lockstep_{arch}"] for arch in archs)
     if options.json:
         options.json.write_text(json.dumps({name: round(value, 3) for name, value in figures.items()}, indent=1) + "\n")

@@ -8,6 +8,7 @@ does not matter to the result, and a byte moves several times faster than a floa
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from spot.data.crops import clip_boxes
 
 LUMA = (0.2989, 0.587, 0.114)
 ELLIPSE_POINTS = 360
+SLICE = 4
 
 
 def photometric(images: Tensor, brightness: Tensor, grey: Tensor | None = None) -> Tensor:
@@ -31,6 +33,10 @@ def photometric(images: Tensor, brightness: Tensor, grey: Tensor | None = None) 
     Returns:
         (B, 3, H, W) float32 RGB in [0, 1].
     """
+    return _by_slices(_photometric, images, brightness, *(() if grey is None else (grey,)))
+
+
+def _photometric(images: Tensor, brightness: Tensor, grey: Tensor | None = None) -> Tensor:
     scale = (brightness.to(torch.float32) / 255)[:, None, None, None]
     pixels = images.float().mul_(scale).clamp_(max=1)  # a product of bytes and floats would be ten times slower
     if grey is None:
@@ -63,8 +69,15 @@ def rotate_flip(images: Tensor, boxes: Tensor, angle: Tensor, flip: Tensor, fill
     height, width = images.shape[-2:]
     radians = torch.deg2rad(angle.to(torch.float32))
     cosine, sine = radians.cos(), radians.sin()
-    warped = _warp(images, cosine, sine, flip, fill)
+    warped = _by_slices(_warp, images, cosine, sine, flip, fill)
     return warped, clip_boxes(_rotate_boxes(boxes, cosine, sine, flip, width, height), width, height)
+
+
+def _by_slices(function: Callable[..., Tensor], *batch: Tensor) -> Tensor:
+    """A function of the whole batch; on a CPU of a few images at a time, which stay in its caches."""
+    if batch[0].device.type != "cpu":
+        return function(*batch)
+    return torch.cat([function(*some) for some in zip(*(x.split(SLICE) for x in batch), strict=True)])
 
 
 def _warp(images: Tensor, cosine: Tensor, sine: Tensor, flip: Tensor, fill: Tensor) -> Tensor:
