@@ -3,7 +3,7 @@
     python scripts/bench_tracker.py [--quick] [--json FILE]
 
 Synthetic videos of 640 x 360 pixels and random weights: the time of a frame does not depend on either. Each way tracks
-in a process of its own, and the processes take every frame in turn; boxes are checked to agree with those of the plain
+in a process of its own, and the processes take a few frames in turn; boxes are checked to agree with those of the plain
 way. A single stream is compared by CPU time on one thread, lock-step by the wall clock on two; ratios are the medians
 of those of each turn. Where ONNX Runtime is installed, the same search network is run by it too (`onnx_*`: times faster
 than ours).
@@ -36,6 +36,7 @@ from spot.tracking.transt import TransTTracker
 
 WAYS = {"transt": (TransTTracker, PlainTransTTracker), "ocean": (OceanTracker, PlainOceanTracker)}
 STREAMS = 8
+RUN = 3  # frames in a turn: the others' use of the caches is no part of the comparison
 
 
 def videos(folder: Path, frames: int) -> tuple[list[list[np.ndarray]], np.ndarray]:
@@ -73,20 +74,20 @@ def begin(arch: str, way: str, frames: list[np.ndarray], box: np.ndarray) -> Non
     OWN["take"] = [lambda frame=frame: follow(frame) for frame in frames]
 
 
-def take(number: int) -> tuple[float, np.ndarray]:
-    """CPU milliseconds of a frame in this process, and its box."""
+def take(start: int) -> tuple[float, np.ndarray]:
+    """Median CPU milliseconds of the next `RUN` frames in this process, and the last box."""
     found: list[np.ndarray] = []
-    cpu, _ = timed(lambda: found.append(OWN["take"][number]()))
-    return cpu * 1e3, found[0]
+    cpu = [timed(lambda step=step: found.append(step()))[0] for step in OWN["take"][start : start + RUN]]
+    return median(cpu) * 1e3, found[-1]
 
 
 def bench_single(arch: str, frames: list[np.ndarray], box: np.ndarray) -> dict[str, float]:
-    """CPU milliseconds of a frame in each way, in turn, and ratios."""
+    """CPU milliseconds of a frame in each way, some frames in turn, and ratios."""
     ways = ("plain", "ours", "bf16")
     context = processes()
     with ExitStack() as stack:
         pools = [stack.enter_context(ProcessPoolExecutor(1, context, begin, (arch, way, frames, box))) for way in ways]
-        turns = [[pool.submit(take, i).result() for pool in pools] for i in range(2, len(frames))]
+        turns = [[pool.submit(take, i).result() for pool in pools] for i in range(2, len(frames), RUN)]
     for (_, plain), (_, ours), _ in turns:
         np.testing.assert_allclose(ours, plain, atol=0.05)
     times = np.array([[ms for ms, _ in turn] for turn in turns])
@@ -159,7 +160,7 @@ def main() -> None:
     figures: dict[str, float] = {}
     archs = options.arch.split(",")
     with tempfile.TemporaryDirectory() as folder:
-        clips, boxes = videos(Path(folder), 4 if options.quick else 12)
+        clips, boxes = videos(Path(folder), 2 + RUN if options.quick else 2 + 6 * RUN)
     streams, turns = (3, 1) if options.quick else (STREAMS, 5)
     for arch in archs:
         figures |= bench_single(arch, clips[0], boxes[0])

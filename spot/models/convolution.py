@@ -71,8 +71,10 @@ class Conv2d(nn.Conv2d):
     def forward(self, input: Tensor) -> Tensor:
         """(B, in_channels, H, W) to (B, out_channels, H', W')."""
         if self._is_winograd and runs_on_cpu(input, self.weight):
-            padding, dilation = self.padding, self.dilation
-            return winograd(input, self.weight, self.bias, padding, dilation, self.prepared)  # type: ignore[arg-type]
+            where: Any = self.padding, self.dilation
+            if self.prepared is not None:
+                return _convolve(input, self.prepared, self.bias, *where)
+            return winograd(input, self.weight, self.bias, *where)
         if self._is_pointwise and has_quick_product(input, self.weight):
             rows, columns = self.stride
             pixels = input[:, :, ::rows, ::columns].permute(0, 2, 3, 1)
@@ -80,9 +82,7 @@ class Conv2d(nn.Conv2d):
         return super().forward(input)
 
 
-def winograd(
-    x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dilation: Pair, prepared: Tensor | None = None
-) -> Tensor:
+def winograd(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dilation: Pair) -> Tensor:
     """A 3x3 convolution of stride 1, as `torch.nn.functional.conv2d`.
 
     Args:
@@ -91,12 +91,11 @@ def winograd(
         bias: (O,).
         padding: zeros above and below, left and right; at most twice the dilation.
         dilation: of rows and columns.
-        prepared: the weight's map, if it is known.
 
     Returns:
         (B, O, H', W'), channels-last.
     """
-    return _Winograd.apply(x, weight, bias, padding, dilation, prepared)
+    return _Winograd.apply(x, weight, bias, padding, dilation)
 
 
 class _Winograd(torch.autograd.Function):
@@ -108,11 +107,10 @@ class _Winograd(torch.autograd.Function):
         bias: Tensor | None,
         padding: Pair,
         dilation: Pair,
-        prepared: Tensor | None,
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.padding, ctx.dilation = padding, dilation
-        return _convolve(x, _map_weight(weight) if prepared is None else prepared, bias, padding, dilation)
+        return _convolve(x, _map_weight(weight), bias, padding, dilation)
 
     @staticmethod
     @once_differentiable
@@ -125,7 +123,7 @@ class _Winograd(torch.autograd.Function):
             padding = tuple(2 * d - p for p, d in zip(ctx.padding, ctx.dilation, strict=True))
             into_x = _convolve(grad, turned, None, padding, ctx.dilation)
         into_weight = _weight_gradient(x, grad, ctx.padding, ctx.dilation) if for_weight else None
-        return into_x, into_weight, grad.sum((0, 2, 3)) if for_bias else None, None, None, None
+        return into_x, into_weight, grad.sum((0, 2, 3)) if for_bias else None, None, None
 
 
 def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dilation: Pair) -> Tensor:
