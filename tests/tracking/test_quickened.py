@@ -1,0 +1,28 @@
+"""The networks that track are the networks that were trained."""
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+
+from spot.models.convolution import Conv2d
+from spot.tracking.benchmark import quickened
+from tests.paths import ROOT
+
+
+@pytest.mark.parametrize("arch", ["transt", "ocean"])
+def test_a_full_network_says_the_same_as_in_double_precision(arch):
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        cfg = compose("train", [f"arch={arch}", "data=synthetic", "arch.network.backbone.weights=none"])
+    torch.manual_seed(0)
+    network = instantiate(cfg.arch.network).eval()
+    template = torch.rand(2, 3, network.template_size, network.template_size)
+    search = torch.rand(2, 3, network.search_size, network.search_size)
+    quick = quickened(network)
+    assert any(module.prepared is not None for module in quick.modules() if isinstance(module, Conv2d))
+    with torch.inference_mode():
+        ours = quick.candidates(quick(template, search))
+        network.double()
+        exact = network.candidates(network(template.double(), search.double()))
+    for name, atol in (("scores", 1e-5), ("boxes", 1e-3), ("ious", 1e-5)):
+        torch.testing.assert_close(getattr(ours, name).double(), getattr(exact, name), rtol=0, atol=atol)
