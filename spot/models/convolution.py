@@ -69,7 +69,9 @@ class Conv2d(nn.Conv2d):
         return self.kernel_size == (1, 1) and self.groups == 1 and self.padding == (0, 0)
 
     def forward(self, input: Tensor) -> Tensor:
-        """(B, in_channels, H, W) to (B, out_channels, H', W')."""
+        """(B, in_channels, H, W) to (B, out_channels, H', W'); B may be missing, or 0."""
+        if input.dim() != 4 or not len(input):
+            return super().forward(input)
         if self._is_winograd and runs_on_cpu(input, self.weight):
             where: Any = self.padding, self.dilation
             if self.prepared is not None:
@@ -117,7 +119,7 @@ class _Winograd(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         for_x, for_weight, for_bias, *_ = ctx.needs_input_grad
-        into_x = None
+        into_x: Tensor | None = None
         if for_x:
             turned = _map_weight(weight.flip(2, 3).transpose(0, 1))
             padding = tuple(2 * d - p for p, d in zip(ctx.padding, ctx.dilation, strict=True))

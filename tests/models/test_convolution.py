@@ -104,6 +104,15 @@ def test_which_layers_take_which_way(monkeypatch):
     assert taken == ["winograd", "linear"]
 
 
+@pytest.mark.parametrize("shape", [(0, 256, 5, 5), (256, 5, 5)], ids=["an empty batch", "no batch"])
+@pytest.mark.parametrize("size", [1, 3])
+def test_batches_that_are_none(shape, size):
+    layer = nn.Conv2d(256, 256, size, padding=size // 2)
+    quick = quick_convolutions(nn.Sequential(copy.deepcopy(layer)))
+    x = torch.randn(shape)
+    torch.testing.assert_close(quick(x), layer(x), rtol=1e-4, atol=1e-5)
+
+
 def test_names_and_values_of_weights_stay():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.Conv2d(4, 5, 1)))
     before = copy.deepcopy(network.state_dict())
