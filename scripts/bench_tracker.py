@@ -17,6 +17,7 @@ import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
@@ -47,7 +48,7 @@ def videos(folder: Path, frames: int) -> tuple[list[list[np.ndarray]], np.ndarra
     )
 
 
-OWN: dict[str, list[Callable[[], np.ndarray]]] = {}  # of a process that tracks
+STEPS: list[Callable[[], np.ndarray]] = []  # of a process that tracks: one for each frame
 
 
 def begin(arch: str, way: str, frames: list[np.ndarray], box: np.ndarray) -> None:
@@ -71,14 +72,14 @@ def begin(arch: str, way: str, frames: list[np.ndarray], box: np.ndarray) -> Non
             return boxes[0]
 
     follow(frames[1])
-    OWN["take"] = [lambda frame=frame: follow(frame) for frame in frames]
+    STEPS.extend(partial(follow, frame) for frame in frames)
 
 
 def take(start: int) -> tuple[float, np.ndarray]:
-    """Median CPU milliseconds of the next `RUN` frames in this process, and the last box."""
+    """Median CPU milliseconds of the next `RUN` frames in this process, and their boxes."""
     found: list[np.ndarray] = []
-    cpu = [timed(lambda step=step: found.append(step()))[0] for step in OWN["take"][start : start + RUN]]
-    return median(cpu) * 1e3, found[-1]
+    cpu = [timed(lambda step=step: found.append(step()))[0] for step in STEPS[start : start + RUN]]
+    return median(cpu) * 1e3, np.stack(found)
 
 
 def bench_single(arch: str, frames: list[np.ndarray], box: np.ndarray) -> dict[str, float]:
