@@ -102,14 +102,7 @@ def winograd(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dila
 
 class _Winograd(torch.autograd.Function):
     @staticmethod
-    def forward(
-        ctx: Any,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        padding: Pair,
-        dilation: Pair,
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dilation: Pair) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.padding, ctx.dilation = padding, dilation
         return _convolve(x, _map_weight(weight), bias, padding, dilation)
