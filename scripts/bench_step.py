@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
 import time
 from collections.abc import Callable
@@ -240,6 +239,4 @@ def report(side: dict[str, float]) -> str:
 
 
 if __name__ == "__main__":
-    # the published program knows nothing of large pages, so they are no part of the comparison
-    os.environ.setdefault("OMP_NUM_THREADS", "2")
     main()
