@@ -72,6 +72,7 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
                     _sweep(config, run)
                 else:
                     run()
+                    _disconnect()
             except SpotError as error:
                 _stop(str(error))
             except (HydraException, OmegaConfBaseException) as error:
@@ -86,6 +87,13 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
         return entry
 
     return decorate
+
+
+def _disconnect() -> None:
+    """Close connections to other processes: their threads would now and then abort an interpreter that shuts down."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _sweep(config: str, run: Callable[[], None]) -> None:

@@ -51,10 +51,6 @@ def _processes_of(job: str) -> Iterator[None]:
     os.environ.setdefault(_JOB, job)
     try:
         yield
-        if "LOCAL_RANK" in free and "LOCAL_RANK" in os.environ:  # they have been started
-            import torch.distributed
-
-            torch.distributed.destroy_process_group()
     finally:
         for name in free:
             os.environ.pop(name, None)

@@ -6,10 +6,10 @@ import pytorch_lightning as pl
 
 from spot.data.datamodule import TrackingData
 from spot.errors import SpotError
-from spot.learning.processes import ProcessGuard, connection_lost
 from spot.learning.run import Run
 from spot.learning.sparse_tracker import SparseTracker
 from spot.models.memory import keep_freed_memory
+from spot.processes import guarded
 
 
 def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Run) -> None:
@@ -21,25 +21,14 @@ def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Ru
         SpotError: a loader process or another process of the run died. The last finished epoch is safe.
     """
     safe = f"the last finished epoch is safe in {run.checkpoints}; the same command continues"
-    guard = ProcessGuard(safe)
-    trainer.callbacks.insert(0, guard)  # type: ignore[attr-defined]
     if trainer.strategy.root_device.type == "cpu":
         keep_freed_memory()
     try:
-        trainer.fit(tracker, data, ckpt_path=run.resume_from, weights_only=True)
-    except SystemExit:
-        if trainer.interrupted:  # Lightning turns an interruption into an exit status that says nothing
-            raise KeyboardInterrupt from None
-        raise
-    except (RuntimeError, ConnectionError, EOFError) as error:
-        if not isinstance(error, RuntimeError):  # while taking a batch over
-            raise SpotError(f"a loader process died ({type(error).__name__}); {safe}") from error
-        if "DataLoader worker" in str(error):
-            raise SpotError(f"{str(error).splitlines()[0]}; {safe}") from error
-        if not connection_lost(error):
+        with guarded(trainer, safe):
+            trainer.fit(tracker, data, ckpt_path=run.resume_from, weights_only=True)
+    except (ConnectionError, EOFError) as error:  # while taking a batch over
+        raise SpotError(f"a loader process died ({type(error).__name__}); {safe}") from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
             raise
-        if why := guard.explain(trainer):
-            raise SpotError(why) from error
-        raise SystemExit(1) from error
-    finally:
-        guard.end()
+        raise SpotError(f"{str(error).splitlines()[0]}; {safe}") from error

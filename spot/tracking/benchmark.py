@@ -22,6 +22,7 @@ from spot.models.convolution import Conv2d, quick_convolutions
 from spot.models.folding import folded
 from spot.models.memory import keep_freed_memory
 from spot.models.prediction import TrackerNetwork
+from spot.processes import guarded
 from spot.tracking.progress import FrameProgress
 from spot.tracking.results import ResultFolder
 from spot.tracking.runner import Runner
@@ -175,6 +176,7 @@ def run_benchmark(run: BenchmarkRun, accelerator: str, devices: int | str, num_n
     """Track what is waiting on the given devices; see `pytorch_lightning.Trainer` for the arguments.
 
     Raises:
+        KeyboardInterrupt: stopped by Ctrl-C, or by a scheduler's SIGTERM or SIGUSR1.
         SpotError: what stopped a process, told by the first process; the others end silently.
     """
     trainer = pl.Trainer(
@@ -196,7 +198,8 @@ def run_benchmark(run: BenchmarkRun, accelerator: str, devices: int | str, num_n
     with warnings.catch_warnings(), exact:
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*treespec.*")  # Lightning's own use of torch
-        trainer.predict(run, return_predictions=False)
+        with guarded(trainer, "results of finished videos are safe; the same command continues"):
+            trainer.predict(run, return_predictions=False)
     if run.failure is not None:
         if trainer.is_global_zero:
             raise SpotError(run.failure)

@@ -1,6 +1,7 @@
 """Two processes of one run, by each of the ways in which they are started, and what happens when one of them dies."""
 
 import os
+import re
 import shutil
 import signal
 import socket
@@ -24,8 +25,8 @@ def explored(outputs):
     return [state.path(p).ids.tolist() for p in range(len(state.explored_counts))]
 
 
-def started(*options, outputs, prefix=(), **environment):
-    arguments, env = command("train", *options, outputs=outputs, **environment)
+def started(*options, outputs, name="train", prefix=(), **environment):
+    arguments, env = command(name, *options, outputs=outputs, **environment)
     return subprocess.Popen(
         [arguments[0], *prefix, *arguments[1:]],
         env=env,
@@ -41,7 +42,17 @@ def children(pid):
 
 
 def is_alive(pid):
-    return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    """Not gone, nor dead and waiting to be noticed."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def handles(pid, number):
+    """Whether the process has a handler of its own for the signal: here, it has found the others."""
+    (caught,) = re.findall(r"SigCgt:\s*(\w+)", Path(f"/proc/{pid}/status").read_text())
+    return bool(int(caught, 16) >> (number - 1) & 1)
 
 
 def free_port():
@@ -105,9 +116,37 @@ def test_a_killed_process_ends_the_run_in_one_line(elsewhere, victim):
     (line,) = errors(text)
     assert said in line
     assert "the same command continues" in line
-    assert not [pid for pid in family if Path(f"/proc/{pid}/cmdline").exists() and is_alive(pid)]
+    assert not [pid for pid in family if is_alive(pid)]
     StateStore.open(elsewhere / "smoke" / "sampler_state").verify()
     assert Run(elsewhere / "smoke", last).finished_epochs >= 1
+
+
+LONG_TEST = ("run=smoke", "benchmark.videos.videos=2", "benchmark.videos.frames=600", "benchmark.videos.size=[96,80]")
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "said"),
+    [
+        pytest.param(signal.SIGKILL, -signal.SIGKILL, "error: .*process of the run (died|was killed)", id="killed"),
+        pytest.param(signal.SIGTERM, 130, "stopped", id="SIGTERM of a scheduler"),
+    ],
+)
+def test_tracking_ends_with_the_first_process(outputs, elsewhere, number, status, said):
+    """The second one, which waits for its companions as long as their videos take, says why and ends too."""
+    (elsewhere / "smoke").symlink_to(outputs / "smoke")
+    options = (*LONG_TEST, "benchmark=synthetic", "accelerator=cpu", "devices=2")
+    process = started(*options, outputs=elsewhere, name="test")
+    deadline = time.monotonic() + patience(120)
+    while not handles(process.pid, signal.SIGTERM):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    (second,) = children(process.pid)
+    process.send_signal(number)
+    text, _ = process.communicate(timeout=patience(60))  # until the second one lets go of the pipe
+    assert process.returncode == status, text
+    assert len(re.findall(f"^{said}.*; the same command continues$", text, re.MULTILINE)) == 1, text
+    assert not is_alive(second)
 
 
 def test_slurm_is_asked_once_to_queue_the_job_again(elsewhere, tmp_path):

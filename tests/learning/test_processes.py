@@ -9,9 +9,9 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from spot.errors import SpotError
 from spot.learning.checkpoint_files import WholeCheckpoints
-from spot.learning.processes import connection_lost
 from spot.learning.run import Run, is_first_process, open_run
 from spot.learning.sparse_tracker import SparseTracker
+from spot.processes import connection_lost
 from tests.learning.test_sparse_tracker import make_tracker
 
 RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
