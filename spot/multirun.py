@@ -26,6 +26,7 @@ from typing import IO
 from omegaconf import DictConfig
 
 from spot.errors import SpotError
+from spot.writing import replacing
 
 FLAGS = ("-m", "--multirun")
 PLAN_FILE, RECORD_FILE, LOG_FILE = "sweep.json", "job.json", "log.txt"
@@ -277,10 +278,8 @@ def _note(folder: Path, record: Record) -> None:
 
 
 def _write_json(path: Path, content: object) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(json.dumps(content, indent=1) + "\n")
-    temporary.replace(path)
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def overrides_of(words: Sequence[str]) -> list[str]:

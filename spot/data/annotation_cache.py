@@ -8,11 +8,13 @@ any number of processes may use it.
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import hashlib
 import json
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,12 +55,13 @@ class Volume:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        index = json.loads((folder / "index.json").read_text())
-        self.stamps: dict[str, tuple[int, int]] = {path: (size, time) for path, size, time in index["stamps"]}
-        self.sources = [
-            Source(name, Frames(where, count, pattern, first, names and np.array(names)), tuple(files))
-            for name, where, count, pattern, first, names, files in index["sources"]
-        ]
+        with _collector_paused():
+            index = json.loads((folder / "index.json").read_text())
+            self.stamps: dict[str, tuple[int, int]] = {path: (size, time) for path, size, time in index["stamps"]}
+            self.sources = [
+                Source(name, Frames(where, count, pattern, first, names and np.array(names)), tuple(files))
+                for name, where, count, pattern, first, names, files in index["sources"]
+            ]
         self.offsets = offsets_of([len(s.frames) for s in self.sources])
         self.boxes, self.visible = open_rows(str(folder))
 
@@ -147,6 +150,18 @@ def save(
 def offsets_of(lengths: Sequence[int]) -> np.ndarray:
     """(V + 1,) int64 bounds of consecutive blocks of these lengths."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """For many objects that come to stay: a collection looks at every object there is, and their number calls for many."""
+    running = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if running:
+            gc.enable()
 
 
 def _row(source: Source) -> tuple:

@@ -7,7 +7,6 @@ import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from spot.data.frame_draws import STRATEGIES, human_frames, is_human
 from spot.data.splits import parse_sets
 from spot.data.video import Video, VideoSet
 from spot.errors import SpotError
+from spot.writing import replacing
 
 LEAST = 2  # labelled frames that a pair needs
 
@@ -100,14 +100,8 @@ class KeyFrames:
         """Write the published format (METHOD.md section 2), whole or not at all. Raises SpotError where that fails."""
         result = {name: [_entry(path) for path in paths] for name, paths in self.paths.items()}
         content = {"fs_settings": self.settings, "failure_seqs": self.failures, "sparse_sample_result": result}
-        file = Path(file)
-        aside = file.with_name(f".{file.name}.{uuid4().hex[:8]}")  # several processes may write the same
-        try:
-            file.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(file, "choose another output=") as aside:
             aside.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
-            aside.replace(file)
-        except OSError as error:
-            raise SpotError(f"{file}: {error.strerror}; choose another output=") from None
 
 
 def sample_key_frames(

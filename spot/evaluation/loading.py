@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fnmatch
 import hashlib
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -20,6 +19,7 @@ import numpy as np
 from spot.errors import SpotError
 from spot.evaluation.parsing import parse_boxes, parse_values
 from spot.evaluation.truth import Truth
+from spot.writing import replacing
 
 LONGER_IN_THE_FIELD = {"monkey-17"}
 """LaSOT videos for which many published results have rows beyond the annotation; toolkits cut them."""
@@ -201,13 +201,11 @@ def _cached(files: ResultFiles, truth: Truth, cache: str | Path | None) -> Path 
 
 def _keep(kept: Path, boxes: np.ndarray) -> None:
     """Write the numbers, in one step, in place of older ones of the same folder."""
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    partial = kept.with_suffix(f".{os.getpid()}.partial")
-    with open(partial, "wb") as file:
-        np.save(file, boxes)
-    for older in kept.parent.glob(kept.name.split("-")[0] + "-*.npy"):
-        older.unlink(missing_ok=True)
-    partial.replace(kept)
+    with replacing(kept, "give another folder as cache=, or cache=null") as aside:
+        with open(aside, "wb") as file:
+            np.save(file, boxes)
+        for older in kept.parent.glob(kept.name.split("-")[0] + "-*.npy"):
+            older.unlink(missing_ok=True)
 
 
 def read_times(files: ResultFiles) -> np.ndarray:

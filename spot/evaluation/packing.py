@@ -6,7 +6,6 @@ finite box for every frame, and times where the server wants them.
 
 from __future__ import annotations
 
-import os
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from spot.errors import SpotError
 from spot.evaluation.loading import ResultFiles, check_missing, find_files, find_trackers
 from spot.evaluation.parsing import parse_boxes, parse_values
 from spot.evaluation.truth import truth_of
+from spot.writing import replacing
 
 SERVERS = {
     "got10k": "GOT-10k: http://got-10k.aitestunion.com/submit_instructions",
@@ -105,10 +105,7 @@ def _rows(table: np.ndarray, number: str) -> str:
 
 def _write_zip(path: Path, entries: dict[str, str]) -> Path:
     """The same entries give the same bytes; the zip appears whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    with zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+    with replacing(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in sorted(entries.items()):
             archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
-    os.replace(partial, path)
     return path

@@ -13,6 +13,8 @@ from typing import Any
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
+from spot.writing import replacing
+
 
 class EpochCSVLogger(Logger):
     """Writes the metrics of each epoch as a row of `folder/metrics.csv`.
@@ -62,10 +64,7 @@ class EpochCSVLogger(Logger):
     def _write(self) -> None:
         assert self._rows is not None
         names = sorted({name for row in self._rows.values() for name in row} - {"epoch", "step"})
-        self.file.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.file.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
+        with replacing(self.file) as aside, aside.open("w", newline="") as file:
             writer = csv.DictWriter(file, ["epoch", "step", *names])
             writer.writeheader()
             writer.writerows(self._rows.values())
-        temporary.replace(self.file)

@@ -13,6 +13,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from spot.errors import SpotError
+from spot.writing import replacing
 
 # What may change between two parts of a run without changing what is learnt.
 _FREE = (
@@ -99,10 +100,8 @@ def open_run(cfg: DictConfig) -> Run:
 
 def write_config(run: Run, cfg: DictConfig) -> None:
     """Keep the configuration beside what it makes; a reader finds the old or the new one, never half. First process only."""
-    run.folder.mkdir(parents=True, exist_ok=True)
-    temporary = run.folder / "config.yaml.tmp"
-    OmegaConf.save(cfg, temporary, resolve=True)
-    temporary.replace(run.folder / "config.yaml")
+    with replacing(run.folder / "config.yaml") as aside:
+        OmegaConf.save(cfg, aside, resolve=True)
 
 
 def _differences(old: Any, new: DictConfig) -> list[str]:

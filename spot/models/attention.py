@@ -114,12 +114,13 @@ class _SlicedAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         q, k, v, out, *drops = ctx.saved_tensors
         into_q = torch.empty_like(q)
         into_k, into_v = (x.new_empty(x.mT.shape) for x in (k, v))  # so turned, the products are faster
-        grad = grads[0] / (1 - ctx.dropout)
-        mean = (grads[0] * out).sum(-1, keepdim=True)  # of the gradients into a row's weights
+        mean = (grad * out).sum(-1, keepdim=True)  # of the gradients into a row's weights
+        grad = grad / (1 - ctx.dropout)
         for dropped, (rows, (weights, into_scores)) in zip(drops, _slices(q, k, maps=2), strict=True):
             _softmax(q[rows], k[rows], weights)
             torch.bmm(grad[rows], v[rows].mT, out=into_scores)

@@ -22,9 +22,9 @@ import torch
 from torch import Tensor, nn
 
 from spot.errors import SpotError
-from spot.models.files import replacing
 from spot.models.ocean import Ocean
 from spot.models.prediction import Candidates, TrackerNetwork
+from spot.writing import replacing
 
 OPSET = 20  # the deformable convolution of Ocean exists from 19 on
 TOLERANCE = 1e-3  # of scores and IoUs; of boxes in pixels

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import re
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +14,7 @@ import torch
 from torch import Tensor
 
 from spot.errors import SpotError
+from spot.writing import replacing
 
 log = logging.getLogger(__name__)
 
@@ -57,31 +56,9 @@ def read_file(path: str | Path, allow_pickle: bool = False) -> Any:
         raise _unreadable(path, error) from None
 
 
-@contextmanager
-def replacing(target: str | Path) -> Iterator[Path]:
-    """A passing name to write to; on leaving, the file appears under its own name, whole or not at all.
-
-    Raises:
-        SpotError: it cannot be written.
-    """
-    target = Path(target)
-    partial = target.with_name(f".{target.name}.partial")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        with open(partial, "rb") as file:
-            os.fsync(file.fileno())
-        partial.replace(target)
-    except OSError as error:
-        raise SpotError(f"{target}: cannot be written ({error.strerror or error}); choose another target") from None
-    finally:
-        with suppress(OSError):
-            partial.unlink()
-
-
 def write_file(target: str | Path, content: Any) -> None:
     """`torch.save` a file, whole or not at all. Raises SpotError where it cannot be written."""
-    with replacing(target) as partial, open(partial, "wb") as file:
+    with replacing(target, "choose another target") as aside, open(aside, "wb") as file:
         torch.save(content, file)
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from spot.errors import SpotError
 from spot.state.sampler_state import SamplerState
 from spot.state.store import Exploration, StateStore
+from spot.writing import replacing
 
 _CHUNK = 1 << 22  # characters read at a time
 _SPACE = re.compile(r"\s*")
@@ -85,20 +86,13 @@ def write_published(state: SamplerState, target: str | Path) -> None:
     Raises:
         SpotError: it cannot be written.
     """
-    target = Path(target)
-    partial = target.with_name(f".{target.name}.partial")
     order = sorted(range(len(state)), key=lambda p: state.names[p])
-    try:
-        with open(partial, "w", encoding="utf-8") as file:
-            lead = "{\n"
-            for name, group in groupby(order, key=lambda p: state.names[p][0]):
-                file.write(f"{lead}{json.dumps(name)}: {json.dumps([_entry(state, p) for p in group])}")
-                lead = ",\n"
-            file.write("\n}\n")
-        partial.replace(target)
-    except OSError as error:
-        partial.unlink(missing_ok=True)
-        raise SpotError(f"{target}: cannot be written ({error.strerror}); name another file, or free space") from None
+    with replacing(target) as aside, open(aside, "w", encoding="utf-8") as file:
+        lead = "{\n"
+        for name, group in groupby(order, key=lambda p: state.names[p][0]):
+            file.write(f"{lead}{json.dumps(name)}: {json.dumps([_entry(state, p) for p in group])}")
+            lead = ",\n"
+        file.write("\n}\n")
 
 
 def _entry(state: SamplerState, p: int) -> dict[str, list]:

@@ -17,7 +17,7 @@ from spot.data.video import VideoSet
 from spot.errors import SpotError
 from spot.models.checkpoint import Loaded, find_checkpoint, load_network
 from spot.models.prediction import TrackerNetwork
-from spot.tracking.results import ResultFolder, write_atomically
+from spot.tracking.results import ResultFolder, write_result
 
 SETTINGS_FILE = "tracker.json"
 
@@ -135,4 +135,4 @@ def claim(results: ResultFolder, cfg: DictConfig, checkpoint: Path, loaded: Load
                 f"{results.folder} holds results of other settings ({differing}); "
                 "choose another tracker=, or overwrite=true"
             )
-    write_atomically(note, json.dumps(settings, indent=1) + "\n")
+    write_result(note, json.dumps(settings, indent=1) + "\n")

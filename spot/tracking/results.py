@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from spot.errors import SpotError
+from spot.writing import replacing
 
 # Row codes of the supervised protocol; a row that holds a box has BOX.
 BOX, SKIPPED, INITIALISED, FAILED = -1, 0, 1, 2
@@ -116,17 +115,10 @@ class ResultFolder:
     def write(self, name: str, track: Track) -> None:
         """Write the files of a video: each appears whole or not at all, the boxes last."""
         for path, content in FORMATS[self.result_format][0](name, track).items():
-            write_atomically(self.folder / path, content)
+            write_result(self.folder / path, content)
 
 
-def write_atomically(file: Path, content: str) -> None:
-    """A reader finds the old content or the new, never half, whenever this process dies. Raises SpotError."""
-    scratch = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        scratch.write_text(content)
-        scratch.replace(file)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            scratch.unlink()
-        raise SpotError(f"cannot write {file}: {error.strerror}; free the place or set paths.results") from None
+def write_result(file: Path, content: str) -> None:
+    """Whole or not at all. Raises SpotError where it cannot be written."""
+    with replacing(file, "free the place or set paths.results") as aside:
+        aside.write_text(content)

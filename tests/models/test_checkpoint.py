@@ -14,7 +14,7 @@ from spot.errors import SpotError
 from spot.models import ocean, transt
 from spot.models.backbones import ResNet50, SmallCNN
 from spot.models.checkpoint import find_checkpoint, load_network, native_content, published_content, read_weights
-from spot.models.files import read_file, replacing, write_file
+from spot.models.files import read_file, write_file
 from spot.models.ocean import Ocean
 from spot.models.ocean_backbone import OceanResNet50
 from spot.models.transt import TransT
@@ -250,24 +250,6 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
 def test_old_format_is_read(tmp_path: Path) -> None:
     torch.save({"a": torch.arange(3)}, tmp_path / "old.pth", _use_new_zipfile_serialization=False)
     assert torch.equal(read_file(tmp_path / "old.pth")["a"], torch.arange(3))
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    target = tmp_path / "new folder" / "file.pt"
-    write_file(target, {"a": 1})
-
-    def stop_half_way() -> None:
-        with replacing(target) as partial:
-            partial.write_text("half")
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        stop_half_way()
-    assert read_file(target) == {"a": 1}
-    assert [p.name for p in target.parent.iterdir()] == ["file.pt"]
-    (tmp_path / "plain").write_text("")
-    with pytest.raises(SpotError, match="cannot be written"):
-        write_file(tmp_path / "plain" / "file.pt", {})
 
 
 def test_architectures_without_a_published_form(tmp_path: Path) -> None:

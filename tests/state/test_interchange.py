@@ -120,4 +120,4 @@ def test_no_file_is_named(tmp_path):
     with pytest.raises(SpotError, match=r"none\.json: cannot be read"):
         read_published(tmp_path / "none.json", tmp_path / "s", LENGTHS)
     with pytest.raises(SpotError, match=r"out\.json: cannot be written"):
-        write_published(make_store(tmp_path / "s", [5]).at(0), tmp_path / "nowhere" / "out.json")
+        write_published(make_store(tmp_path / "s", [5]).at(0), tmp_path / "s" / "paths.state" / "out.json")

@@ -63,7 +63,7 @@ def test_a_result_of_another_length_is_not_finished(tmp_path: Path) -> None:
 def test_boxes_come_last_so_that_they_prove_the_rest(tmp_path: Path, monkeypatch) -> None:
     """Dying between the files of one video must leave it unfinished."""
     folder = ResultFolder(tmp_path, "vot_lt")
-    write, written = results.write_atomically, []
+    write, written = results.write_result, []
 
     def die_at_the_third(file: Path, content: str) -> None:
         if len(written) == 2:
@@ -71,7 +71,7 @@ def test_boxes_come_last_so_that_they_prove_the_rest(tmp_path: Path, monkeypatch
         written.append(file)
         write(file, content)
 
-    monkeypatch.setattr(results, "write_atomically", die_at_the_third)
+    monkeypatch.setattr(results, "write_result", die_at_the_third)
     with pytest.raises(KeyboardInterrupt):
         folder.write("a", TRACK)
     assert not folder.is_finished("a", 4)
