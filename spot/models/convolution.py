@@ -1,17 +1,18 @@
 """Convolutions that are fast on CPUs too: 1x1 ones as linear maps, 3x3 ones by Winograd's algorithm.
 
-Winograd's F(4x4, 3x3) computes a tile of 4 x 4 outputs from 6 x 6 inputs with 36 products instead of 144, between
-linear maps of inputs, weights and outputs (Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR
-2016). Rounding errors are about four times those of the plain sum. GPUs' libraries choose such algorithms themselves;
-PyTorch has none for x86 processors.
+Winograd's F(4x4, 3x3) computes a tile of 4 x 4 outputs from 6 x 6 inputs with 36 products instead of 144, F(5x5, 3x3)
+one of 5 x 5 with 49 instead of 225, between linear maps of inputs, weights and outputs (Lavin and Gray, Fast Algorithms
+for Convolutional Neural Networks, CVPR 2016). Rounding errors are six and thirteen times those of the plain sum. GPUs'
+libraries choose such algorithms themselves; PyTorch has none for x86 processors.
 """
 
 from __future__ import annotations
 
 import math
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
@@ -22,16 +23,13 @@ from spot.models.linear import has_quick_product, linear, runs_on_cpu
 Network = TypeVar("Network", bound=nn.Module)
 Pair = tuple[int, int]
 
-TILE, SPAN = 4, 6  # outputs and inputs of a tile, a side
 MIN_CHANNELS = 256  # from which on the products outweigh the maps around them
 SLICE_BYTES = 64 << 20  # of tiles at a time
 
-# Of inputs, weights and outputs, along one side.
-_INPUT = ((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0),
-          (0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0), (0, 4, 0, -5, 0, 1))  # fmt: skip
-_WEIGHT = ((1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6),
-           (1 / 24, 1 / 12, 1 / 6), (1 / 24, -1 / 12, 1 / 6), (0, 0, 1))  # fmt: skip
-_OUTPUT = ((1, 1, 1, 1, 1, 0), (0, 1, -1, 2, -2, 0), (0, 1, 1, 4, 4, 0), (0, 1, -1, 8, -8, 1))
+# Outputs of a tile, a side -> where polynomials are evaluated, besides infinity: small fractions that round little.
+POINTS = {4: (0, 1, -1, 1 / 2, -2), 5: (0, 1, -1, 1 / 2, -1 / 2, 3)}
+
+_ONE_BY_ONE = [0, 0], [1, 1], [1, 1]  # padding, stride, dilation
 
 
 def quick_convolutions(network: Network) -> Network:
@@ -45,12 +43,11 @@ def quick_convolutions(network: Network) -> Network:
 class Conv2d(nn.Conv2d):
     """`torch.nn.Conv2d`, same parameters, same function."""
 
-    prepared: Tensor | None = None
+    prepared: dict[int, Tensor] | None = None
 
     def prepare(self) -> None:
-        """Keep the weights' map, four times their size, for inference on a CPU: they must not change any more."""
-        if self._is_winograd and runs_on_cpu(self.weight):
-            self.prepared = _map_weight(self.weight.detach()).mT.contiguous().mT
+        """From now on keep the weights' maps, four to five times their size, for inference: they must not change any more."""
+        self.prepared = {}
 
     @property
     def _is_winograd(self) -> bool:
@@ -74,9 +71,13 @@ class Conv2d(nn.Conv2d):
             return super().forward(input)
         if self._is_winograd and runs_on_cpu(input, self.weight):
             where: Any = self.padding, self.dilation
-            if self.prepared is not None:
-                return _convolve(input, self.prepared, self.bias, *where)
-            return winograd(input, self.weight, self.bias, *where)
+            if self.prepared is None:
+                return winograd(input, self.weight, self.bias, *where)
+            tiling = _tiling(input, *where)
+            if tiling.tile not in self.prepared:
+                mapped = _map_weight(self.weight.detach(), tiling.tile)
+                self.prepared[tiling.tile] = _packed(mapped, len(input) * tiling.tiles)
+            return _convolve(input, self.prepared[tiling.tile], self.out_channels, self.bias, tiling)
         if self._is_pointwise and has_quick_product(input, self.weight):
             rows, columns = self.stride
             pixels = input[:, :, ::rows, ::columns].permute(0, 2, 3, 1)
@@ -104,8 +105,8 @@ class _Winograd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dilation: Pair) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.padding, ctx.dilation = padding, dilation
-        return _convolve(x, _map_weight(weight), bias, padding, dilation)
+        ctx.tiling = _tiling(x, padding, dilation)
+        return _convolve(x, _map_weight(weight, ctx.tiling.tile), len(weight), bias, ctx.tiling)
 
     @staticmethod
     @once_differentiable
@@ -114,24 +115,70 @@ class _Winograd(torch.autograd.Function):
         for_x, for_weight, for_bias, *_ = ctx.needs_input_grad
         into_x: Tensor | None = None
         if for_x:
-            turned = _map_weight(weight.flip(2, 3).transpose(0, 1))
-            padding = tuple(2 * d - p for p, d in zip(ctx.padding, ctx.dilation, strict=True))
-            into_x = _convolve(grad, turned, None, padding, ctx.dilation)
-        into_weight = _weight_gradient(x, grad, ctx.padding, ctx.dilation) if for_weight else None
+            (top, left), (dy, dx) = ctx.tiling.padding, ctx.tiling.dilation
+            tiling = _tiling(grad, (2 * dy - top, 2 * dx - left), (dy, dx))
+            turned = _map_weight(weight.flip(2, 3).transpose(0, 1), tiling.tile)
+            into_x = _convolve(grad, turned, x.shape[1], None, tiling)
+        into_weight = _weight_gradient(x, grad, ctx.tiling) if for_weight else None
         return into_x, into_weight, grad.sum((0, 2, 3)) if for_bias else None, None, None
 
 
-def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dilation: Pair) -> Tensor:
-    """With a mapped weight (36, O, C)."""
-    height, width, rows, columns = _extent(x, padding, dilation)
-    out = x.new_empty(len(x), height, width, weight.shape[1])
-    size = _slice_size(x, rows * columns * math.prod(dilation) * sum(weight.shape[1:]))
-    for part, result in zip(x.split(size), out.split(size), strict=True):
-        mapped = _map(_INPUT, _tiles(part, SPAN, padding, dilation, rows, columns))
-        products = torch.bmm(mapped.flatten(0, 1), weight.mT)
-        tiles = _map(_OUTPUT, products.view(SPAN, SPAN, *products.shape[1:]))
-        tiles = tiles.view(TILE, TILE, len(part), rows, dilation[0], columns, dilation[1], -1)
-        image = tiles.permute(2, 3, 0, 4, 5, 1, 6, 7).reshape(len(part), rows * TILE * dilation[0], -1, out.shape[3])
+class Tiling(NamedTuple):
+    """How outputs are cut into tiles. With a dilation, rows (and columns) that are so far apart are a grid of their own.
+
+    Attributes:
+        tile: outputs of a tile, a side.
+        rows, columns: of tiles, in each of the dilation's grids.
+        height, width: of the outputs.
+        padding, dilation: of the convolution.
+    """
+
+    tile: int
+    rows: int
+    columns: int
+    height: int
+    width: int
+    padding: Pair
+    dilation: Pair
+
+    @property
+    def span(self) -> int:
+        """Inputs of a tile, a side."""
+        return self.tile + 2
+
+    @property
+    def tiles(self) -> int:
+        """Of an image."""
+        return self.rows * self.columns * math.prod(self.dilation)
+
+    @property
+    def products(self) -> int:
+        """Of an image, for each input and output channel."""
+        return self.tiles * self.span**2
+
+
+def _tiling(x: Tensor, padding: Pair, dilation: Pair) -> Tiling:
+    """The one of fewest products."""
+    height, width = (n + 2 * p - 2 * d for n, p, d in zip(x.shape[2:], padding, dilation, strict=True))
+
+    def cut(tile: int) -> Tiling:
+        rows, columns = -(-height // (tile * dilation[0])), -(-width // (tile * dilation[1]))
+        return Tiling(tile, rows, columns, height, width, padding, dilation)
+
+    return min(map(cut, POINTS), key=lambda tiling: tiling.products)
+
+
+def _convolve(x: Tensor, weight: Tensor, outputs: int, bias: Tensor | None, tiling: Tiling) -> Tensor:
+    """With a mapped weight (span ** 2, O, C), or such a one packed; `outputs` is O."""
+    _, rows, columns, height, width, _, (dy, dx) = tiling
+    out = x.new_empty(len(x), height, width, outputs)
+    maps = _maps(tiling.tile, x.dtype)
+    for part, result in zip(*(t.split(_slice_size(x, outputs, tiling)) for t in (x, out)), strict=True):
+        mapped = _map(maps.input, _tiles(part, tiling, tiling.span, tiling.padding))
+        products = _products(mapped.flatten(0, 1), weight)
+        tiles = _map(maps.output, products.unflatten(0, (tiling.span, tiling.span)))
+        tiles = tiles.view(tiling.tile, tiling.tile, len(part), rows, dy, columns, dx, -1)
+        image = tiles.permute(2, 3, 0, 4, 5, 1, 6, 7).reshape(len(part), rows * tiling.tile * dy, -1, outputs)
         image = image[:, :height, :width]
         if bias is None:
             result.copy_(image)
@@ -140,55 +187,86 @@ def _convolve(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dil
     return out.permute(0, 3, 1, 2)
 
 
-def _weight_gradient(x: Tensor, grad: Tensor, padding: Pair, dilation: Pair) -> Tensor:
+def _weight_gradient(x: Tensor, grad: Tensor, tiling: Tiling) -> Tensor:
     """(O, C, 3, 3)."""
-    rows, columns = _extent(x, padding, dilation)[2:]
-    size = _slice_size(x, rows * columns * math.prod(dilation) * (x.shape[1] + grad.shape[1]))
     total: Tensor | None = None
-    for part, part_grad in zip(x.split(size), grad.split(size), strict=True):
-        mapped = _map(_INPUT, _tiles(part, SPAN, padding, dilation, rows, columns)).flatten(0, 1)
-        wanted = _map(_OUTPUT, _tiles(part_grad, TILE, (0, 0), dilation, rows, columns), back=True).flatten(0, 1)
+    maps = _maps(tiling.tile, x.dtype)
+    for part, part_grad in zip(*(t.split(_slice_size(x, grad.shape[1], tiling)) for t in (x, grad)), strict=True):
+        mapped = _map(maps.input, _tiles(part, tiling, tiling.span, tiling.padding)).flatten(0, 1)
+        wanted = _map(maps.output.t(), _tiles(part_grad, tiling, tiling.tile, (0, 0))).flatten(0, 1)
         total = torch.bmm(wanted.mT, mapped) if total is None else total.baddbmm_(wanted.mT, mapped)
     assert total is not None
-    return _map(_WEIGHT, total.view(SPAN, SPAN, *total.shape[1:]), back=True).permute(2, 3, 0, 1)
+    return _map(maps.weight.t(), total.unflatten(0, (tiling.span, tiling.span))).permute(2, 3, 0, 1)
 
 
-def _extent(x: Tensor, padding: Pair, dilation: Pair) -> tuple[int, int, int, int]:
-    """Height and width of the outputs, rows and columns of tiles at each of the dilation's offsets."""
-    height, width = (n + 2 * p - 2 * d for n, p, d in zip(x.shape[2:], padding, dilation, strict=True))
-    return height, width, -(-height // (TILE * dilation[0])), -(-width // (TILE * dilation[1]))
-
-
-def _slice_size(x: Tensor, numbers: int) -> int:
-    """Images that fit into SLICE_BYTES, about as many in each slice; `numbers` are those of an image at a tile's place."""
-    fit = max(1, SLICE_BYTES // (SPAN * SPAN * numbers * x.element_size()))
+def _slice_size(x: Tensor, outputs: int, tiling: Tiling) -> int:
+    """Images whose tiles of inputs and outputs fit into SLICE_BYTES, about as many in each slice."""
+    fit = max(1, SLICE_BYTES // (tiling.products * (x.shape[1] + outputs) * x.element_size()))
     return -(-len(x) // -(-len(x) // fit))
 
 
-def _tiles(x: Tensor, span: int, padding: Pair, dilation: Pair, rows: int, columns: int) -> Tensor:
+def _tiles(x: Tensor, tiling: Tiling, span: int, padding: Pair) -> Tensor:
     """Pixels of (B, C, H, W) images, tile by tile: (span, span, tiles, C)."""
-    (top, left), (dy, dx) = padding, dilation
-    below = dy * (TILE * rows + span - TILE) - x.shape[2] - top
-    right = dx * (TILE * columns + span - TILE) - x.shape[3] - left
+    (top, left), (dy, dx) = padding, tiling.dilation
+    below = dy * (tiling.tile * (tiling.rows - 1) + span) - x.shape[2] - top
+    right = dx * (tiling.tile * (tiling.columns - 1) + span) - x.shape[3] - left
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, left, right, top, below))
     apart = padded.unflatten(2, (-1, dx)).unflatten(1, (-1, dy))
-    tiles = apart.unfold(1, span, TILE).unfold(3, span, TILE)
+    tiles = apart.unfold(1, span, tiling.tile).unfold(3, span, tiling.tile)
     return tiles.permute(6, 7, 0, 1, 2, 3, 4, 5).reshape(span, span, -1, x.shape[1])
 
 
-def _map_weight(weight: Tensor) -> Tensor:
-    """(O, C, 3, 3) to (36, O, C)."""
-    return _map(_WEIGHT, weight.permute(2, 3, 0, 1).contiguous()).flatten(0, 1)
+def _products(tiles: Tensor, weight: Tensor) -> Tensor:
+    """(n, tiles, C) by (n, O, C), or such a weight packed, to (n, tiles, O)."""
+    if not weight.is_mkldnn:
+        return torch.bmm(tiles, weight.mT)
+    groups, count, channels = tiles.shape
+    pixels = tiles.transpose(0, 1).reshape(1, count, 1, groups * channels).permute(0, 3, 1, 2)
+    out = torch.ops.mkldnn._convolution_pointwise(pixels, weight, None, *_ONE_BY_ONE, groups, "none", [], "")
+    return out.permute(0, 2, 3, 1).view(count, groups, -1).transpose(0, 1)
 
 
-def _map(side: tuple[tuple[float, ...], ...], tiles: Tensor, back: bool = False) -> Tensor:
-    """(m, m, ...) contiguous to (n, n, ...), by a matrix (n, m) or, on the way back, (m, n), on either side."""
-    matrix = _matrix(side, tiles.dtype)
-    matrix = matrix.t() if back else matrix
+def _packed(weight: Tensor, tiles: int) -> Tensor:
+    """(n, O, C) as oneDNN keeps the weight of a convolution in n groups, best for about so many tiles.
+
+    Where tiles are few, a product is over before a weight is in order. PyTorch's compiler uses the same operators; where
+    they are absent, the weight is turned.
+    """
+    if not hasattr(torch.ops.mkldnn, "_reorder_convolution_weight"):
+        return weight.mT.contiguous().mT
+    groups, outputs, channels = weight.shape
+    kernel = weight.reshape(groups * outputs, channels, 1, 1)
+    return torch.ops.mkldnn._reorder_convolution_weight(kernel, *_ONE_BY_ONE, groups, [1, groups * channels, tiles, 1])
+
+
+def _map_weight(weight: Tensor, tile: int) -> Tensor:
+    """(O, C, 3, 3) to (span ** 2, O, C)."""
+    return _map(_maps(tile, weight.dtype).weight, weight.permute(2, 3, 0, 1).contiguous()).flatten(0, 1)
+
+
+def _map(matrix: Tensor, tiles: Tensor) -> Tensor:
+    """(m, m, ...) to (n, n, ...), by a matrix (n, m) on either side."""
     halfway = torch.mm(matrix, tiles.flatten(1)).view(len(matrix), len(tiles), -1)
     return torch.matmul(matrix, halfway).view(len(matrix), len(matrix), *tiles.shape[2:])
 
 
+class Maps(NamedTuple):
+    """Linear maps along one side of a tile of t outputs: (n, n) of its n = t + 2 inputs, (n, 3) of weights, (t, n) of products."""
+
+    input: Tensor
+    weight: Tensor
+    output: Tensor
+
+
 @cache
-def _matrix(side: tuple[tuple[float, ...], ...], dtype: torch.dtype) -> Tensor:
-    return torch.tensor(side, dtype=dtype)
+def _maps(tile: int, dtype: torch.dtype) -> Maps:
+    """Those of Toom and Cook, transposed: polynomials are multiplied by their values at n - 1 points and their leading terms."""
+    points = np.array(POINTS[tile], np.float64)
+    others = [np.delete(points, i) for i in range(len(points))]
+    input = np.zeros((tile + 2, tile + 2))
+    for row, roots in zip(input, [*others, points], strict=True):
+        row[: len(roots) + 1] = np.poly(roots)[::-1]
+    scale = np.array([np.prod(point - roots) for point, roots in zip(points, others, strict=True)])
+    weight = np.vstack([np.vander(points, 3, increasing=True) / scale[:, None], [0, 0, 1]])
+    output = np.vstack([np.vander(points, tile, increasing=True), np.eye(tile)[-1]]).T
+    return Maps(*(torch.from_numpy(side.copy()).to(dtype) for side in (input, weight, output)))
