@@ -108,16 +108,16 @@ def bench_lockstep(arch: str, clips: list[list[np.ndarray]], boxes: np.ndarray, 
     """Seconds for a frame of each of several videos, one by one and in one pass."""
     torch.set_num_threads(2)
     keep_freed_memory()
-    tracker = WAYS[arch][0](quickened(build(arch).student.eval()))
-    together = tracker.start([clip[0] for clip in clips], boxes)
-    alone = [tracker.start([clip[0]], box[None]) for clip, box in zip(clips, boxes, strict=True)]
+    single, lockstep = (WAYS[arch][0](quickened(build(arch).student.eval())) for _ in range(2))
+    together = lockstep.start([clip[0] for clip in clips], boxes)
+    alone = [single.start([clip[0]], box[None]) for clip, box in zip(clips, boxes, strict=True)]
     second = [clip[1] for clip in clips]
 
     def one_by_one() -> None:
         for state, frame in zip(alone, second, strict=True):
-            tracker.step(state, [frame])
+            single.step(state, [frame])
 
-    turns_taken = [(timed(one_by_one), timed(lambda: tracker.step(together, second))) for _ in range(turns)]
+    turns_taken = [(timed(one_by_one), timed(lambda: lockstep.step(together, second))) for _ in range(turns)]
     wall = median(a[1] / b[1] for a, b in turns_taken)
     cpu = median(a[0] / b[0] for a, b in turns_taken)
     print(f"{arch}: {len(clips)} videos in lock-step {wall:6.2f} x (wall), {cpu:.2f} x (CPU)")

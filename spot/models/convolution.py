@@ -43,7 +43,7 @@ def quick_convolutions(network: Network) -> Network:
 class Conv2d(nn.Conv2d):
     """`torch.nn.Conv2d`, same parameters, same function."""
 
-    prepared: dict[int, Tensor] | None = None
+    prepared: dict[int, tuple[int, Tensor]] | None = None
 
     def prepare(self) -> None:
         """From now on keep the weights' maps, four to five times their size, for inference: they must not change any more."""
@@ -74,15 +74,19 @@ class Conv2d(nn.Conv2d):
             if self.prepared is None:
                 return winograd(input, self.weight, self.bias, *where)
             tiling = _tiling(input, *where)
-            if tiling.tile not in self.prepared:
-                mapped = _map_weight(self.weight.detach(), tiling.tile)
-                self.prepared[tiling.tile] = _packed(mapped, len(input) * tiling.tiles)
-            return _convolve(input, self.prepared[tiling.tile], self.out_channels, self.bias, tiling)
+            weight = self._kept(self.prepared, tiling.tile, len(input) * tiling.tiles)
+            return _convolve(input, weight, self.out_channels, self.bias, tiling)
         if self._is_pointwise and has_quick_product(input, self.weight):
             rows, columns = self.stride
             pixels = input[:, :, ::rows, ::columns].permute(0, 2, 3, 1)
             return linear(pixels, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
         return super().forward(input)
+
+    def _kept(self, prepared: dict[int, tuple[int, Tensor]], tile: int, tiles: int) -> Tensor:
+        """The mapped weight, packed for the most tiles that there have been: search crops, not templates."""
+        if tile not in prepared or tiles > prepared[tile][0]:
+            prepared[tile] = tiles, _packed(_map_weight(self.weight.detach(), tile), tiles)
+        return prepared[tile][1]
 
 
 def winograd(x: Tensor, weight: Tensor, bias: Tensor | None, padding: Pair, dilation: Pair) -> Tensor:

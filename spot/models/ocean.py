@@ -107,9 +107,9 @@ class Ocean(TrackerNetwork):
 
     def candidates(self, prediction: Prediction) -> Candidates:
         """Blend of class and align score, xywh box in search-crop pixels (not clipped), predicted IoU of each cell."""
-        scores = prediction.logits.squeeze(-1).sigmoid()
+        scores = _apart(prediction.logits.squeeze(-1)).sigmoid()
         if prediction.align is not None:
-            scores = self.class_share * scores + (1 - self.class_share) * prediction.align.sigmoid()
+            scores = self.class_share * scores + (1 - self.class_share) * _apart(prediction.align).sigmoid()
         before, after = prediction.boxes.split(2, dim=-1)
         return Candidates(scores, torch.cat([self.cells - before, before + after], dim=-1), prediction.ious)
 
@@ -227,6 +227,15 @@ def tower(channels: int, depth: int) -> nn.Sequential:
 def _encoding(channels: int, dilation: tuple[int, int]) -> nn.Sequential:
     conv = nn.Conv2d(channels, channels, 3, dilation=dilation, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+
+
+def _apart(x: Tensor) -> Tensor:
+    """(B, N) with a gap behind each instance.
+
+    On CPUs the last few numbers of a block of memory go through another routine than the rest, and sigmoids may differ in
+    the last bit: in one block, an instance's scores would depend on how many others there are.
+    """
+    return F.pad(x, (0, 1))[:, :-1]
 
 
 def _rows(maps: Tensor) -> Tensor:

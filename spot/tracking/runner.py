@@ -160,9 +160,16 @@ class Runner:
             slot.skip()
             return None
 
+    def _rows(self, group: Group) -> Group:
+        """A lone instance twice, where its boxes would otherwise depend on whether it is the last one left.
+
+        One ulp may turn the choice between two cells.
+        """
+        return group if len(group) > 1 or self.tracker.rounds_one_as_several else [*group, *group]
+
     def _start(self, group: Group) -> None:
         begin = time.perf_counter()
-        rows = _at_least_two(group)
+        rows = self._rows(group)
         state = self.tracker.start([frame for _, frame in rows], np.stack([slot.box for slot, _ in rows]))
         seconds = (time.perf_counter() - begin) / len(group)
         for i, (slot, _) in enumerate(group):
@@ -171,7 +178,7 @@ class Runner:
 
     def _step(self, group: Group) -> None:
         begin = time.perf_counter()
-        rows = _at_least_two(group)
+        rows = self._rows(group)
         joined = _join([slot.state for slot, _ in rows if slot.state is not None])
         state, boxes, scores = self.tracker.step(joined, [frame for _, frame in rows])
         seconds = (time.perf_counter() - begin) / len(group)
@@ -186,15 +193,6 @@ class Runner:
                 slot.fail(seconds)
             else:
                 slot.record(boxes[i], float(scores[i]), seconds)
-
-
-def _at_least_two(group: Group) -> Group:
-    """A lone instance twice: CPU kernels for one instance round otherwise than those for several, which round alike.
-
-    Without this a video's boxes would depend on whether it is the last one left, as one ulp may turn the choice
-    between two cells.
-    """
-    return [*group, *group] if len(group) == 1 else group
 
 
 def overlaps(box: np.ndarray, video: Video, index: int, size: tuple[int, int]) -> bool:

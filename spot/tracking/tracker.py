@@ -5,8 +5,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from spot.models.prediction import TrackerNetwork
@@ -38,6 +40,25 @@ class Tracker(ABC):
 
     def __init__(self, network: TrackerNetwork) -> None:
         self.network = network.eval()
+
+    @cached_property
+    @torch.inference_mode()
+    def rounds_one_as_several(self) -> bool:
+        """Whether a video by itself gets the boxes and scores, to the last bit, that it gets beside others.
+
+        Kernels for one instance may round otherwise than those for several, which round alike. Which kernels are taken
+        depends on sizes alone, so any crops tell.
+        """
+        network, generator = self.network, torch.Generator().manual_seed(0)
+        template, search = (
+            torch.rand(1, 3, side, side, generator=generator).to(network.pixel_mean)
+            for side in (network.template_size, network.search_size)
+        )
+        one, two = (
+            network.candidates(network.predict(network.encode_template(z), x))
+            for z, x in ((template, search), (template.repeat(2, 1, 1, 1), search.repeat(2, 1, 1, 1)))
+        )
+        return torch.equal(one.scores[0], two.scores[0]) and torch.equal(one.boxes[0], two.boxes[0])
 
     @abstractmethod
     def start(self, frames: Sequence[np.ndarray], boxes: np.ndarray) -> TrackState:

@@ -62,6 +62,13 @@ def test_instances_do_not_see_each_other(network, crops):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
+def test_scores_are_to_the_last_bit_those_of_an_instance_by_itself(network):
+    torch.manual_seed(0)
+    many = Prediction(torch.randn(2000, 9, 1), torch.rand(2000, 9, 4), torch.rand(2000, 9), torch.randn(2000, 9))
+    together = network.candidates(many).scores
+    assert torch.equal(together, torch.cat([network.candidates(many.rows(i, i + 1)).scores for i in range(2000)]))
+
+
 def test_a_template_is_encoded_once_and_for_all(network, crops):
     """Its whole part, the weights of the three encodings included, is in the code."""
     code = network.encode_template(crops[0])

@@ -11,6 +11,7 @@ import torch
 from spot.data.video import Video, VideoSet
 from spot.errors import SpotError
 from spot.models.backbones import SmallCNN
+from spot.models.prediction import Candidates
 from spot.models.transt import TransT
 from spot.tracking.results import BOX, FAILED, INITIALISED, SKIPPED, Track
 from spot.tracking.runner import Runner, overlaps
@@ -64,6 +65,26 @@ def test_the_first_row_is_the_given_box(videos: VideoSet) -> None:
         np.testing.assert_array_equal(result.boxes[0], videos[name].boxes[0])
         assert result.codes.tolist() == [INITIALISED] + [BOX] * (len(videos[name]) - 1)
         assert (result.seconds > 0).all()
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_a_lone_video_passes_twice_only_where_one_rounds_otherwise(alike: bool, videos: VideoSet) -> None:
+    tracker = fake()
+    tracker.rounds_one_as_several = alike
+    track(tracker, videos)
+    assert {size for _, size in tracker.calls} == {1 if alike else 2}
+
+
+@pytest.mark.parametrize("difference", [0.0, 1e-7])
+def test_how_one_rounds_is_found_out(difference: float, monkeypatch) -> None:
+    tracker = tiny_transt()
+    monkeypatch.setattr(tracker.network, "candidates", lambda batch: Candidates(*batch))
+    box, score = torch.zeros(2, 5, 4), torch.full((2, 5), 0.5)
+    batches = {1: (score[:1] + difference, box[:1], score[:1]), 2: (score, box, score)}
+    monkeypatch.setattr(tracker.network, "predict", lambda code, search: batches[len(search)])
+    before = torch.get_rng_state()
+    assert tracker.rounds_one_as_several == (difference == 0)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_slots_are_filled_again(videos: VideoSet) -> None:
