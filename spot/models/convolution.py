@@ -67,20 +67,22 @@ class Conv2d(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """(B, in_channels, H, W) to (B, out_channels, H', W'); B may be missing, or 0."""
-        if input.dim() != 4 or not len(input):
-            return super().forward(input)
-        if self._is_winograd and runs_on_cpu(input, self.weight):
-            where: Any = self.padding, self.dilation
-            if self.prepared is None:
-                return winograd(input, self.weight, self.bias, *where)
-            tiling = _tiling(input, *where)
-            weight = self._kept(self.prepared, tiling.tile, len(input) * tiling.tiles)
-            return _convolve(input, weight, self.out_channels, self.bias, tiling)
-        if self._is_pointwise and has_quick_product(input, self.weight):
-            rows, columns = self.stride
-            pixels = input[:, :, ::rows, ::columns].permute(0, 2, 3, 1)
-            return linear(pixels, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        if input.dim() == 4 and runs_on_cpu(input, self.weight) and len(input):
+            if self._is_winograd:
+                return self._by_winograd(input)
+            if self._is_pointwise and has_quick_product(input, self.weight):
+                rows, columns = self.stride
+                pixels = input[:, :, ::rows, ::columns].permute(0, 2, 3, 1)
+                return linear(pixels, self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
         return super().forward(input)
+
+    def _by_winograd(self, input: Tensor) -> Tensor:
+        where: Any = self.padding, self.dilation
+        if self.prepared is None:
+            return winograd(input, self.weight, self.bias, *where)
+        tiling = _tiling(input, *where)
+        weight = self._kept(self.prepared, tiling.tile, len(input) * tiling.tiles)
+        return _convolve(input, weight, self.out_channels, self.bias, tiling)
 
     def _kept(self, prepared: dict[int, tuple[int, Tensor]], tile: int, tiles: int) -> Tensor:
         """The mapped weight, packed for the most tiles that there have been: search crops, not templates."""

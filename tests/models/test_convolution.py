@@ -127,6 +127,14 @@ def test_batches_that_are_none(shape, size):
     torch.testing.assert_close(quick(x), layer(x), rtol=1e-4, atol=1e-5)
 
 
+def test_an_exported_network_takes_any_batch():
+    network = quick_convolutions(nn.Sequential(nn.Conv2d(256, 256, 3), nn.Conv2d(256, 256, 1)))
+    batch = {0: torch.export.Dim("batch", min=1, max=64)}
+    program = torch.export.export(network, (torch.randn(2, 256, 5, 5),), dynamic_shapes=(batch,))
+    x = torch.randn(3, 256, 5, 5)
+    torch.testing.assert_close(program.module()(x), network(x), rtol=1e-4, atol=1e-5)
+
+
 def test_names_and_values_of_weights_stay():
     network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Sequential(nn.Conv2d(4, 5, 1)))
     before = copy.deepcopy(network.state_dict())
