@@ -180,12 +180,19 @@ def _convolve(x: Tensor, weight: Tensor, outputs: int, bias: Tensor | None, tili
     out = x.new_empty(len(x), height, width, outputs)
     maps = _maps(tiling.tile, x.dtype)
     for part, result in zip(*(t.split(_slice_size(x, outputs, tiling)) for t in (x, out)), strict=True):
-        mapped = _map(maps.input, _tiles(part, tiling, tiling.span, tiling.padding))
-        products = _products(mapped.flatten(0, 1), weight)
-        tiles = _map(maps.output, products.unflatten(0, (tiling.span, tiling.span)))
-        tiles = tiles.view(tiling.tile, tiling.tile, len(part), rows, dy, columns, dx, -1)
-        image = tiles.permute(2, 3, 0, 4, 5, 1, 6, 7).reshape(len(part), rows * tiling.tile * dy, -1, outputs)
-        image = image[:, :height, :width]
+        tiles = _tiles(part, tiling, tiling.span, tiling.padding)
+        if weight.is_mkldnn:
+            mapped = _map(maps.input, tiles.flatten(0, 4))
+            cut = (len(part), rows, dy, columns, dx, tiling.tile, tiling.tile, outputs)
+            image = _map(maps.output, _packed_products(mapped, weight)).view(cut).permute(0, 1, 5, 2, 3, 6, 4, 7)
+        else:
+            mapped = _map(maps.input, _tiles_last(tiles))
+            products = torch.bmm(mapped.view(tiling.span**2, -1, x.shape[1]), weight.mT)
+            cut = (tiling.tile, tiling.tile, len(part), rows, dy, columns, dx, outputs)
+            image = (
+                _map(maps.output, products.view(tiling.span, tiling.span, -1)).view(cut).permute(2, 3, 0, 4, 5, 1, 6, 7)
+            )
+        image = image.reshape(len(part), rows * tiling.tile * dy, -1, outputs)[:, :height, :width]
         if bias is None:
             result.copy_(image)
         else:
@@ -198,11 +205,13 @@ def _weight_gradient(x: Tensor, grad: Tensor, tiling: Tiling) -> Tensor:
     total: Tensor | None = None
     maps = _maps(tiling.tile, x.dtype)
     for part, part_grad in zip(*(t.split(_slice_size(x, grad.shape[1], tiling)) for t in (x, grad)), strict=True):
-        mapped = _map(maps.input, _tiles(part, tiling, tiling.span, tiling.padding)).flatten(0, 1)
-        wanted = _map(maps.output.t(), _tiles(part_grad, tiling, tiling.tile, (0, 0))).flatten(0, 1)
+        mapped = _map(maps.input, _tiles_last(_tiles(part, tiling, tiling.span, tiling.padding)))
+        wanted = _map(maps.output.t(), _tiles_last(_tiles(part_grad, tiling, tiling.tile, (0, 0))))
+        mapped, wanted = (side.view(tiling.span**2, -1, t.shape[1]) for side, t in ((mapped, x), (wanted, grad)))
         total = torch.bmm(wanted.mT, mapped) if total is None else total.baddbmm_(wanted.mT, mapped)
     assert total is not None
-    return _map(maps.weight.t(), total.unflatten(0, (tiling.span, tiling.span))).permute(2, 3, 0, 1)
+    into_weight = _map(maps.weight.t(), total.view(tiling.span, tiling.span, -1))
+    return into_weight.view(3, 3, *total.shape[1:]).permute(2, 3, 0, 1)
 
 
 def _slice_size(x: Tensor, outputs: int, tiling: Tiling) -> int:
@@ -212,24 +221,26 @@ def _slice_size(x: Tensor, outputs: int, tiling: Tiling) -> int:
 
 
 def _tiles(x: Tensor, tiling: Tiling, span: int, padding: Pair) -> Tensor:
-    """Pixels of (B, C, H, W) images, tile by tile: (span, span, tiles, C)."""
+    """Pixels of (B, C, H, W) images, tile by tile: a view (B, rows, dy, columns, dx, span, span, C)."""
     (top, left), (dy, dx) = padding, tiling.dilation
     below = dy * (tiling.tile * (tiling.rows - 1) + span) - x.shape[2] - top
     right = dx * (tiling.tile * (tiling.columns - 1) + span) - x.shape[3] - left
     padded = F.pad(x.permute(0, 2, 3, 1), (0, 0, left, right, top, below))
     apart = padded.unflatten(2, (-1, dx)).unflatten(1, (-1, dy))
-    tiles = apart.unfold(1, span, tiling.tile).unfold(3, span, tiling.tile)
-    return tiles.permute(6, 7, 0, 1, 2, 3, 4, 5).reshape(span, span, -1, x.shape[1])
+    return apart.unfold(1, span, tiling.tile).unfold(3, span, tiling.tile).movedim(5, -1)
 
 
-def _products(tiles: Tensor, weight: Tensor) -> Tensor:
-    """(n, tiles, C) by (n, O, C), or such a weight packed, to (n, tiles, O)."""
-    if not weight.is_mkldnn:
-        return torch.bmm(tiles, weight.mT)
-    groups, count, channels = tiles.shape
-    pixels = tiles.transpose(0, 1).reshape(1, count, 1, groups * channels).permute(0, 3, 1, 2)
-    out = torch.ops.mkldnn._convolution_pointwise(pixels, weight, None, *_ONE_BY_ONE, groups, "none", [], "")
-    return out.permute(0, 2, 3, 1).view(count, groups, -1).transpose(0, 1)
+def _tiles_last(tiles: Tensor) -> Tensor:
+    """To (span, span, numbers), which suits many tiles."""
+    return tiles.permute(5, 6, 0, 1, 2, 3, 4, 7).reshape(*tiles.shape[5:7], -1)
+
+
+def _packed_products(tiles: Tensor, weight: Tensor) -> Tensor:
+    """(tiles, span, span, C) by a packed weight to (tiles, span, span, O)."""
+    count, span, _, channels = tiles.shape
+    pixels = tiles.view(1, count, 1, span**2 * channels).permute(0, 3, 1, 2)
+    out = torch.ops.mkldnn._convolution_pointwise(pixels, weight, None, *_ONE_BY_ONE, span**2, "none", [], "")
+    return out.permute(0, 2, 3, 1).reshape(count, span, span, -1)
 
 
 def _packed(weight: Tensor, tiles: int) -> Tensor:
@@ -247,13 +258,14 @@ def _packed(weight: Tensor, tiles: int) -> Tensor:
 
 def _map_weight(weight: Tensor, tile: int) -> Tensor:
     """(O, C, 3, 3) to (span ** 2, O, C)."""
-    return _map(_maps(tile, weight.dtype).weight, weight.permute(2, 3, 0, 1).contiguous()).flatten(0, 1)
+    mapped = _map(_maps(tile, weight.dtype).weight, weight.permute(2, 3, 0, 1).reshape(3, 3, -1))
+    return mapped.view(-1, *weight.shape[:2])
 
 
 def _map(matrix: Tensor, tiles: Tensor) -> Tensor:
-    """(m, m, ...) to (n, n, ...), by a matrix (n, m) on either side."""
-    halfway = torch.mm(matrix, tiles.flatten(1)).view(len(matrix), len(tiles), -1)
-    return torch.matmul(matrix, halfway).view(len(matrix), len(matrix), *tiles.shape[2:])
+    """(..., m, m, numbers) to (..., n, n, numbers), by a matrix (n, m) on either side."""
+    halfway = torch.matmul(matrix, tiles.flatten(-2)).unflatten(-1, tiles.shape[-2:])
+    return torch.matmul(matrix, halfway)
 
 
 class Maps(NamedTuple):
