@@ -168,8 +168,8 @@ class Runner:
         return group if len(group) > 1 or self.tracker.rounds_one_as_several else [*group, *group]
 
     def _start(self, group: Group) -> None:
-        begin = time.perf_counter()
         rows = self._rows(group)
+        begin = time.perf_counter()
         state = self.tracker.start([frame for _, frame in rows], np.stack([slot.box for slot, _ in rows]))
         seconds = (time.perf_counter() - begin) / len(group)
         for i, (slot, _) in enumerate(group):
@@ -177,8 +177,8 @@ class Runner:
             slot.record(slot.box, 1.0, seconds, INITIALISED)
 
     def _step(self, group: Group) -> None:
-        begin = time.perf_counter()
         rows = self._rows(group)
+        begin = time.perf_counter()
         joined = _join([slot.state for slot, _ in rows if slot.state is not None])
         state, boxes, scores = self.tracker.step(joined, [frame for _, frame in rows])
         seconds = (time.perf_counter() - begin) / len(group)

@@ -1,6 +1,7 @@
 """Videos in lock-step: the same boxes as one by one, a batch that stays full, frames and tracks that go wrong."""
 
 import logging
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -73,6 +74,17 @@ def test_a_lone_video_passes_twice_only_where_one_rounds_otherwise(alike: bool, 
     tracker.rounds_one_as_several = alike
     track(tracker, videos)
     assert {size for _, size in tracker.calls} == {1 if alike else 2}
+
+
+def test_finding_out_is_no_part_of_a_frames_time(videos: VideoSet) -> None:
+    class Slow(FakeTracker):
+        @property
+        def rounds_one_as_several(self) -> bool:
+            time.sleep(0.2)
+            return True
+
+    ((_, result),) = Runner(Slow(FakeNetwork())).run([videos[0]])
+    assert result.seconds.max() < 0.1
 
 
 @pytest.mark.parametrize("difference", [0.0, 1e-7])
