@@ -1,8 +1,9 @@
-"""Files that appear whole or not at all, whenever the process that writes them dies."""
+"""Files that appear whole or not at all, whenever the process that writes them dies or the machine goes down."""
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -28,6 +29,8 @@ def replacing(target: str | Path, remedy: str = "name another place, or free spa
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield aside
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
         aside.replace(target)
     except OSError as error:
         raise SpotError(f"{target}: cannot be written ({error.strerror or error}); {remedy}") from None

@@ -1,5 +1,6 @@
 """Files appear whole or not at all."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -37,6 +38,15 @@ def test_what_ends_half_way_leaves_the_old_file_alone(target: Path, failure, rai
     with pytest.raises(raised, match=said):
         write(target, failure)
     assert [p.read_text() for p in target.parent.iterdir()] == ["old"]
+
+
+def test_the_disk_has_it_before_it_takes_its_name(target: Path, monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr("os.fsync", lambda file: seen.append((os.fstat(file).st_size, target.read_text())))
+    with replacing(target) as aside:
+        aside.write_text("newer")
+    assert seen == [(len("newer"), "old")]
+    assert target.read_text() == "newer"
 
 
 def test_of_several_writers_the_last_one_stays(target: Path) -> None:
