@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -41,10 +42,15 @@ def patience(seconds: float) -> float:
 
 def wait_for(path: Path, process: subprocess.Popen, seconds: float = 120) -> None:
     """Until a running command has made a file."""
+    wait_until(path.exists, process, seconds)
+
+
+def wait_until(condition: Callable[[], bool], process: subprocess.Popen, seconds: float = 120) -> None:
+    """Until something is true while a command runs."""
     deadline = time.monotonic() + patience(seconds)
-    while not path.exists():
+    while not condition():
         assert process.poll() is None, "the command ended"
-        assert time.monotonic() < deadline, path
+        assert time.monotonic() < deadline, condition
         time.sleep(0.02)
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from spot.learning.run import Run
 from spot.state.store import StateStore
-from tests.end_to_end.runs import SMOKE, command, complaint, ok, patience, wait_for
+from tests.end_to_end.runs import SMOKE, command, complaint, ok, patience, wait_for, wait_until
 from tests.paths import ROOT
 
 DDP = (*SMOKE, "trainer=ddp", "trainer.accelerator=cpu")
@@ -136,11 +136,7 @@ def test_tracking_ends_with_the_first_process(outputs, elsewhere, number, status
     (elsewhere / "smoke").symlink_to(outputs / "smoke")
     options = (*LONG_TEST, "benchmark=synthetic", "accelerator=cpu", "devices=2")
     process = started(*options, outputs=elsewhere, name="test")
-    deadline = time.monotonic() + patience(120)
-    while not handles(process.pid, signal.SIGTERM):
-        assert process.poll() is None
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(lambda: handles(process.pid, signal.SIGTERM), process)
     (second,) = children(process.pid)
     process.send_signal(number)
     text, _ = process.communicate(timeout=patience(60))  # until the second one lets go of the pipe
