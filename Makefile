@@ -41,13 +41,13 @@ check: install  ## lint, format and types
 	$(BIN)/mypy
 
 bench: install  ## ours beside plain implementations of the published way, as one table (outputs/bench/)
-	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench/run_all.py
 
 stress: install  ## kill a run hundreds of times and compare where it ends
 	$(BIN)/python scripts/stress_resume.py --json outputs/stress.json
 
 study: install  ## the label-efficiency study on real video: hours, skips what is finished
-	$(BIN)/python scripts/study.py
+	$(BIN)/python scripts/study/study.py
 
 clean:  ## remove caches, keep outputs and .venv
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

@@ -33,11 +33,15 @@ from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 from rich.progress import Progress
 
-from spot.command import config_folder
-from spot.learning import assemble, checkpoint_files, fit  # noqa: F401  loaded once, before the forks
+from spot.runtime.command import config_folder
 from spot.train import train
+from spot.training import (
+    checkpoint_files,  # noqa: F401  loaded once, before the forks
+    fit,  # noqa: F401  loaded once, before the forks
+)
+from spot.training import setup as assemble  # noqa: F401  loaded once, before the forks
 from tests.end_to_end.runs import assert_same_run
-from tests.learning.staged import OCEAN
+from tests.training.staged import OCEAN
 
 SMOKE = ("experiment=smoke", "run=smoke", "training.epochs=5", "training.steps=3", "state.snapshot_every=2")
 KINDS = {

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
-from spot.command import command
-from spot.errors import SpotError
+from spot.runtime.command import command
+from spot.runtime.errors import SpotError
 
 
 def check(cfg: DictConfig) -> int:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from spot.command import command
-from spot.errors import SpotError
+from spot.runtime.command import command
+from spot.runtime.errors import SpotError
 
 if TYPE_CHECKING:
-    from spot.models.checkpoint import Weights
-    from spot.models.prediction import TrackerNetwork
+    from spot.architectures.base import TrackerNetwork
+    from spot.architectures.checkpoint import Weights
 
 
 def convert(cfg: DictConfig) -> tuple[Path, ...]:
@@ -34,7 +34,7 @@ def convert(cfg: DictConfig) -> tuple[Path, ...]:
         raise SpotError(f"kind={kind}: choose {', '.join(KINDS)}")
     written: tuple[Path, ...] = (target,)
     if kind == "onnx":
-        from spot.models.export import onnx_files
+        from spot.architectures.export import onnx_files
 
         written = onnx_files(target)
     for place in written:
@@ -46,8 +46,8 @@ def convert(cfg: DictConfig) -> tuple[Path, ...]:
 
 def to_native(cfg: DictConfig, source: Path, target: Path) -> None:
     """One network by our names, as `checkpoint=` of the other commands takes it."""
-    from spot.models.checkpoint import native_content
-    from spot.models.files import write_file
+    from spot.architectures.checkpoint import native_content
+    from spot.architectures.weight_files import write_file
 
     _, weights = _read(cfg, source)
     write_file(target, native_content(weights, cfg.arch.name))
@@ -55,8 +55,8 @@ def to_native(cfg: DictConfig, source: Path, target: Path) -> None:
 
 def to_published(cfg: DictConfig, source: Path, target: Path) -> None:
     """One network as the published program writes it."""
-    from spot.models.checkpoint import published_content
-    from spot.models.files import write_file
+    from spot.architectures.checkpoint import published_content
+    from spot.architectures.weight_files import write_file
 
     network, weights = _read(cfg, source)
     write_file(target, published_content(weights, network))
@@ -64,7 +64,7 @@ def to_published(cfg: DictConfig, source: Path, target: Path) -> None:
 
 def to_onnx(cfg: DictConfig, source: Path, target: Path) -> None:
     """Template and search network for other runtimes."""
-    from spot.models.export import export_onnx
+    from spot.architectures.export import export_onnx
 
     network, weights = _read(cfg, source)
     network.load_state_dict(weights.tensors)
@@ -75,7 +75,7 @@ def to_backbone(cfg: DictConfig, source: Path, target: Path) -> None:
     """Pre-trained weights as `backbone.weights=` takes them; the architecture's backbone itself checks them."""
     from hydra.utils import instantiate
 
-    from spot.models.files import read_file, write_file
+    from spot.architectures.weight_files import read_file, write_file
 
     if "weights" not in cfg.arch.network.backbone:
         raise SpotError(f"kind=backbone: that of arch={cfg.arch.name} takes no weights; choose another arch=")
@@ -118,8 +118,8 @@ def to_state(cfg: DictConfig, source: Path, target: Path) -> None:
 
 def _read(cfg: DictConfig, source: Path) -> tuple[TrackerNetwork, Weights]:
     """The architecture, with random weights, and those of the source."""
-    from spot.models.checkpoint import find_checkpoint, read_weights
-    from spot.tracking.assemble import untrained_network
+    from spot.architectures.checkpoint import find_checkpoint, read_weights
+    from spot.tracking.test_setup import untrained_network
 
     if source.is_dir():
         source = find_checkpoint(source, cfg.epoch)

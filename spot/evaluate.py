@@ -9,8 +9,8 @@ from pathlib import Path
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from spot.command import command
-from spot.errors import SpotError
+from spot.runtime.command import command
+from spot.runtime.errors import SpotError
 
 Summary = dict[str, dict[str, float]]
 
@@ -55,8 +55,8 @@ def _to_wandb(cfg: DictConfig) -> bool:
 
 def _publish(cfg: DictConfig, summary: Summary, output: Path, last: str | None) -> None:
     """To the training run where there is one, else to a run of its own."""
-    from spot.evaluation.publishing import publish
-    from spot.learning.loggers import close
+    from spot.reporting.publishing import publish
+    from spot.training.loggers import close
 
     own = (
         {}
@@ -70,8 +70,8 @@ def _publish(cfg: DictConfig, summary: Summary, output: Path, last: str | None) 
 
 def evaluate_sweep(cfg: DictConfig) -> None:
     """A table and a plot over the jobs of a sweep, beside the usual report on their last epochs."""
-    from spot.evaluation.sweeps import JobRow, last_epoch, latest_trackers, print_sweep, write_sweep
-    from spot.multirun import PLAN_FILE, read_sweep
+    from spot.reporting.sweep_report import JobRow, last_epoch, latest_trackers, print_sweep, write_sweep
+    from spot.runtime.sweeps import PLAN_FILE, read_sweep
 
     if cfg.trackers is not None:
         raise SpotError("sweep= says which trackers to evaluate; leave out trackers=")
@@ -112,7 +112,7 @@ def main(cfg: DictConfig) -> None:
     if cfg.sweep is not None:
         evaluate_sweep(cfg)
     elif cfg.pack:
-        from spot.evaluation.packing import pack
+        from spot.results.server_zips import pack
 
         pack(instantiate(cfg.benchmark.videos), cfg.results, cfg.trackers, cfg.output, benchmark=cfg.benchmark.name)
     else:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from omegaconf import DictConfig, open_dict
 
-from spot.command import command
-from spot.errors import SpotError
+from spot.runtime.command import command
+from spot.runtime.errors import SpotError
 
 
 def sample(cfg: DictConfig) -> list[Path]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-from spot.command import command
+from spot.runtime.command import command
 
 
 def test(cfg: DictConfig) -> Path:
@@ -20,16 +20,16 @@ def test(cfg: DictConfig) -> Path:
     """
     from hydra.utils import instantiate
 
-    from spot.tracking.assemble import (
+    from spot.results.folder import ResultFolder
+    from spot.tracking.benchmark import BenchmarkRun, run_benchmark
+    from spot.tracking.test_setup import (
         build_network,
-        claim,
+        check_results_folder,
         locate_checkpoint,
         recorded_arch,
         select_videos,
         tracker_name,
     )
-    from spot.tracking.benchmark import BenchmarkRun, run_benchmark
-    from spot.tracking.results import ResultFolder
 
     checkpoint = locate_checkpoint(cfg)
     explicit = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
@@ -39,11 +39,11 @@ def test(cfg: DictConfig) -> Path:
     videos = select_videos(instantiate(cfg.benchmark.videos), cfg.videos)
     folder = Path(cfg.paths.results) / cfg.benchmark.name / tracker_name(cfg, checkpoint, loaded)
     results = ResultFolder(folder, cfg.benchmark.result_format)
-    claim(results, cfg, checkpoint, loaded)
-    run = BenchmarkRun(network, instantiate(cfg.arch.tracker), videos, results, cfg.batch, cfg.corrupt_share)
-    tally = run_benchmark(run, cfg.accelerator, cfg.devices, cfg.num_nodes, cfg.precision)
+    check_results_folder(results, cfg, checkpoint, loaded)
+    run = BenchmarkRun(network, instantiate(cfg.arch.tracker), videos, results, cfg.batch, cfg.corrupt_fraction)
+    stats = run_benchmark(run, cfg.accelerator, cfg.devices, cfg.num_nodes, cfg.precision)
     if run.global_rank == 0:
-        print(f"{cfg.benchmark.name}: {tally.summary(len(videos))} -> {folder}")
+        print(f"{cfg.benchmark.name}: {stats.summary(len(videos))} -> {folder}")
     return folder
 
 

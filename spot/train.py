@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from spot.command import command
+from spot.runtime.command import command
 
 
 def train(cfg: DictConfig) -> Path:
@@ -15,7 +15,7 @@ def train(cfg: DictConfig) -> Path:
     Returns:
         The run's folder.
     """
-    from spot.learning.run import check_settings, is_first_process, open_run, write_config
+    from spot.training.run import check_settings, is_first_process, open_run, write_config
 
     check_settings(cfg)
     run = open_run(cfg)
@@ -23,13 +23,13 @@ def train(cfg: DictConfig) -> Path:
     import torch
     from hydra.utils import instantiate
 
-    from spot.evaluation.plots import draw_exploration
-    from spot.learning.assemble import build_callbacks, build_data, build_loggers, build_tracker
-    from spot.learning.checkpoint_files import WholeCheckpoints
-    from spot.learning.fit import fit
-    from spot.learning.loggers import close
-    from spot.learning.progress import waiting
-    from spot.learning.quiet import quieten
+    from spot.reporting.plots import draw_exploration
+    from spot.training.callbacks.progress import waiting
+    from spot.training.checkpoint_files import WholeCheckpoints
+    from spot.training.fit import fit
+    from spot.training.loggers import close
+    from spot.training.quiet import quieten
+    from spot.training.setup import build_callbacks, build_data, build_loggers, build_tracker
 
     quieten()
     if run.finished_epochs >= cfg.training.epochs:

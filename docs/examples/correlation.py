@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import box_convert
 
-from spot.models.backbones import Backbone
-from spot.models.prediction import Candidates, Prediction, TrackerNetwork
-from spot.models.transt import cell_anchors
+from spot.architectures.backbones.networks import Backbone
+from spot.architectures.base import Candidates, Prediction, TrackerNetwork
+from spot.architectures.transt.network import cell_anchors
 
 
 class Correlation(TrackerNetwork):

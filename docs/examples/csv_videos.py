@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from spot.data.annotations import drawable
-from spot.data.files import list_frames, need_root
+from spot.data.folders import list_frames, need_root
 from spot.data.video import Video, VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 
 def load(root: str | None, broken: list[str] | None = None) -> VideoSet:

@@ -12,12 +12,12 @@ import numpy as np
 from csv_videos import load
 
 from spot.data.video import VideoSet
-from spot.evaluation.loading import find_files, find_trackers, read_video
+from spot.evaluation.ground_truth import truth_of
 from spot.evaluation.measures import overlap
-from spot.evaluation.truth import truth_of
+from spot.results.loading import find_files, find_trackers, read_video
 
 
-def kept_share(overlaps: np.ndarray, visible: np.ndarray, patience: int = 5) -> float:
+def kept_fraction(overlaps: np.ndarray, visible: np.ndarray, patience: int = 5) -> float:
     """Share of a video that passes before the target is lost for good.
 
     Lost: no overlap in `patience` frames with the target in a row.
@@ -36,12 +36,12 @@ def kept_share(overlaps: np.ndarray, visible: np.ndarray, patience: int = 5) -> 
 
 
 def evaluate(videos: VideoSet, results: str, benchmark: str) -> dict[str, float]:
-    """Mean of `kept_share` over the videos, for each tracker with results."""
+    """Mean of `kept_fraction` over the videos, for each tracker with results."""
     table = {}
     for tracker, folder in find_trackers(results, benchmark, None).items():
         files = find_files(tracker, folder, truth_of(videos, benchmark))
         shares = [
-            kept_share(
+            kept_fraction(
                 overlap(video.boxes.astype(np.float64), read_video(files, video.name, len(video))), video.visible
             )
             for video in videos

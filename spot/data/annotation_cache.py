@@ -21,9 +21,9 @@ from pathlib import Path
 import numpy as np
 
 from spot.data.annotations import Annotation
-from spot.data.files import stamp
+from spot.data.folders import stamp
 from spot.data.video import Frames, VideoSet, open_rows
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 FORMAT = 1  # raise when the same files would be read differently
 
@@ -113,7 +113,7 @@ def save(
 
     Args:
         sources: with their frame counts.
-        stamps: what `spot.data.files.stamp` said, before reading, of all files and folders that the set
+        stamps: what `spot.data.folders.stamp` said, before reading, of all files and folders that the set
             depends on.
         boxes, visible: rows of all sources, as in `VideoSet`.
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 # A carriage return alone ends a line too: old Macintosh files have nothing else.
 _SEPARATORS = bytes.maketrans(b",;\t\x0b\x0c\r", b"     \n")

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 _OPEN_ARCHIVES = 128
 _TAR_MEMBER = -1  # stands where a zip member has its compression method

@@ -10,10 +10,10 @@ from functools import partial
 
 import numpy as np
 
-from spot.data.files import IMAGES, names_in
+from spot.data.folders import IMAGES, names_in
 from spot.data.images import read_frame
 from spot.data.video import Video, VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 SHOWN = 3  # faults of one kind that are told one by one, for each video
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from spot.data.images import Frame
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 

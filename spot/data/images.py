@@ -10,7 +10,7 @@ import numpy as np
 import simplejpeg
 
 from spot.data.archives import read_member
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 Decode = Literal["exact", "fast"]
 

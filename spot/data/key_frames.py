@@ -14,8 +14,8 @@ from spot.data.annotations import drawable
 from spot.data.frame_draws import STRATEGIES, human_frames, is_human
 from spot.data.splits import parse_sets
 from spot.data.video import Video, VideoSet
-from spot.errors import SpotError
-from spot.writing import replacing
+from spot.runtime.atomic_files import replacing
+from spot.runtime.errors import SpotError
 
 LEAST = 2  # labelled frames that a pair needs
 

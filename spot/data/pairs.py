@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from spot.data.crops import crop, crop_side, jitter_box
 from spot.data.images import Decode, Frame, read_frame
 from spot.data.targets import Targets
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 from spot.state.exploration import coarse_box, draw, nearest_key
 from spot.state.store import SamplerState, StateStore
 

@@ -14,9 +14,9 @@ import numpy as np
 
 from spot.data.annotation_cache import Source, Volume, offsets_of, save, shelf_of
 from spot.data.annotations import Annotation
-from spot.data.files import stamp
+from spot.data.folders import stamp
 from spot.data.video import VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 PARALLEL_FROM = 256  # videos; for fewer, starting processes takes longer than it saves
 CHUNK = 32  # videos that a process reads at a time

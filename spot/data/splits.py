@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 
 from spot.data.images import read_bytes
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 # The published names of splits -> what the list files call them.
 _ALIASES = {"vottrain": "vot_train", "votval": "vot_val"}

@@ -16,7 +16,7 @@ from spot.data.pairs import (
     UnlabelledInstances,
     collate,
 )
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 
 from spot.data.key_frames import KeyFrames
 from spot.data.video import VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 from spot.state.sampler_state import SamplerState
 
 

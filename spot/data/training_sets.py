@@ -8,7 +8,7 @@ from pathlib import Path
 
 from spot.data.key_frames import KeyFrames, all_frames, file_stem, sample_key_frames
 from spot.data.video import VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import overload
 
 import numpy as np
 
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 
 @dataclass(frozen=True, eq=False)

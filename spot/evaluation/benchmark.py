@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from spot.data.video import VideoSet
-from spot.errors import SpotError
-from spot.evaluation.loading import find_trackers
-from spot.evaluation.one_pass import Predictions, evaluate_one_pass
+from spot.evaluation.evaluation_result import CHOOSING, EvaluationResult, epoch_series
+from spot.evaluation.ope import Predictions, evaluate_one_pass
 from spot.evaluation.options import RESULT_FORMATS, Options
-from spot.evaluation.outcome import CHOOSING, Outcome, epoch_series
 from spot.evaluation.statistics import Comparison, compare_paired
-from spot.evaluation.tables import print_table, write_tables
-from spot.evaluation.vot_results import evaluate_vot
+from spot.reporting.tables import print_table, write_tables
+from spot.results.loading import find_trackers
+from spot.results.vot import evaluate_vot
+from spot.runtime.errors import SpotError
 
 LEAST_PERMUTATIONS = 10_000
 
@@ -72,7 +72,7 @@ def evaluate(
     return outcome.summary()
 
 
-def _compare(outcome: Outcome, options: Options) -> Comparison:
+def _compare(outcome: EvaluationResult, options: Options) -> Comparison:
     """Paired test of two trackers on the videos that both have, by the first measure that single videos have."""
     assert options.compare is not None
     rows = {row.name: row for row in outcome.trackers}
@@ -88,19 +88,19 @@ def _compare(outcome: Outcome, options: Options) -> Comparison:
     return compare_paired((first.name, second.name), measure.title.lower(), pair[:, 0], pair[:, 1], draws, options.seed)
 
 
-def _write(outcome: Outcome, videos: VideoSet, boxes: Predictions, output: Path, options: Options) -> Path:
+def _write(outcome: EvaluationResult, videos: VideoSet, boxes: Predictions, output: Path, options: Options) -> Path:
     """Write everything; returns what to look at first. Drawing is imported here: numbers alone should come at once."""
     output.mkdir(parents=True, exist_ok=True)
     write_tables(outcome, output, options.per_video)
     plots: list[Path] = []
     if options.plots:
-        from spot.evaluation.plots import draw_plots
+        from spot.reporting.plots import draw_plots
 
         plots = draw_plots(outcome, output)
     if not options.report:
         return output
-    from spot.evaluation.pictures import BOX_COLOURS
-    from spot.evaluation.report import worst_strips, write_report
+    from spot.reporting.report import worst_strips, write_report
+    from spot.reporting.worst_videos import BOX_COLOURS
 
     names = [row.name for row in outcome.trackers][: len(BOX_COLOURS)]
     colours = dict(zip(names, BOX_COLOURS, strict=False))

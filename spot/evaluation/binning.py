@@ -13,10 +13,10 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from spot.errors import SpotError
+from spot.evaluation.ground_truth import GroundTruth
 from spot.evaluation.measures import EPSILON, ERROR_THRESHOLDS, FINE_OVERLAP_THRESHOLDS
 from spot.evaluation.protocols import Protocol
-from spot.evaluation.truth import Truth
+from spot.runtime.errors import SpotError
 
 BLOCK = 32768
 """Frames a block, about: larger blocks leave the cache, smaller ones spend their time in calls."""
@@ -73,7 +73,7 @@ class Block:
     def __init__(
         self,
         buffers: Buffers,
-        truth: Truth,
+        truth: GroundTruth,
         start: int,
         protocol: Protocol,
         counted: np.ndarray,
@@ -118,7 +118,7 @@ class Block:
         self.doubtful = self.flags[: 3 * n].reshape(3, n)
         self.zero = buffers.zero[: 2 * n].reshape(2, n)
 
-    def tally(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, Doubts]:
+    def stats(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray, Doubts]:
         """Bin one tracker.
 
         Args:

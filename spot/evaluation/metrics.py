@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from spot.evaluation.ground_truth import GroundTruth
 from spot.evaluation.measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_AT
 from spot.evaluation.protocols import get_protocol
 from spot.evaluation.scoring import score
-from spot.evaluation.truth import Truth
 
 
 class OnePassMetric(Metric):
@@ -62,7 +62,7 @@ class OnePassMetric(Metric):
         """
         true = np.asfortranarray(truth.detach().cpu().double().numpy())
         seen = np.all(true[:, 2:] > 0, axis=1) if visible is None else visible.detach().cpu().numpy().astype(bool)
-        video = Truth(self.benchmark, ("video",), np.array([0, len(true)]), true, seen)
+        video = GroundTruth(self.benchmark, ("video",), np.array([0, len(true)]), true, seen)
         scores = score(video, [boxes.detach().cpu().double().numpy()], self.protocol)[0]
         overlaps = np.array([scores.present, scores.overlap_sum, scores.above_50, scores.above_75], np.float64)
         for name, values in (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 RESULT_FORMATS = ("plain", "got10k", "vot", "vot_lt")
 BOUNDS = ("frame", "polygons", "none")

@@ -13,15 +13,15 @@ from functools import partial
 
 import numpy as np
 
-from spot.errors import SpotError
+from spot.evaluation.ground_truth import GroundTruth
 from spot.evaluation.measures import EPSILON, NORMALIZED_THRESHOLDS, centers
-from spot.evaluation.truth import Truth
+from spot.runtime.errors import SpotError
 
 MEASURED, HIT, MISSED = 0, 1, 2
 
 
 @dataclass(frozen=True)
-class Verdict:
+class FrameMask:
     """What the truth alone says of each frame, before any tracker is looked at.
 
     Attributes:
@@ -51,7 +51,7 @@ class Protocol:
 
     name: str
     source: str
-    judge: Callable[[Truth], Verdict]
+    judge: Callable[[GroundTruth], FrameMask]
     first_is_true: bool = False
     repeat_empty: bool = False
     inclusive: bool = False
@@ -68,7 +68,7 @@ def _positive(values: np.ndarray) -> np.ndarray:
     return np.logical_and.reduce(columns)
 
 
-def _pysot(truth: Truth, positions: bool) -> Verdict:
+def _pysot(truth: GroundTruth, positions: bool) -> FrameMask:
     """Frames without a usable box fail, yet count as hits of both precisions; absent LaSOT frames fail everywhere."""
     boxes = truth.boxes
     overlap = _verdict(_positive(boxes if positions else boxes[:, 2:]), MISSED)
@@ -77,14 +77,14 @@ def _pysot(truth: Truth, positions: bool) -> Verdict:
     if truth.family == "lasot":
         overlap[~truth.visible] = MISSED
         error[~truth.visible] = MISSED
-    return Verdict(overlap, error, error, truth.lengths)
+    return FrameMask(overlap, error, error, truth.lengths)
 
 
 def _verdict(measured: np.ndarray, otherwise: int) -> np.ndarray:
     return np.where(measured, np.int8(MEASURED), np.int8(otherwise))
 
 
-def _pytracking(truth: Truth, positions: bool, exclude_invalid: bool) -> Verdict:
+def _pytracking(truth: GroundTruth, positions: bool, exclude_invalid: bool) -> FrameMask:
     """Frames without a usable box fail, miss in precision (but hit on UAV123) and hit in normalised precision."""
     valid = _positive(truth.boxes if positions else truth.boxes[:, 2:])
     hidden = np.zeros(len(valid), bool)
@@ -92,7 +92,7 @@ def _pytracking(truth: Truth, positions: bool, exclude_invalid: bool) -> Verdict
         hidden = ~truth.visible
         valid &= truth.visible
     unusable = HIT if truth.family == "uav" else MISSED
-    return Verdict(
+    return FrameMask(
         overlap=np.where(valid, MEASURED, MISSED).astype(np.int8),
         error=np.where(valid, MEASURED, np.where(hidden, MISSED, unusable)).astype(np.int8),
         normalized=np.where(valid, MEASURED, np.where(hidden, MISSED, HIT)).astype(np.int8),
@@ -100,11 +100,11 @@ def _pytracking(truth: Truth, positions: bool, exclude_invalid: bool) -> Verdict
     )
 
 
-def _got10k(truth: Truth) -> Verdict:
+def _got10k(truth: GroundTruth) -> FrameMask:
     """Frames without annotation are left out altogether; all others are measured, absent ones too."""
     annotated = ~np.isnan(truth.boxes).any(axis=1)
     verdict = _verdict(annotated, MISSED)
-    return Verdict(verdict, verdict, verdict, truth.per_video(annotated))
+    return FrameMask(verdict, verdict, verdict, truth.per_video(annotated))
 
 
 PYSOT = Protocol("pysot", "pysot-toolkit as published with SPOT", partial(_pysot, positions=False), size_epsilon=1e-16)

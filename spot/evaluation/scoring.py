@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spot.errors import SpotError
 from spot.evaluation import measures
 from spot.evaluation.binning import BINS, BLOCK, ERROR_BINS, FIRST_BIN, OVERLAP_BINS, Block, Buffers, Doubts
+from spot.evaluation.ground_truth import GroundTruth
 from spot.evaluation.measures import ERROR_THRESHOLDS, FINE_OVERLAP_THRESHOLDS, PRECISION_AT
-from spot.evaluation.protocols import HIT, MEASURED, MISSED, Protocol, Verdict
-from spot.evaluation.truth import Truth
+from spot.evaluation.protocols import HIT, MEASURED, MISSED, FrameMask, Protocol
+from spot.runtime.errors import SpotError
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +73,7 @@ class Scores:
         return {k: float(v) for k, v in {**means, **over_frames, **balanced}.items()}
 
 
-def score(truth: Truth, trackers: Sequence[np.ndarray], protocol: Protocol) -> list[Scores]:
+def score(truth: GroundTruth, trackers: Sequence[np.ndarray], protocol: Protocol) -> list[Scores]:
     """Score trackers on the same videos.
 
     Args:
@@ -99,7 +99,7 @@ def score(truth: Truth, trackers: Sequence[np.ndarray], protocol: Protocol) -> l
         given = _given_bins(part, protocol, verdict)
         block = Block(buffers, part, int(truth.offsets[run.start]), protocol, counted, given)
         for t, boxes in enumerate(prepared):
-            histograms[t, run], sums[t, run], unsure = block.tally(boxes)
+            histograms[t, run], sums[t, run], unsure = block.stats(boxes)
             doubts[t].append(unsure)
     if len(empty := np.flatnonzero(frames == 0)):
         raise SpotError(
@@ -129,14 +129,14 @@ def score(truth: Truth, trackers: Sequence[np.ndarray], protocol: Protocol) -> l
     return scores
 
 
-def _counted(truth: Truth, verdict: Verdict) -> np.ndarray:
+def _counted(truth: GroundTruth, verdict: FrameMask) -> np.ndarray:
     """(n,) bool: the frames that average overlap is taken over."""
     counted = truth.visible & (verdict.overlap == MEASURED)
     counted[truth.offsets[:-1]] = False
     return counted
 
 
-def _prepare(protocol: Protocol, boxes: np.ndarray, truth: Truth) -> np.ndarray:
+def _prepare(protocol: Protocol, boxes: np.ndarray, truth: GroundTruth) -> np.ndarray:
     """Apply what the dialect does to predictions before it looks at any truth."""
     if boxes.shape != truth.boxes.shape:
         raise SpotError(f"{truth.benchmark}: {len(boxes)} predicted rows for {len(truth.boxes)} true ones")
@@ -152,7 +152,7 @@ def _prepare(protocol: Protocol, boxes: np.ndarray, truth: Truth) -> np.ndarray:
     return np.asfortranarray(boxes[np.maximum.accumulate(np.where(empty, 0, np.arange(len(boxes))))])
 
 
-def _given_bins(truth: Truth, protocol: Protocol, verdict: Verdict) -> np.ndarray:
+def _given_bins(truth: GroundTruth, protocol: Protocol, verdict: FrameMask) -> np.ndarray:
     """(3, n) int8: the bin of each measure where it is known without the tracker, else -1."""
     given = np.empty((3, len(truth.boxes)), np.int8)
     first = truth.offsets[:-1]
@@ -195,7 +195,7 @@ def _blocks(offsets: np.ndarray) -> Iterator[slice]:
 
 
 def _settle(
-    histogram: np.ndarray, doubts: Sequence[Doubts], truth: Truth, boxes: np.ndarray, protocol: Protocol
+    histogram: np.ndarray, doubts: Sequence[Doubts], truth: GroundTruth, boxes: np.ndarray, protocol: Protocol
 ) -> None:
     """Move the doubtful frames of one tracker to their exact bins."""
     together = Doubts(*(np.concatenate(part) for part in zip(*doubts, strict=True)))
@@ -208,7 +208,7 @@ def _settle(
         np.add.at(histogram, (video, first + new), 1)
 
 
-def _bounded(truth: Truth, boxes: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
+def _bounded(truth: GroundTruth, boxes: np.ndarray, protocol: Protocol) -> tuple[np.ndarray, np.ndarray]:
     """(V, bins) histogram and (V,) sums of the overlaps that AO counts, of boxes bounded by the frame."""
     assert truth.frame_sizes is not None
     rows = np.flatnonzero(_counted(truth, protocol.judge(truth)))

@@ -40,7 +40,7 @@ def bootstrap_intervals(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Outcome of a paired test of tracker `first` against `second` on their common videos.
+    """EvaluationResult of a paired test of tracker `first` against `second` on their common videos.
 
     Attributes:
         first, second: names.

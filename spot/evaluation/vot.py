@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 INITIALISED, FAILED, SKIPPED, REGION = 1, 2, 0, -1
 BURN_IN = 10

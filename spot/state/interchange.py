@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from spot.errors import SpotError
+from spot.runtime.atomic_files import replacing
+from spot.runtime.errors import SpotError
 from spot.state.sampler_state import SamplerState
-from spot.state.store import Exploration, StateStore
-from spot.writing import replacing
+from spot.state.store import PseudoLabels, StateStore
 
 _CHUNK = 1 << 22  # characters read at a time
 _SPACE = re.compile(r"\s*")
@@ -61,7 +61,7 @@ def read_published(source: str | Path, folder: str | Path, lengths: Mapping[str,
     if not paths:
         raise SpotError(f"{source}: holds no sequence; is this a published sampler state?")
     relays = [np.flatnonzero(~path.is_key) for path in paths]
-    explored = Exploration(
+    explored = PseudoLabels(
         np.repeat(np.arange(len(paths)), [len(rows) for rows in relays]),
         np.concatenate([path.ids[rows] for path, rows in zip(paths, relays, strict=True)]),
         np.concatenate([path.boxes[rows] for path, rows in zip(paths, relays, strict=True)]),

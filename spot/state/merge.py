@@ -11,7 +11,7 @@ BOX_STEPS = 10  # boxes are kept to 0.1 px
 _NEVER = 2**31  # above every confidence in steps
 
 
-class Exploration(NamedTuple):
+class PseudoLabels(NamedTuple):
     """The results of an epoch, in the order in which they were recorded; one row a pseudo label.
 
     Attributes:
@@ -62,7 +62,7 @@ def make_records(boxes: np.ndarray, confidences: np.ndarray) -> np.ndarray:
     return np.concatenate([boxes, confidences[:, None]], 1).astype(np.float32)
 
 
-def merge(index: Index, log: np.ndarray, lengths: np.ndarray, keys: Index, results: Exploration) -> Merged:
+def merge(index: Index, log: np.ndarray, lengths: np.ndarray, keys: Index, results: PseudoLabels) -> Merged:
     """Merge results in their order: a new frame is inserted, a known one replaced by a strictly higher confidence.
 
     Key frames are never touched (the published guard compares an index with frame ids and blocks some relay frames
@@ -123,7 +123,7 @@ def find_gaps(index: Index) -> tuple[np.ndarray, np.ndarray]:
     return bounds, gaps - np.repeat(index.bounds[:-1], np.diff(bounds))
 
 
-def _check(results: Exploration, lengths: np.ndarray) -> None:
+def _check(results: PseudoLabels, lengths: np.ndarray) -> None:
     path, frame, box, confidence = results
     fine = (path >= 0) & (path < len(lengths))
     fine[fine] = (frame[fine] >= 0) & (frame[fine] < lengths[path[fine]])

@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spot.errors import SpotError
-from spot.state.files import ArrayFile, map_rows, read_arrays
+from spot.runtime.errors import SpotError
 from spot.state.merge import Index
+from spot.state.state_files import ArrayFile, map_rows, read_arrays
 
 PATHS_FILE = "paths.state"
 

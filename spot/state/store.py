@@ -26,12 +26,12 @@ from typing import Any
 
 import numpy as np
 
-from spot.errors import SpotError
-from spot.state.files import append_rows, checksum, sync_folder, write_arrays
-from spot.state.merge import CommitReport, Exploration, Index, find_gaps, make_records, merge
+from spot.runtime.errors import SpotError
+from spot.state.merge import CommitReport, Index, PseudoLabels, find_gaps, make_records, merge
 from spot.state.sampler_state import PATHS_FILE, PathState, SamplerState, TargetPaths, path_arrays
+from spot.state.state_files import append_rows, checksum, sync_folder, write_arrays
 
-__all__ = ["CommitReport", "Exploration", "PathState", "SamplerState", "StateStore"]
+__all__ = ["CommitReport", "PathState", "PseudoLabels", "SamplerState", "StateStore"]
 
 _EVER = float("inf")
 _VERSION = re.compile(r"(\d{6,})-(\d{6,})\.state")
@@ -70,7 +70,7 @@ class StateStore:
         lengths: Sequence[int] | np.ndarray,
         key_ids: Sequence[np.ndarray],
         key_boxes: Sequence[np.ndarray],
-        explored: Exploration | None = None,
+        explored: PseudoLabels | None = None,
     ) -> StateStore:
         """Make version 0, in force from epoch 0: the key frames, with confidence 1.
 
@@ -145,11 +145,11 @@ class StateStore:
                 if file.exists():
                     raise  # otherwise a writer has pruned it meanwhile: look again
 
-    def commit(self, results: Exploration, epoch: int) -> CommitReport:
+    def commit(self, results: PseudoLabels, epoch: int) -> CommitReport:
         """Merge the results of the epoch before into a new version, in force from `epoch` on.
 
         Args:
-            results: see `Exploration`; may be empty.
+            results: see `PseudoLabels`; may be empty.
             epoch: greater than that of every version.
 
         Returns:

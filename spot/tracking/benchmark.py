@@ -16,24 +16,24 @@ import torch.distributed as distributed
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch.utils.data import DataLoader, Dataset
 
+from spot.architectures.base import TrackerNetwork
+from spot.architectures.convolution import Conv2d, quick_convolutions
+from spot.architectures.folding import folded
+from spot.architectures.memory import keep_freed_memory
+from spot.architectures.tracker_base import Tracker
 from spot.data.video import Video, VideoSet
-from spot.errors import SpotError
-from spot.models.convolution import Conv2d, quick_convolutions
-from spot.models.folding import folded
-from spot.models.memory import keep_freed_memory
-from spot.models.prediction import TrackerNetwork
-from spot.processes import guarded
-from spot.tracking.progress import FrameProgress
-from spot.tracking.results import ResultFolder
+from spot.results.folder import ResultFolder
+from spot.runtime.errors import SpotError
+from spot.runtime.processes import stop_together
+from spot.tracking.frame_progress import FrameProgress
 from spot.tracking.runner import Runner
-from spot.tracking.tracker import Tracker
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Tally:
+class TrackingStats:
     """Videos and frames tracked, unreadable frames among them, seconds. The sum of two that ran side by side."""
 
     videos: int
@@ -41,9 +41,9 @@ class Tally:
     corrupt: int
     seconds: float
 
-    def __add__(self, other: Tally) -> Tally:
+    def __add__(self, other: TrackingStats) -> TrackingStats:
         counts = (self.videos + other.videos, self.frames + other.frames, self.corrupt + other.corrupt)
-        return Tally(*counts, seconds=max(self.seconds, other.seconds))
+        return TrackingStats(*counts, seconds=max(self.seconds, other.seconds))
 
     def summary(self, videos: int) -> str:
         """One line; `videos` is their number in the benchmark."""
@@ -64,7 +64,7 @@ class BenchmarkRun(pl.LightningModule):
         videos: the benchmark.
         results: where result files go; those that are there are kept.
         batch: videos in lock-step, in each process.
-        corrupt_share: see `Runner`.
+        corrupt_fraction: see `Runner`.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class BenchmarkRun(pl.LightningModule):
         videos: VideoSet,
         results: ResultFolder,
         batch: int,
-        corrupt_share: float,
+        corrupt_fraction: float,
     ) -> None:
         super().__init__()
         if batch < 1:
@@ -83,9 +83,9 @@ class BenchmarkRun(pl.LightningModule):
         self.videos = videos
         self.results = results
         self.batch = batch
-        self.corrupt_share = corrupt_share
+        self.corrupt_fraction = corrupt_fraction
         self._make_tracker = tracker
-        self.tally = Tally(0, 0, 0, 0.0)
+        self.stats = TrackingStats(0, 0, 0, 0.0)
         self.failure: str | None = None
 
     def predict_dataloader(self) -> DataLoader:
@@ -100,7 +100,7 @@ class BenchmarkRun(pl.LightningModule):
         waiting = trainer.strategy.broadcast(waiting)
         return DataLoader(_Single(waiting[trainer.global_rank :: trainer.world_size]), batch_size=None)
 
-    def predict_step(self, names: Sequence[str]) -> Tally:
+    def predict_step(self, names: Sequence[str]) -> TrackingStats:
         """Track the share of this process; tells what all have done.
 
         A process that fails says so at once and waits for the others, whose finished videos are worth keeping;
@@ -108,19 +108,19 @@ class BenchmarkRun(pl.LightningModule):
         """
         everyone = _gather(self._track([self.videos[name] for name in names]))
         self.failure = next((failure for _, failure in everyone if failure is not None), None)
-        self.tally = sum((tally for tally, _ in everyone), start=Tally(0, 0, 0, 0.0))
-        return self.tally
+        self.stats = sum((stats for stats, _ in everyone), start=TrackingStats(0, 0, 0, 0.0))
+        return self.stats
 
-    def _track(self, share: Sequence[Video]) -> tuple[Tally, str | None]:
+    def _track(self, share: Sequence[Video]) -> tuple[TrackingStats, str | None]:
         """What was done, and why it stopped early if it did."""
         frames, label = sum(len(video) for video in share), self.results.folder.name
         done, failure = 0, None
         with FrameProgress(label, frames, shown=self.trainer.is_global_zero and bool(share)) as progress:
             runner = Runner(
-                self._make_tracker(quickened(self.network)),
+                self._make_tracker(prepare_for_inference(self.network)),
                 self.batch,
                 supervised=self.results.result_format == "vot",
-                corrupt_share=self.corrupt_share,
+                corrupt_fraction=self.corrupt_fraction,
                 advance=progress.advance,
             )
             try:
@@ -131,10 +131,10 @@ class BenchmarkRun(pl.LightningModule):
                 failure = str(error)
         if failure is not None and self.trainer.world_size > 1:
             log.error("process %d stopped at %d of %d videos: %s", self.global_rank, done, len(share), failure)
-        return Tally(done, progress.done, runner.corrupt, progress.seconds), failure
+        return TrackingStats(done, progress.done, runner.corrupt, progress.seconds), failure
 
 
-def quickened(network: TrackerNetwork) -> TrackerNetwork:
+def prepare_for_inference(network: TrackerNetwork) -> TrackerNetwork:
     """A copy for inference alone, with BatchNorm folded away and quick convolutions."""
     network = quick_convolutions(folded(network))
     for module in network.modules():
@@ -172,7 +172,9 @@ def waiting_videos(videos: VideoSet, results: ResultFolder) -> list[str]:
     return [videos.names[i] for i in order if not results.is_finished(videos.names[i], int(lengths[i]))]
 
 
-def run_benchmark(run: BenchmarkRun, accelerator: str, devices: int | str, num_nodes: int, precision: str) -> Tally:
+def run_benchmark(
+    run: BenchmarkRun, accelerator: str, devices: int | str, num_nodes: int, precision: str
+) -> TrackingStats:
     """Track what is waiting on the given devices; see `pytorch_lightning.Trainer` for the arguments.
 
     Raises:
@@ -198,13 +200,13 @@ def run_benchmark(run: BenchmarkRun, accelerator: str, devices: int | str, num_n
     with warnings.catch_warnings(), exact:
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=".*treespec.*")  # Lightning's own use of torch
-        with guarded(trainer, "results of finished videos are safe; the same command continues"):
+        with stop_together(trainer, "results of finished videos are safe; the same command continues"):
             trainer.predict(run, return_predictions=False)
     if run.failure is not None:
         if trainer.is_global_zero:
             raise SpotError(run.failure)
         raise SystemExit(1)
-    return run.tally
+    return run.stats
 
 
 def several_processes(accelerator: str, devices: int | str, num_nodes: int) -> bool:

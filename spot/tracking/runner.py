@@ -15,11 +15,11 @@ import cv2
 import numpy as np
 import torch
 
+from spot.architectures.tracker_base import Tracker, TrackState
 from spot.data.images import read_frame
 from spot.data.video import Video
-from spot.errors import SpotError
-from spot.tracking.results import BOX, FAILED, INITIALISED, SKIPPED, Track
-from spot.tracking.tracker import Tracker, TrackState
+from spot.results.folder import BOX, FAILED, INITIALISED, SKIPPED, Track
+from spot.runtime.errors import SpotError
 
 log = logging.getLogger(__name__)
 
@@ -98,7 +98,7 @@ class Runner:
         tracker: the boxes of a video do not depend on its companions (to the last bit on CPUs).
         batch: videos in lock-step, at least 1.
         supervised: VOT's protocol: where box and truth do not overlap at all, restart 5 frames later.
-        corrupt_share: share of unreadable frames above which the run stops. Below it, such a frame is logged and
+        corrupt_fraction: share of unreadable frames above which the run stops. Below it, such a frame is logged and
             the last box repeated.
         advance: called with the number of frames that each tick is done with.
     """
@@ -108,13 +108,13 @@ class Runner:
         tracker: Tracker,
         batch: int = 1,
         supervised: bool = False,
-        corrupt_share: float = 0.01,
+        corrupt_fraction: float = 0.01,
         advance: Callable[[int], object] = lambda frames: None,
     ) -> None:
         self.tracker = tracker
         self.batch = batch
         self.supervised = supervised
-        self.corrupt_share = corrupt_share
+        self.corrupt_fraction = corrupt_fraction
         self.corrupt = 0
         self._advance = advance
 
@@ -125,7 +125,7 @@ class Runner:
             SpotError: a video without a first box, too many unreadable frames, a box that is not finite.
         """
         waiting, slots = deque(videos), list[Slot]()
-        limit = self.corrupt_share * sum(len(v) for v in videos)
+        limit = self.corrupt_fraction * sum(len(v) for v in videos)
         with ThreadPoolExecutor(min(self.batch, os.cpu_count() or 1)) as readers:
             while waiting or slots:
                 while waiting and len(slots) < self.batch:
@@ -154,7 +154,7 @@ class Runner:
             log.warning("frame %d of %s skipped: %s", slot.index + 1, slot.video.name, error)
             if self.corrupt > limit:
                 raise SpotError(
-                    f"{self.corrupt} unreadable frames are more than corrupt_share={self.corrupt_share} of all; "
+                    f"{self.corrupt} unreadable frames are more than corrupt_fraction={self.corrupt_fraction} of all; "
                     f"the last: {error}"
                 ) from None
             slot.skip()

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 WIDTH, HEIGHT = 64, 48
-Truth = dict[str, np.ndarray]  # name -> (n, 4) boxes xywh as they stand in the annotation
+GroundTruth = dict[str, np.ndarray]  # name -> (n, 4) boxes xywh as they stand in the annotation
 
 
 @functools.cache
@@ -43,7 +43,7 @@ def write_frames(folder: Path, count: int, pattern: str = "{:08d}.jpg", first: i
         (folder / pattern.format(i)).write_bytes(jpeg())
 
 
-def write_folder(root: Path, names: Sequence[str] = ("b", "a"), frames: int = 6, lists: bool = True) -> Truth:
+def write_folder(root: Path, names: Sequence[str] = ("b", "a"), frames: int = 6, lists: bool = True) -> GroundTruth:
     """The GOT-10k layout without its names; the target of each video is absent in frame 2 and covered in frame 3."""
     truth = {name: boxes(name, frames) for name in names}
     for name, rows in truth.items():
@@ -56,7 +56,7 @@ def write_folder(root: Path, names: Sequence[str] = ("b", "a"), frames: int = 6,
     return truth
 
 
-def write_got10k(root: Path, videos: int = 3, frames: int = 6) -> Truth:
+def write_got10k(root: Path, videos: int = 3, frames: int = 6) -> GroundTruth:
     """Training, validation and test videos; those of the test set have one row."""
     truth = {}
     for split in ("train", "val", "test"):
@@ -72,7 +72,7 @@ def write_got10k(root: Path, videos: int = 3, frames: int = 6) -> Truth:
 
 def write_lasot(
     root: Path, train: Sequence[str] = ("bird-2", "airplane-10"), test: Sequence[str] = ("airplane-1",), frames: int = 8
-) -> Truth:
+) -> GroundTruth:
     """Flags in one line; the target is occluded in frame 1, out of view in frame 2, and has no size in frame 3."""
     truth = {name: boxes(name, frames) for name in [*train, *test]}
     for name, rows in truth.items():
@@ -89,7 +89,7 @@ def write_lasot(
     return truth
 
 
-def write_trackingnet(root: Path, sets: Sequence[int] = (0, 1), videos: int = 2, frames: int = 61) -> Truth:
+def write_trackingnet(root: Path, sets: Sequence[int] = (0, 1), videos: int = 2, frames: int = 61) -> GroundTruth:
     """Boxes that a human drew, in every 30th frame, are whole numbers; the test set has one row a video."""
     truth = {}
     for folder in [*(f"TRAIN_{s}" for s in sets), "TEST"]:
@@ -104,7 +104,7 @@ def write_trackingnet(root: Path, sets: Sequence[int] = (0, 1), videos: int = 2,
     return truth
 
 
-def write_otb(root: Path, sequences: dict[str, tuple[int, int]] | None = None) -> Truth:
+def write_otb(root: Path, sequences: dict[str, tuple[int, int]] | None = None) -> GroundTruth:
     """All of OTB100's folders with few frames; `sequences` maps some to (annotated rows, images)."""
     from spot.data.datasets.otb import VERSIONS
 
@@ -125,7 +125,7 @@ def write_otb(root: Path, sequences: dict[str, tuple[int, int]] | None = None) -
     return truth
 
 
-def write_uav(root: Path) -> Truth:
+def write_uav(root: Path) -> GroundTruth:
     """A plain video, the second and third parts of a cut one, a simulated one, and a long one; NaN rows."""
     parts = {"bike1": ("bike1", 1), "bird1_2": ("bird1", 775), "bird1_3": ("bird1", 1573), "car1_s": ("car1_s", 1)}
     truth = {}
@@ -141,7 +141,7 @@ def write_uav(root: Path) -> Truth:
     return truth
 
 
-def write_nfs(root: Path) -> Truth:
+def write_nfs(root: Path) -> GroundTruth:
     """`slow` is annotated at 30 fps, `fast` at 240 fps in both folders; labels hold spaces."""
     truth = {}
     for name, rows_30 in (("slow", 5), ("fast", 40)):
@@ -156,7 +156,7 @@ def write_nfs(root: Path) -> Truth:
     return truth
 
 
-def write_tc128(root: Path) -> Truth:
+def write_tc128(root: Path) -> GroundTruth:
     """A plain sequence, one that starts late, and one whose files are spelt another way."""
     truth = {}
     for name, stem, first in (("Ball_ce1", "Ball_ce1", 1), ("David", "David", 300), ("Yo_yos_ce1", "Yo-yos_ce1", 1)):
@@ -173,7 +173,9 @@ def corners_of(rows: np.ndarray) -> np.ndarray:
     return np.stack([x, y, x + w, y, x + w, y + h, x, y + h], 1)
 
 
-def write_vot(root: Path, version: str = "VOT2018", names: Sequence[str] = ("ants1", "bag"), frames: int = 5) -> Truth:
+def write_vot(
+    root: Path, version: str = "VOT2018", names: Sequence[str] = ("ants1", "bag"), frames: int = 5
+) -> GroundTruth:
     """Polygons and tags, the second video's tag list cut short; boxes with NaN rows for the long-term set."""
     truth = {}
     for i, name in enumerate(names):

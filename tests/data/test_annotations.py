@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spot.data.annotations import attributes_in, drawable, fit_rows, parse_flags, parse_table
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 EXPECTED = [[1, 2, 3, 4], [5.5, -6, 7, 8e2]]
 

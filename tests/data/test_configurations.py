@@ -4,7 +4,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from spot.command import config_folder
+from spot.runtime.command import config_folder
 from tests.data import layouts
 
 BENCHMARKS = {

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from spot.data.crops import clip_boxes, crop, crop_side, jitter_box, to_crop, to_image
 from spot.data.images import Frame, read_frame
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 coordinates = st.floats(-2000, 2000, width=32)
 sides = st.floats(0.125, 2000, width=32)

@@ -9,7 +9,7 @@ import pytest
 from spot.data.datasets import lasot, nfs, otb, pysot, tc128, uav, vot
 from spot.data.images import read_frame
 from spot.data.polygons import enclosing_boxes
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 from tests.data import layouts
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from spot.data.datasets import folder, got10k, lasot, trackingnet
 from spot.data.images import read_frame
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 from tests.data import layouts
 
 

@@ -11,7 +11,7 @@ import pytest
 import simplejpeg
 
 from spot.data.images import read_bytes, read_frame
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 HEIGHT, WIDTH = 101, 151  # odd, so that reduced sizes round
 

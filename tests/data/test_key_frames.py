@@ -9,7 +9,7 @@ from spot.data.frame_draws import STRATEGIES, draw_first, draw_uniform, draw_win
 from spot.data.key_frames import KeyFrames, TargetPath, all_frames, sample_budget, sample_key_frames
 from spot.data.sampling_report import draw_histogram, positions, summarise
 from spot.data.video import Frames, Video, VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 
 def make_videos(lengths=(40, 100, 7, 250), name="LaSOT", split="train", hidden=()):

@@ -10,9 +10,9 @@ from spot.data.crops import to_image
 from spot.data.key_frames import sample_key_frames
 from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
 from spot.data.targets import Targets
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 from spot.state.exploration import coarse_box
-from spot.state.store import Exploration, StateStore
+from spot.state.store import PseudoLabels, StateStore
 
 CROPS = CropSettings(64, 128, 2.0, 4.0, 3.0, 0.25)
 PLAIN = AugmentSettings(brightness=0, grey=0, flip=0, angle=0, half_turn=0)
@@ -111,7 +111,7 @@ def test_the_state_in_force_is_that_of_the_epoch(targets, store):
     dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0)
     before = dataset[5, 0][0]
     frames = np.setdiff1d(np.arange(16), store.at(0).path(0).ids)
-    everything = Exploration(
+    everything = PseudoLabels(
         np.zeros(len(frames), np.int64), frames, np.tile(np.float32([10, 10, 20, 20]), (len(frames), 1)),
         np.full(len(frames), 0.9, np.float32),
     )  # fmt: skip

@@ -12,10 +12,10 @@ from spot.data import reading
 from spot.data.annotation_cache import Source, Volume, save
 from spot.data.annotations import Annotation, drawable, parse_table
 from spot.data.datasets import folder, lasot
-from spot.data.files import stamp
+from spot.data.folders import stamp
 from spot.data.images import read_bytes
 from spot.data.video import Frames
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 from tests.data import layouts
 
 

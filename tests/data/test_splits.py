@@ -3,7 +3,7 @@
 import pytest
 
 from spot.data.splits import choose, format_sets, list_file, parse_sets, read_list, refuse_overlap, split_name
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 from tests.paths import SHARED, requires_shared
 
 

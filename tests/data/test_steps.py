@@ -7,7 +7,7 @@ from spot.data.key_frames import sample_key_frames
 from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
 from spot.data.steps import EpochSteps, StepPlan, Steps
 from spot.data.targets import Targets
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 from spot.state.store import StateStore
 
 PLAN = StepPlan(steps=5, burn_in=2, labelled=2, unlabelled=6)

@@ -10,7 +10,7 @@ from spot.data.datasets.motion import moving, smooth_path
 from spot.data.datasets.rendering import draw, render_video
 from spot.data.datasets.sprites import look_alike, random_look
 from spot.data.images import read_frame
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 TINY = {"videos": 3, "frames": 12, "size": (128, 96)}
 
@@ -93,8 +93,8 @@ def test_box_is_the_bound_of_what_is_drawn(seed: int) -> None:
 def test_the_set_is_not_a_moving_square() -> None:
     """Over a few videos: absence, partial occlusion, change of size and of brightness all happen."""
     videos = [render_video(np.random.default_rng([0, 0, i]), 60, (160, 120)) for i in range(12)]
-    share = np.stack([v.visible_share for v in videos])
-    area = [np.sqrt(v.boxes[:, 2:].prod(1)[v.visible_share > 0]) for v in videos]
+    share = np.stack([v.visible_fraction for v in videos])
+    area = [np.sqrt(v.boxes[:, 2:].prod(1)[v.visible_fraction > 0]) for v in videos]
     light = [v.images.mean((1, 2, 3)) for v in videos]
     assert (share[:, 0] > 0.9).all()
     assert 1 <= (share == 0).any(axis=1).sum() <= 6

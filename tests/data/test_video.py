@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spot.data.video import Frames, Video, VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 
 def make_video(name, frames, **more):

@@ -72,7 +72,7 @@ def test_example_data_set_reads_boxes_and_absence(examples, videos, monkeypatch)
     monkeypatch.syspath_prepend(ROOT / "docs/examples")
     import csv_videos
 
-    from spot.errors import SpotError
+    from spot.runtime.errors import SpotError
 
     read = csv_videos.load(str(examples / "clips"))
     assert read.names == videos.names
@@ -100,6 +100,6 @@ def test_example_data_set_reads_boxes_and_absence(examples, videos, monkeypatch)
 )
 def test_example_measure(overlaps, visible, share, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs/examples")
-    from lost import kept_share
+    from lost import kept_fraction
 
-    assert kept_share(np.array(overlaps, float), np.array(visible, bool), patience=3) == pytest.approx(share)
+    assert kept_fraction(np.array(overlaps, float), np.array(visible, bool), patience=3) == pytest.approx(share)

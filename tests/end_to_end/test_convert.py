@@ -10,12 +10,12 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from spot.command import config_folder
+from spot.architectures.ocean.backbone import OceanResNet50
+from spot.architectures.transt.network import TransT, published_key
 from spot.convert import convert
-from spot.errors import SpotError
-from spot.models.ocean_backbone import OceanResNet50
-from spot.models.transt import TransT, published_key
-from spot.tracking.assemble import build_network
+from spot.runtime.command import config_folder
+from spot.runtime.errors import SpotError
+from spot.tracking.test_setup import build_network
 from tests.end_to_end.runs import complaint
 
 DATA = ("data=synthetic", "data.videos=3", "data.frames=8", "data.size=[80,64]")
@@ -106,7 +106,9 @@ def test_backbone_of_ocean(tmp_path: Path, choices: tuple[str, ...]) -> None:
 
 def test_onnx_by_the_name_of_the_target(tmp_path: Path, published: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     exported = []
-    monkeypatch.setattr("spot.models.export.export_onnx", lambda network, target: exported.append((network, target)))
+    monkeypatch.setattr(
+        "spot.architectures.export.export_onnx", lambda network, target: exported.append((network, target))
+    )
     written = convert(options(tmp_path, f"source={published}", f"target={tmp_path}/net.onnx"))
     assert [file.name for file in written] == ["net_template.onnx", "net_search.onnx"]
     ((weights, target),) = exported

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from spot.learning.run import Run
 from spot.state.store import StateStore
+from spot.training.run import Run
 from tests.end_to_end.runs import SMOKE, command, complaint, ok, patience, wait_for, wait_until
 from tests.paths import ROOT
 

@@ -9,8 +9,8 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.errors import InstantiationException
 
-from spot.command import config_folder
-from spot.errors import SpotError
+from spot.runtime.command import config_folder
+from spot.runtime.errors import SpotError
 from spot.sample import sample
 from tests.data import layouts
 from tests.paths import ROOT

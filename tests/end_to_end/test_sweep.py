@@ -9,8 +9,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from tests.end_to_end.runs import ok, run
-from tests.learning.wandb_files import Logged
 from tests.paths import ROOT
+from tests.training.wandb_files import Logged
 
 TINY = ("experiment=smoke", "training.epochs=2", "training.steps=1", "training.labelled=2", "training.unlabelled=2")
 SMALL = ("benchmark.videos.videos=2", "benchmark.videos.frames=16", "benchmark.videos.size=[160,120]")
@@ -77,9 +77,9 @@ def test_a_search_takes_up_what_was_interrupted(outputs):
 
     def search():
         # labels=3 of 16 frames and a threshold that nothing passes would leave no IoU to judge by
-        words = [*TINY, "--objective", "explored_share", "--trials", "1", "--outputs", str(outputs)]
+        words = [*TINY, "--objective", "explored_fraction", "--trials", "1", "--outputs", str(outputs)]
         done = subprocess.run(
-            [sys.executable, "scripts/search.py", *words],
+            [sys.executable, "scripts/tune.py", *words],
             cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr

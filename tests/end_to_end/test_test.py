@@ -13,8 +13,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from spot.command import config_folder
-from spot.errors import SpotError
+from spot.runtime.command import config_folder
+from spot.runtime.errors import SpotError
 from spot.test import test as run_test
 from tests.paths import ROOT
 
@@ -212,6 +212,6 @@ def test_an_error_ends_all_processes_with_one_line(outputs: Path) -> None:
     assert done.returncode == 1
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
-    assert "unreadable frames are more than corrupt_share" in errors[0]
+    assert "unreadable frames are more than corrupt_fraction" in errors[0]
     assert "Traceback" not in done.stderr
     assert list(boxes(outputs / "results" / "Synthetic" / "stopped")) == ["Synthetic_Test_000001"]

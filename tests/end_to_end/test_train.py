@@ -9,9 +9,9 @@ import time
 import pytest
 import torch
 
-from spot.errors import SpotError
-from spot.learning.run import Run
+from spot.runtime.errors import SpotError
 from spot.state.store import StateStore
+from spot.training.run import Run
 from tests.end_to_end.runs import SMOKE, assert_same_run, command, complaint, ok, patience, run, wait_for, weights
 from tests.paths import ROOT
 
@@ -26,7 +26,7 @@ def test_smoke_leaves_both_networks_metrics_and_state(outputs):
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [int(row["epoch"]) for row in rows] == [0, 1, 2]
-    explored = [float(row["explored_share"]) for row in rows]
+    explored = [float(row["explored_fraction"]) for row in rows]
     assert explored[0] < explored[1] < explored[2]
     assert 0 <= float(rows[2]["pseudo_label_iou"]) <= 1
 
@@ -134,7 +134,7 @@ def test_mistakes_are_told_in_one_line_before_any_work(elsewhere, options, said)
 def test_unusable_settings_are_refused(elsewhere, options, said):
     from hydra import compose, initialize_config_dir
 
-    from spot.command import config_folder
+    from spot.runtime.command import config_folder
     from spot.train import train
 
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -151,14 +151,14 @@ def test_too_many_unreadable_frames_stop_the_run(outputs, tmp_path):
         frame.write_bytes(frame.read_bytes()[:200])
     line = complaint("train", *SMOKE, "training.steps=20", outputs=tmp_path)
     assert ".jpg" in line
-    assert "max_broken_share" in line
+    assert "max_broken_fraction" in line
 
 
 def test_a_few_unreadable_frames_are_skipped_and_counted(outputs, tmp_path):
     shutil.copytree(outputs / "synthetic", tmp_path / "synthetic")
     for frame in sorted((tmp_path / "synthetic").rglob("00000003.jpg"))[:2]:
         frame.write_bytes(b"no image")
-    done = run("train", *SMOKE, "loader.max_broken_share=0.5", "training.steps=10", outputs=tmp_path)
+    done = run("train", *SMOKE, "loader.max_broken_fraction=0.5", "training.steps=10", outputs=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "skipped: " in done.stdout + done.stderr
     with (tmp_path / "smoke" / "metrics.csv").open() as file:

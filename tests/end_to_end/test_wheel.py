@@ -59,7 +59,7 @@ def test_holds_every_source_and_configuration_file_and_the_type_marker(wheel):
 
 
 def test_package_comes_from_the_wheel_and_brings_its_configuration(installed, tmp_path):
-    code = "import spot.command as c; print(c.__file__); print(c.config_folder())"
+    code = "import spot.runtime.command as c; print(c.__file__); print(c.config_folder())"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=tmp_path,
@@ -67,7 +67,9 @@ def test_package_comes_from_the_wheel_and_brings_its_configuration(installed, tm
         capture_output=True,
         text=True,
     )
-    assert done.stdout.split() == [str(installed / "spot/command.py"), str(installed / "spot/conf")], done.stderr
+    assert done.stdout.split() == [str(installed / "spot/runtime/command.py"), str(installed / "spot/conf")], (
+        done.stderr
+    )
 
 
 def test_configuration_composes_in_another_folder(installed, tmp_path):

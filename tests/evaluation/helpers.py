@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from spot.data.video import Frames, Video, VideoSet
-from spot.evaluation.truth import Truth
+from spot.evaluation.ground_truth import GroundTruth
 
 
 def wandering(rng: np.random.Generator, frames: int, whole: bool = True) -> np.ndarray:
@@ -34,10 +34,10 @@ def make_videos(names: tuple[str, ...] = ("one", "two", "three"), frames: int = 
     return VideoSet.from_videos("Toy", videos)
 
 
-def truth_from(boxes: list[np.ndarray], visible: list[np.ndarray] | None = None, benchmark: str = "Toy") -> Truth:
-    """Truth of videos given as (n, 4) arrays."""
+def truth_from(boxes: list[np.ndarray], visible: list[np.ndarray] | None = None, benchmark: str = "Toy") -> GroundTruth:
+    """GroundTruth of videos given as (n, 4) arrays."""
     seen = np.concatenate(visible) if visible is not None else np.ones(sum(len(b) for b in boxes), bool)
-    return Truth(
+    return GroundTruth(
         benchmark,
         tuple(f"v{i}" for i in range(len(boxes))),
         np.concatenate([[0], np.cumsum([len(b) for b in boxes])]).astype(np.int64),

@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from spot.errors import SpotError
 from spot.evaluation.benchmark import evaluate
 from spot.evaluation.options import Options
+from spot.runtime.errors import SpotError
 from tests.evaluation.helpers import make_videos, write_tracker
 
 NUMBERS_ONLY = {"plots": False, "report": False}

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from spot.errors import SpotError
 from spot.evaluation.metrics import OnePassMetric
 from spot.evaluation.protocols import get_protocol
 from spot.evaluation.scoring import score
+from spot.runtime.errors import SpotError
 from tests.evaluation.helpers import truth_from, wandering
 
 

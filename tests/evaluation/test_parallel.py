@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from spot.errors import SpotError
 from spot.evaluation.parallel import fork_map
+from spot.runtime.errors import SpotError
 
 
 @pytest.fixture(autouse=True)

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spot.evaluation import regions
-from spot.evaluation.parsing import corner_points
 from spot.evaluation.regions import raster_overlap
+from spot.results.parsing import corner_points
 
 
 def whole(value):

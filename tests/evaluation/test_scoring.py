@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spot.errors import SpotError
 from spot.evaluation import scoring
 from spot.evaluation.protocols import PROTOCOLS, default_protocol, get_protocol
 from spot.evaluation.scoring import score
+from spot.runtime.errors import SpotError
 from tests.evaluation import plain
 from tests.evaluation.helpers import truth_from, wandering
 

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from spot.errors import SpotError
 from spot.evaluation.vot import (
     Run,
     accuracy_robustness,
@@ -12,6 +11,7 @@ from spot.evaluation.vot import (
     expected_overlap,
     long_term_scores,
 )
+from spot.runtime.errors import SpotError
 
 
 def run(codes, overlap=0.5, video=0):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD
+from spot.data.augmentation import LUMA, photometric, rotate_flip
 from spot.data.crops import clip_boxes
-from spot.learning.augment import LUMA, photometric, rotate_flip
-from spot.models.prediction import IMAGENET_MEAN, IMAGENET_STD
 from tests.paths import GOLDEN, PARITY_DATA, requires_shared
 
 

@@ -9,7 +9,7 @@ import torch
 
 from spot.data.crops import clip_boxes, crop, crop_side, to_crop, to_image
 from spot.data.images import Frame
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 from tests.paths import GOLDEN, PARITY_DATA, requires_shared
 
 WIDTH, HEIGHT = 640, 480

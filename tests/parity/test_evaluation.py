@@ -5,11 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from spot.evaluation.parsing import corner_points
+from spot.evaluation.ground_truth import GroundTruth
 from spot.evaluation.protocols import get_protocol
 from spot.evaluation.regions import raster_overlap
 from spot.evaluation.scoring import score
-from spot.evaluation.truth import Truth
 from spot.evaluation.vot import (
     Run,
     accuracy_robustness,
@@ -17,6 +16,7 @@ from spot.evaluation.vot import (
     expected_overlap,
     long_term_scores,
 )
+from spot.results.parsing import corner_points
 from tests.paths import GOLDEN, requires_shared
 
 pytestmark = requires_shared
@@ -42,7 +42,9 @@ def joined(data, kind):
 def make_truth(data, kind, benchmark):
     lengths = [len(data[f"{s}_gt"]) for s in SEQUENCES]
     visible = joined(data, "absent") == 1  # the toolkit's name for the opposite
-    return Truth(benchmark, SEQUENCES, np.concatenate([[0], np.cumsum(lengths)]), joined(data, TRUTH[kind]), visible)
+    return GroundTruth(
+        benchmark, SEQUENCES, np.concatenate([[0], np.cumsum(lengths)]), joined(data, TRUTH[kind]), visible
+    )
 
 
 CASES = [
@@ -99,7 +101,7 @@ def test_average_overlap_and_success_rates_equal_the_got10k_toolkit(data, result
     expected = results["got10k_ao_sr"]
     bare = make_truth(data, "lasot", "GOT-10k")
     sizes = np.array([data[f"{s}_wh"] for s in SEQUENCES], float)
-    truth = Truth(bare.benchmark, bare.names, bare.offsets, bare.boxes, bare.visible, sizes)
+    truth = GroundTruth(bare.benchmark, bare.names, bare.offsets, bare.boxes, bare.visible, sizes)
     scores = score(truth, [joined(data, "pred")], get_protocol("got10k"))[0]
     np.testing.assert_allclose(scores.overlap_curve, expected["succ_curve101"], rtol=0, atol=1e-6)
     summary = scores.summary()

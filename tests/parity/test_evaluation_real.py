@@ -85,8 +85,8 @@ def test_vot2019(vot_results, bounds, eao, accuracy):
 def test_vot2019_tags(vot_results):
     """Tag lists shorter than the video count as untagged from their end on; every tag has an EAO of its own."""
     videos, results = vot_results
-    from spot.evaluation.loading import find_trackers
-    from spot.evaluation.vot_results import evaluate_vot
+    from spot.results.loading import find_trackers
+    from spot.results.vot import evaluate_vot
 
     found = find_trackers(results, "VOT2019", None)
     outcome, boxes = evaluate_vot(videos, "VOT2019", found, Options(bounds="none"), long_term=False)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spot.state.exploration import INTERPOLATION_LIMIT, coarse_box, draw, nearest
-from spot.state.store import Exploration, StateStore
+from spot.state.store import PseudoLabels, StateStore
 from tests.paths import GOLDEN, PARITY_DATA, requires_shared
 
 EXCERPT = json.loads((PARITY_DATA / "state.json").read_text())
@@ -24,7 +24,7 @@ def state_of(folder, length: int, ids, boxes=None):
     """One path with these explored frames, the first of which is a key frame; the store rounds boxes to 0.1 px."""
     ids = np.asarray(ids)
     boxes = np.zeros((len(ids), 4), np.float32) if boxes is None else np.asarray(boxes, np.float32)
-    rest = Exploration(np.zeros(len(ids) - 1, np.int64), ids[1:], boxes[1:], np.full(len(ids) - 1, 0.9, np.float32))
+    rest = PseudoLabels(np.zeros(len(ids) - 1, np.int64), ids[1:], boxes[1:], np.full(len(ids) - 1, 0.9, np.float32))
     return StateStore.create(folder, [("v", 0)], [length], [ids[:1]], [boxes[:1]], rest).at(0)
 
 

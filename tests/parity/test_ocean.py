@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from spot.models.ocean import Ocean, published_key, tap_offsets
-from spot.models.ocean_backbone import OceanResNet50
-from spot.models.prediction import Prediction
+from spot.architectures.base import Prediction
+from spot.architectures.ocean.backbone import OceanResNet50
+from spot.architectures.ocean.network import Ocean, published_key, tap_offsets
 from tests.parity.weights import fill
 from tests.paths import GOLDEN, PARITY_DATA, requires_shared
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from spot.models.ocean import Ocean
-from spot.models.ocean_loss import OceanLoss, distance_iou
-from spot.models.prediction import Prediction, best_cell, hann_window
+from spot.architectures.base import Prediction, best_cell, hann_window
+from spot.architectures.ocean.loss import OceanLoss, distance_iou
+from spot.architectures.ocean.network import Ocean
 from tests.paths import GOLDEN, requires_shared
 
 pytestmark = requires_shared

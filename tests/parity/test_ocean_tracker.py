@@ -9,9 +9,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spot.models.ocean import Ocean, published_key
-from spot.models.ocean_backbone import OceanResNet50
-from spot.tracking.ocean import OceanTracker
+from spot.architectures.ocean.backbone import OceanResNet50
+from spot.architectures.ocean.network import Ocean, published_key
+from spot.architectures.ocean.tracker import OceanTracker
 from tests.parity.weights import fill
 from tests.paths import GOLDEN, requires_shared
 

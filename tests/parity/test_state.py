@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spot.state.interchange import read_published, write_published
-from spot.state.store import Exploration
+from spot.state.store import PseudoLabels
 from tests.parity.test_exploration import golden, sources
 from tests.paths import requires_shared
 from tests.state.plain import assert_same, content
@@ -71,7 +71,7 @@ def merged(folder, case: dict):
     ]
     path, frame, box, confidence = zip(*results, strict=True)
     report = store.commit(
-        Exploration(np.array(path), np.array(frame), np.array(box, np.float32), np.array(confidence, np.float32)), 1
+        PseudoLabels(np.array(path), np.array(frame), np.array(box, np.float32), np.array(confidence, np.float32)), 1
     )
     return store.at(1), report
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_convert
 
-from spot.models.backbones import ResNet50
-from spot.models.prediction import Prediction, best_cell, hann_window
-from spot.models.transt import TransT, published_key
-from spot.models.transt_loss import TransTLoss, target_cells
+from spot.architectures.backbones.networks import ResNet50
+from spot.architectures.base import Prediction, best_cell, hann_window
+from spot.architectures.transt.loss import TransTLoss, target_cells
+from spot.architectures.transt.network import TransT, published_key
 from tests.parity.weights import fill
 from tests.paths import PARITY_DATA
 

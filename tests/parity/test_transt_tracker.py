@@ -10,10 +10,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spot.models.backbones import ResNet50
-from spot.models.transt import TransT, published_key
-from spot.tracking.tracker import TrackState
-from spot.tracking.transt import TransTTracker
+from spot.architectures.backbones.networks import ResNet50
+from spot.architectures.tracker_base import TrackState
+from spot.architectures.transt.network import TransT, published_key
+from spot.architectures.transt.tracker import TransTTracker
 from tests.parity.weights import fill
 from tests.paths import GOLDEN, requires_shared
 

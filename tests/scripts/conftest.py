@@ -6,11 +6,12 @@ import pytest
 
 from tests.paths import ROOT
 
-SCRIPTS = ROOT / "scripts"
+FOLDERS = [str(ROOT / "scripts" / name) for name in ("bench", "study")]
 
 
 @pytest.fixture(scope="module", autouse=True)
 def scripts_can_be_imported():
-    sys.path.insert(0, str(SCRIPTS))
+    sys.path[:0] = FOLDERS
     yield
-    sys.path.remove(str(SCRIPTS))
+    for folder in FOLDERS:
+        sys.path.remove(folder)

@@ -26,7 +26,7 @@ def test_the_plain_tracker_gives_our_boxes(arch):
 
 
 def test_the_table_says_what_is_reached():
-    import bench
+    import run_all as bench
 
     table = bench.tabulate({"step": {"ema": 7.0, "step_transt": 2.0, "memory_transt": 0.5, "unknown": 1.0}})
     what, figures, reached = (list(table.columns[i].cells) for i in (1, 3, 5))
@@ -51,7 +51,7 @@ def test_the_exponent_of_growth(power):
     "modules",
     [
         pytest.param("spot.train", id="--help of the slowest command"),
-        pytest.param("spot.evaluate, spot.evaluation.benchmark, spot.evaluation.report", id="a whole evaluation"),
+        pytest.param("spot.evaluate, spot.evaluation.benchmark, spot.reporting.report", id="a whole evaluation"),
         pytest.param("spot.data.video, spot.data.datasets.trackingnet", id="a data set"),
     ],
 )

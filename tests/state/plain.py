@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from spot.state.store import Exploration, SamplerState, StateStore
+from spot.state.store import PseudoLabels, SamplerState, StateStore
 
 Plain = list[dict[int, tuple[list[float], float]]]  # per path: frame -> box, confidence
 
 
-def exploration(rows: Sequence[tuple[int, int, Sequence[float], float]]) -> Exploration:
+def exploration(rows: Sequence[tuple[int, int, Sequence[float], float]]) -> PseudoLabels:
     """Results from rows of (path, frame, box, confidence)."""
-    return Exploration(
+    return PseudoLabels(
         np.array([r[0] for r in rows], np.int64),
         np.array([r[1] for r in rows], np.int64),
         np.array([r[2] for r in rows], np.float32).reshape(-1, 4),
@@ -22,12 +22,12 @@ def exploration(rows: Sequence[tuple[int, int, Sequence[float], float]]) -> Expl
     )
 
 
-def random_results(rng: np.random.Generator, lengths: Sequence[int], count: int) -> Exploration:
+def random_results(rng: np.random.Generator, lengths: Sequence[int], count: int) -> PseudoLabels:
     """Results anywhere, with few different confidences so that ties are frequent."""
     path = rng.integers(0, len(lengths), count)
     frame = (rng.random(count) * np.asarray(lengths)[path]).astype(np.int64)
     box = rng.uniform(0, 300, (count, 4)).astype(np.float32)
-    return Exploration(path, frame, box, rng.choice([0.82, 0.9, 0.90004, 0.95, 1.0], count).astype(np.float32))
+    return PseudoLabels(path, frame, box, rng.choice([0.82, 0.9, 0.90004, 0.95, 1.0], count).astype(np.float32))
 
 
 def key_frames(lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarray]]:
@@ -36,7 +36,7 @@ def key_frames(lengths: Sequence[int]) -> tuple[list[np.ndarray], list[np.ndarra
     return ids, [np.stack([i, i + 1, i + 2, i + 3], 1).astype(np.float32) for i in ids]
 
 
-def make_store(folder: Path, lengths: Sequence[int], explored: Exploration | None = None) -> StateStore:
+def make_store(folder: Path, lengths: Sequence[int], explored: PseudoLabels | None = None) -> StateStore:
     """A store with `key_frames`; path p is the only one of video vp."""
     return StateStore.create(
         folder, [(f"v{p}", 0) for p in range(len(lengths))], lengths, *key_frames(lengths), explored
@@ -48,7 +48,7 @@ def start(ids: Sequence[np.ndarray], boxes: Sequence[np.ndarray]) -> Plain:
     return [{int(i): (b.tolist(), 1.0) for i, b in zip(k, v, strict=True)} for k, v in zip(ids, boxes, strict=True)]
 
 
-def merge(plain: Plain, keys: Sequence[np.ndarray], results: Exploration) -> tuple[int, int, int]:
+def merge(plain: Plain, keys: Sequence[np.ndarray], results: PseudoLabels) -> tuple[int, int, int]:
     """Merge in place, in order; how many were inserted, replaced, refused."""
     counts = [0, 0, 0]
     for p, frame, box, confidence in zip(*(column.tolist() for column in results), strict=True):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 from spot.state.store import StateStore
 from tests.paths import ROOT
 from tests.state.plain import Plain, content, make_store, random_results
@@ -203,7 +203,7 @@ def test_a_file_that_cannot_grow_is_refused_by_the_system_itself(tmp_path):
     """A limit on file size stands for a full disk: the kernel takes half a write and then refuses."""
     script = """
         import resource, signal
-        from spot.errors import SpotError
+        from spot.runtime.errors import SpotError
         store = StateStore.open(sys.argv[1])
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, resource.RLIM_INFINITY))

@@ -9,14 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spot.state.exploration import _neighbour, coarse_box, draw, nearest, nearest_key
-from spot.state.store import Exploration, SamplerState, StateStore
+from spot.state.store import PseudoLabels, SamplerState, StateStore
 
 
 def state_of(folder, paths: list[tuple[int, list[int]]], keys: int = 1) -> SamplerState:
     """Paths given as length and explored frames, the first `keys` of which are key frames; boxes as `box_of`."""
     rows = [(p, frame) for p, (_, ids) in enumerate(paths) for frame in ids[keys:]]
     path, frame = np.array(rows, np.int64).reshape(-1, 2).T
-    explored = Exploration(path, frame, box_of(frame), np.full(len(rows), 0.9, np.float32))
+    explored = PseudoLabels(path, frame, box_of(frame), np.full(len(rows), 0.9, np.float32))
     key_ids = [np.array(ids[:keys]) for _, ids in paths]
     names = [(f"v{p}", 0) for p in range(len(paths))]
     lengths = [n for n, _ in paths]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 from spot.state import interchange
 from spot.state.interchange import read_published, write_published
 from spot.state.store import StateStore

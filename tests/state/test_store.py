@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spot.errors import SpotError
-from spot.state.store import CommitReport, Exploration, StateStore
+from spot.runtime.errors import SpotError
+from spot.state.store import CommitReport, PseudoLabels, StateStore
 from tests.state.plain import (
     assert_same,
     content,
@@ -243,7 +243,7 @@ def test_a_version_takes_at_most_32_bytes_a_frame(tmp_path):
     """With everything explored and after many replacements, in the shortest videos of the plan (GOT-10k's)."""
     lengths = [149] * 100
     path = np.repeat(np.arange(100), 149)
-    everything = Exploration(
+    everything = PseudoLabels(
         path, np.tile(np.arange(149), 100), np.ones((len(path), 4), np.float32), np.full(len(path), 0.5, np.float32)
     )
     store = make_store(tmp_path / "s", lengths, everything)

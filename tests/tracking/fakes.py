@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from spot.architectures.base import Candidates, Prediction, TrackerNetwork
+from spot.architectures.tracker_base import Tracker, TrackState
 from spot.data.datasets import synthetic
 from spot.data.video import Video, VideoSet
-from spot.models.prediction import Candidates, Prediction, TrackerNetwork
-from spot.tracking.tracker import Tracker, TrackState
 
 SIZE = (96, 80)
 

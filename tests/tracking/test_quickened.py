@@ -5,8 +5,8 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from spot.models.convolution import Conv2d
-from spot.tracking.benchmark import quickened
+from spot.architectures.convolution import Conv2d
+from spot.tracking.benchmark import prepare_for_inference
 from tests.paths import ROOT
 
 
@@ -18,7 +18,7 @@ def test_a_full_network_says_the_same_as_in_double_precision(arch):
     network = instantiate(cfg.arch.network).eval()
     template = torch.rand(2, 3, network.template_size, network.template_size)
     search = torch.rand(2, 3, network.search_size, network.search_size)
-    quick = quickened(network)
+    quick = prepare_for_inference(network)
     with torch.inference_mode():
         ours = quick.candidates(quick(template, search))
         assert any(module.prepared for module in quick.modules() if isinstance(module, Conv2d))

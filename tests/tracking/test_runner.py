@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
+from spot.architectures.backbones.networks import SmallCNN
+from spot.architectures.base import Candidates
+from spot.architectures.tracker_base import Tracker
+from spot.architectures.transt.network import TransT
+from spot.architectures.transt.tracker import TransTTracker
 from spot.data.video import Video, VideoSet
-from spot.errors import SpotError
-from spot.models.backbones import SmallCNN
-from spot.models.prediction import Candidates
-from spot.models.transt import TransT
-from spot.tracking.results import BOX, FAILED, INITIALISED, SKIPPED, Track
+from spot.results.folder import BOX, FAILED, INITIALISED, SKIPPED, Track
+from spot.runtime.errors import SpotError
 from spot.tracking.runner import Runner, overlaps
-from spot.tracking.tracker import Tracker
-from spot.tracking.transt import TransTTracker
 from tests.tracking.fakes import FakeNetwork, FakeTracker, videos_of
 
 LENGTHS = [5, 9, 2, 12, 1, 7]
@@ -126,7 +126,7 @@ def broken(video: Video, tmp_path: Path, frames: list[int]) -> Video:
 
 def test_an_unreadable_frame_repeats_the_last_box(videos: VideoSet, tmp_path: Path, caplog) -> None:
     video = broken(videos[3], tmp_path, [4, 5])
-    runner = Runner(fake(), batch=2, corrupt_share=0.5)
+    runner = Runner(fake(), batch=2, corrupt_fraction=0.5)
     with caplog.at_level(logging.WARNING):
         results = {v.name: t for v, t in runner.run([video, videos[1]])}
     boxes = results[video.name].boxes
@@ -139,15 +139,15 @@ def test_an_unreadable_frame_repeats_the_last_box(videos: VideoSet, tmp_path: Pa
 
 def test_an_unreadable_first_frame_delays_the_start(videos: VideoSet, tmp_path: Path) -> None:
     video = broken(videos[3], tmp_path, [0])
-    ((_, result),) = Runner(fake(), corrupt_share=0.5).run([video])
+    ((_, result),) = Runner(fake(), corrupt_fraction=0.5).run([video])
     np.testing.assert_array_equal(result.boxes[:2], videos[3].boxes[[0, 0]])
     assert result.codes[:3].tolist() == [SKIPPED, INITIALISED, BOX]
 
 
 def test_too_many_unreadable_frames_stop_the_run(videos: VideoSet, tmp_path: Path) -> None:
     video = broken(videos[3], tmp_path, [4, 5])
-    with pytest.raises(SpotError, match=r"2 unreadable frames are more than corrupt_share=0\.1"):
-        list(Runner(fake(), corrupt_share=0.1).run([video]))
+    with pytest.raises(SpotError, match=r"2 unreadable frames are more than corrupt_fraction=0\.1"):
+        list(Runner(fake(), corrupt_fraction=0.1).run([video]))
 
 
 def test_a_supervised_failure_restarts_five_frames_later(videos: VideoSet) -> None:

@@ -13,11 +13,11 @@ import os
 
 from spot.data.annotation_cache import Source
 from spot.data.datasets.got10k import annotation_files, read_annotation
-from spot.data.files import list_frames, names_in, need_root
+from spot.data.folders import list_frames, names_in, need_root
 from spot.data.reading import read_videos
 from spot.data.splits import read_list
 from spot.data.video import VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 
 def load(

@@ -17,11 +17,11 @@ import numpy as np
 from spot.data.annotation_cache import Source
 from spot.data.annotations import Annotation, drawable, fit_rows, parse_table
 from spot.data.datasets import pysot
-from spot.data.files import list_frames, names_in, need_root
+from spot.data.folders import list_frames, names_in, need_root
 from spot.data.images import read_bytes
 from spot.data.reading import read_videos
 from spot.data.video import VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 _RATIO = 8  # frames of the fast video to one of the slow
 _LABEL = re.compile(rb'"[^"\n]*"')

@@ -13,10 +13,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from spot.data.annotations import drawable
-from spot.data.files import locate, name_frames
+from spot.data.folders import locate, name_frames
 from spot.data.polygons import enclosing_boxes, is_polygon
 from spot.data.video import Frames, Video, VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 TAGS = ("camera_motion", "illum_change", "motion_change", "size_change", "occlusion")
 

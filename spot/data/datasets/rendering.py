@@ -25,12 +25,12 @@ class Rendered(NamedTuple):
         images: (n, height, width, 3) uint8 RGB.
         boxes: (n, 4) float64 xywh, bound of the whole target (hidden parts too) cut at the image; zeros where
             absent.
-        visible_share: (n,) float64 in [0, 1], the part of the target's area that can be seen; 0 where absent.
+        visible_fraction: (n,) float64 in [0, 1], the part of the target's area that can be seen; 0 where absent.
     """
 
     images: np.ndarray
     boxes: np.ndarray
-    visible_share: np.ndarray
+    visible_fraction: np.ndarray
 
 
 def render_video(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> Rendered:

@@ -18,7 +18,7 @@ from rich.progress import track
 from spot.data.datasets import folder
 from spot.data.datasets.rendering import Rendered, render_video
 from spot.data.video import VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
 RENDERER = 2  # raise when the same seed renders other pixels
@@ -137,7 +137,7 @@ def _write(place: Path, rendered: Rendered) -> None:
     for i, image in enumerate(rendered.images, start=1):
         jpeg = simplejpeg.encode_jpeg(image, quality=JPEG_QUALITY, colorspace="RGB", colorsubsampling="420")
         (place / f"{i:08d}.jpg").write_bytes(jpeg)
-    share = rendered.visible_share
+    share = rendered.visible_fraction
     np.savetxt(place / "groundtruth.txt", rendered.boxes, fmt="%.3f", delimiter=",")
     np.savetxt(place / "absence.label", share == 0, fmt="%d")
     np.savetxt(place / "cover.label", _cover_level(share), fmt="%d")

@@ -13,11 +13,11 @@ import numpy as np
 from spot.data.annotation_cache import Source
 from spot.data.annotations import Annotation, attributes_in, drawable, parse_table
 from spot.data.datasets import pysot
-from spot.data.files import locate, names_in, need_root, read_optional
+from spot.data.folders import locate, names_in, need_root, read_optional
 from spot.data.images import read_bytes
 from spot.data.reading import read_videos
 from spot.data.video import Frames, VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 ATTRIBUTES = (
     "Scale Variation",

@@ -14,12 +14,12 @@ import numpy as np
 
 from spot.data.annotations import drawable, fit_rows, parse_flags, parse_table
 from spot.data.datasets import pysot
-from spot.data.files import list_frames, need_root, read_optional
+from spot.data.folders import list_frames, need_root, read_optional
 from spot.data.images import read_bytes
 from spot.data.polygons import enclosing_boxes, is_polygon
 from spot.data.splits import read_list
 from spot.data.video import Video, VideoSet
-from spot.errors import SpotError
+from spot.runtime.errors import SpotError
 
 VERSIONS = ("VOT2016", "VOT2018", "VOT2019", "VOT2018-LT")
 

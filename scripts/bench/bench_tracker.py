@@ -1,0 +1,177 @@
+"""Trackers beside the published way of tracking, and videos in lock-step beside one after the other.
+
+    python scripts/bench/bench_tracker.py [--quick] [--json FILE]
+
+Synthetic videos of 640 x 360 pixels and random weights: the time of a frame does not depend on either. Each way tracks
+in a process of its own, and the processes take a few frames in turn; boxes are checked to agree with those of the plain
+way. A single stream is compared by CPU time on one thread, lock-step by the wall clock on two; ratios are the medians
+of those of each turn. Where ONNX Runtime is installed, the same search network is run by it too (`onnx_*`: times faster
+than ours).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+import torch
+from bench_data import render
+from bench_step import build, isolated, processes, timed
+from plain_tracker import PlainOceanTracker, PlainTransTTracker
+
+from spot.architectures.export import export_onnx, onnx_files
+from spot.architectures.memory import keep_freed_memory
+from spot.architectures.ocean.tracker import OceanTracker
+from spot.architectures.transt.tracker import TransTTracker
+from spot.data.images import read_frame
+from spot.tracking.benchmark import prepare_for_inference
+
+WAYS = {"transt": (TransTTracker, PlainTransTTracker), "ocean": (OceanTracker, PlainOceanTracker)}
+STREAMS = 8
+RUN = 3  # frames in a turn: the others' use of the caches is no part of the comparison
+
+
+def videos(folder: Path, frames: int) -> tuple[list[list[np.ndarray]], np.ndarray]:
+    """Frames of each video, and the first boxes."""
+    made = render(folder, 360, STREAMS, frames)
+    return [[read_frame(v.frames.path(i)).pixels for i in range(frames)] for v in made], np.stack(
+        [v.boxes[0].astype(np.float64) for v in made]
+    )
+
+
+STEPS: list[Callable[[], np.ndarray]] = []  # of a process that tracks: one for each frame
+
+
+def begin(arch: str, way: str, frames: list[np.ndarray], box: np.ndarray) -> None:
+    """What a process does first: start a tracker on the first frame, and take the second one."""
+    torch.set_num_threads(1)
+    network = build(arch).student.eval()
+    make, make_plain = WAYS[arch.removesuffix("_tiny")]
+    if way == "plain":
+        plain = make_plain(network)
+        plain.start(frames[0], box)
+        follow: Callable[[np.ndarray], np.ndarray] = plain.step
+    else:
+        keep_freed_memory()  # as spot.test does
+        tracker = make(prepare_for_inference(network))
+        state = tracker.start(frames[:1], box[None])
+
+        def follow(frame: np.ndarray) -> np.ndarray:
+            nonlocal state
+            with torch.autocast("cpu", torch.bfloat16, enabled=way == "bf16"):
+                state, boxes, _ = tracker.step(state, [frame])
+            return boxes[0]
+
+    follow(frames[1])
+    STEPS.extend(partial(follow, frame) for frame in frames)
+
+
+def take(start: int) -> tuple[float, np.ndarray]:
+    """Median CPU milliseconds of the next `RUN` frames in this process, and their boxes."""
+    found: list[np.ndarray] = []
+    cpu = [timed(lambda step=step: found.append(step()))[0] for step in STEPS[start : start + RUN]]
+    return median(cpu) * 1e3, np.stack(found)
+
+
+def bench_single(arch: str, frames: list[np.ndarray], box: np.ndarray) -> dict[str, float]:
+    """CPU milliseconds of a frame in each way, some frames in turn, and ratios."""
+    ways = ("plain", "ours", "bf16")
+    context = processes()
+    with ExitStack() as stack:
+        pools = [stack.enter_context(ProcessPoolExecutor(1, context, begin, (arch, way, frames, box))) for way in ways]
+        turns = [[pool.submit(take, i).result() for pool in pools] for i in range(2, len(frames), RUN)]
+    for (_, plain), (_, ours), _ in turns:
+        np.testing.assert_allclose(ours, plain, atol=0.05)
+    times = np.array([[ms for ms, _ in turn] for turn in turns])
+    ratio, bf16 = np.median(times[:, :1] / times[:, 1:], axis=0).tolist()
+    plain_ms, ours_ms, bf16_ms = np.median(times, axis=0).tolist()
+    print(f"{arch}: plain {plain_ms:.0f} ms, ours {ours_ms:.0f} ms a frame {ratio:6.2f} x, with bf16 {bf16:.2f} x")
+    return {
+        f"tracker_{arch}": ratio,
+        f"tracker_{arch}_bf16": bf16,
+        f"tracker_{arch}_plain_ms": plain_ms,
+        f"tracker_{arch}_ours_ms": ours_ms,
+        f"tracker_{arch}_bf16_ms": bf16_ms,
+    }
+
+
+def bench_lockstep(arch: str, clips: list[list[np.ndarray]], boxes: np.ndarray, turns: int) -> dict[str, float]:
+    """Seconds for a frame of each of several videos, one by one and in one pass."""
+    torch.set_num_threads(2)
+    keep_freed_memory()
+    single, lockstep = (WAYS[arch][0](prepare_for_inference(build(arch).student.eval())) for _ in range(2))
+    together = lockstep.start([clip[0] for clip in clips], boxes)
+    alone = [single.start([clip[0]], box[None]) for clip, box in zip(clips, boxes, strict=True)]
+    second = [clip[1] for clip in clips]
+
+    def one_by_one() -> None:
+        for state, frame in zip(alone, second, strict=True):
+            single.step(state, [frame])
+
+    turns_taken = [(timed(one_by_one), timed(lambda: lockstep.step(together, second))) for _ in range(turns)]
+    wall = median(a[1] / b[1] for a, b in turns_taken)
+    cpu = median(a[0] / b[0] for a, b in turns_taken)
+    print(f"{arch}: {len(clips)} videos in lock-step {wall:6.2f} x (wall), {cpu:.2f} x (CPU)")
+    return {f"lockstep_{arch}": wall, f"lockstep_{arch}_cpu": cpu}
+
+
+def bench_onnx(arch: str, turns: int) -> dict[str, float]:
+    """The search network by ONNX Runtime against ours, one crop, one thread."""
+    import onnxruntime
+
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    network = build(arch).student.eval()
+    tracked = prepare_for_inference(network)
+    size, template = network.search_size, network.template_size
+    search, first = torch.rand(1, 3, size, size), torch.rand(1, 3, template, template)
+    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+        export_onnx(network.eval(), Path(folder) / f"{arch}.onnx")
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        file = onnx_files(Path(folder) / f"{arch}.onnx")[1]
+        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+        code = tracked.encode_template(first)
+        given = dict(zip((i.name for i in session.get_inputs()), (search, *code), strict=True))
+        arrays = {name: tensor.numpy() for name, tensor in given.items()}
+        ways: list[Callable[[], object]] = [lambda: tracked.predict(code, search), lambda: session.run(None, arrays)]
+        times = [[timed(way)[0] for way in ways] for _ in range(turns)]
+    ratio = median(ours / onnx for ours, onnx in times)
+    print(f"{arch}: ONNX Runtime {ratio:6.2f} x as fast as ours")
+    return {f"onnx_{arch}": ratio}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--quick", action="store_true", help="three frames, three videos and one turn of lock-step; no ONNX"
+    )
+    parser.add_argument("--arch", default="transt,ocean", help="which architectures")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one flat object")
+    options = parser.parse_args()
+    figures: dict[str, float] = {}
+    archs = options.arch.split(",")
+    with tempfile.TemporaryDirectory() as folder:
+        clips, boxes = videos(Path(folder), 2 + RUN if options.quick else 2 + 6 * RUN)
+    streams, turns = (3, 1) if options.quick else (STREAMS, 5)
+    for arch in archs:
+        figures |= bench_single(arch, clips[0], boxes[0])
+        if find_spec("onnxruntime") and not options.quick:
+            figures |= isolated(bench_onnx, arch, 9)
+        figures |= isolated(bench_lockstep, arch, [clip[:2] for clip in clips[:streams]], boxes[:streams], turns)
+    figures["lockstep"] = max(figures[f"lockstep_{arch}"] for arch in archs)
+    if options.json:
+        options.json.write_text(json.dumps({name: round(value, 3) for name, value in figures.items()}, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The networks: one folder an architecture, with its network, loss, tracker and published names."""

@@ -1,0 +1,1 @@
+"""Ocean (Zhang et al., ECCV 2020) with an IoU head."""

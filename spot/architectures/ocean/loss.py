@@ -1,0 +1,115 @@
+"""The training criterion of SP-Ocean (METHOD.md section 6)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from spot.architectures.base import Prediction, TrackerLoss
+from spot.architectures.ocean.network import cell_positions
+
+
+class OceanLoss(TrackerLoss):
+    """Balanced cross-entropy of class, IoU loss of boxes, cross-entropy of alignment, L1 of the predicted IoU.
+
+    The terms are `class`, `box`, `align` and, for labelled pairs, `iou`, each a mean over its own cells of the batch.
+    A mean over no cell is 0 and leaves the other terms alone. The published criterion differs in such cases: without a
+    positive cell the whole class term is 0, a single positive cell is left out, and the IoU term over no cell is NaN
+    (METHOD.md section 9).
+
+    Args:
+        grid, stride, search_size: those of the network.
+        class_weight, box_weight, align_weight, iou_weight: weights of the terms in the total.
+        radius: cells up to this city-block distance from the target's centre cell are positive.
+        iou_margin: share of the target's size by which each side moves outwards for the IoU head's cells.
+    """
+
+    cells: Tensor
+
+    def __init__(
+        self,
+        grid: int = 25,
+        stride: int = 8,
+        search_size: int = 255,
+        class_weight: float = 1.0,
+        box_weight: float = 1.0,
+        align_weight: float = 1.0,
+        iou_weight: float = 0.5,
+        radius: int = 2,
+        iou_margin: float = 0.2,
+    ) -> None:
+        super().__init__()
+        self.stride, self.search_size = stride, search_size
+        self.radius, self.iou_margin = radius, iou_margin
+        self.weights = {"class": class_weight, "box": box_weight, "align": align_weight, "iou": iou_weight}
+        self.register_buffer("cells", cell_positions(grid, stride, search_size), persistent=False)
+
+    def forward(self, prediction: Prediction, boxes: Tensor, keep: Tensor, train_iou: bool) -> dict[str, Tensor]:
+        """Unweighted terms, scalars; see `TrackerLoss.forward`. Without an align head there is no such term.
+
+        The align label is not detached, as published: the align term moves the boxes too.
+        """
+        inside = self.inside(boxes) & keep[:, None]
+        overlap = distance_iou(prediction.boxes, self.distances(boxes), inside)
+        align_label = torch.where(inside, overlap, 0)
+
+        positive = self.positive(boxes)
+        class_error = F.binary_cross_entropy_with_logits(
+            prediction.logits.squeeze(-1), positive.to(prediction.logits.dtype), reduction="none"
+        )
+        kept = keep[:, None].expand_as(inside)
+        terms = {
+            "class": (masked_mean(class_error, kept & positive) + masked_mean(class_error, kept & ~positive)) / 2,
+            "box": masked_mean(-overlap.log(), inside),
+        }
+        if prediction.align is not None:
+            align_error = F.binary_cross_entropy_with_logits(prediction.align, align_label, reduction="none")
+            terms["align"] = masked_mean(align_error, kept)
+        if train_iou:
+            error = (prediction.ious - align_label.detach()).abs()
+            terms["iou"] = masked_mean(error, self.inside(boxes, self.iou_margin) & kept)
+        return terms
+
+    def distances(self, boxes: Tensor, margin: float = 0.0) -> Tensor:
+        """(B, N, 4) from each cell to the left, top, right and bottom of its (B, 4) xywh box, negative beyond a side.
+
+        Each side is first moved outwards by `margin` of the box's size, which counts as 1 px where it is less.
+        """
+        reach = margin * boxes[:, 2:].clamp(min=1)
+        low, high = boxes[:, :2] - reach, boxes[:, :2] + boxes[:, 2:] + reach
+        return torch.cat([self.cells - low[:, None], high[:, None] - self.cells], dim=-1)
+
+    def inside(self, boxes: Tensor, margin: float = 0.0) -> Tensor:
+        """(B, N) bool: cells strictly inside the boxes, enlarged as in `distances`."""
+        return (self.distances(boxes, margin) > 0).all(dim=-1)
+
+    def positive(self, boxes: Tensor) -> Tensor:
+        """(B, N) bool: cells near the target's centre cell.
+
+        The middle cell stands for search_size / 2 here, not for its own position (see the top of `ocean.py`), and the
+        centre's distance from it is cut towards zero.
+        """
+        center = (boxes[:, :2] + (boxes[:, :2] + boxes[:, 2:])) / 2
+        cell = ((center - self.search_size / 2) / self.stride).trunc()
+        index = (self.cells - self.search_size // 2) / self.stride
+        return (index - cell[:, None]).abs().sum(dim=-1) <= self.radius
+
+
+def distance_iou(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
+    """(B, N) (intersection + 1) / (union + 1) of boxes around a common cell; 1 without gradient where not `valid`.
+
+    Args:
+        predicted, target: (B, N, 4) distances left, top, right, bottom in pixels; positive where valid.
+        valid: (B, N) bool. Elsewhere the formula means nothing and its logarithm could be NaN.
+    """
+    predicted, target = (torch.where(valid[..., None], d, 1.0) for d in (predicted, target))
+    shared = torch.minimum(predicted, target)
+    intersection = (shared[..., 0] + shared[..., 2]) * (shared[..., 1] + shared[..., 3])
+    areas = [(d[..., 0] + d[..., 2]) * (d[..., 1] + d[..., 3]) for d in (predicted, target)]
+    return (intersection + 1) / (areas[0] + areas[1] - intersection + 1)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+    """Mean of the values where the mask is True; 0 where it is True nowhere."""
+    return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)

@@ -1,0 +1,273 @@
+"""Ocean: boxes regressed from every cell, without anchors (METHOD.md section 6; Zhang et al., ECCV 2020).
+
+Two centres. A cell stands for one pixel of the search crop, the middle cell for its centre pixel, search_size // 2
+(127 of the pixels 0..254): box distances are measured from there. The deformable taps, and the class labels in
+`ocean_loss.py`, put the middle cell at search_size / 2 (127.5, the centre of an area of 255 pixels) instead. That
+moves every tap by 1/16 of a cell and some class labels by one cell; published weights have learnt it, so both stay.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torchvision.ops import DeformConv2d
+
+from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, Prediction, TrackerNetwork
+from spot.architectures.linear import runs_on_cpu
+from spot.runtime.errors import SpotError
+
+MAX_LOG_DISTANCE = 4.7  # 110 pixels
+
+
+class Ocean(TrackerNetwork):
+    """SP-Ocean: Ocean with a head that predicts the IoU of each box.
+
+    `Prediction.logits` has one class; `Prediction.boxes` are distances left, top, right, bottom in search-crop pixels
+    from the cell's position to the sides of its box; `Prediction.align` is present where the network has that head.
+
+    Args:
+        backbone: (B, 3, H, W) to (B, backbone.channels, about H / stride, about W / stride).
+        template_size: side of the template crop in pixels.
+        search_size: side of the search crop in pixels.
+        stride: pixels a cell.
+        grid: score cells a side; follows from the sizes and the backbone's padding, and is checked.
+        template_margin: cells cut off each side of the template's features, which leaves those of the target.
+        channels: width of all that comes after the backbone.
+        tower_depth: convolutions in each tower.
+        class_fraction: share of the class score in a candidate's score; the rest is the align score's.
+        align: whether there is an align head. Its deformable convolution costs a small network on a CPU half of its step.
+        first_distance: box distances in pixels before training. From few pixels the IoU is near 0 everywhere, and
+            quick steps can drive the IoU head's sigmoid flat for good; half a target's side avoids that.
+        pixel_mean, pixel_std: normalisation that the backbone expects.
+    """
+
+    cells: Tensor
+
+    def __init__(
+        self,
+        backbone: nn.Module,
+        template_size: int = 127,
+        search_size: int = 255,
+        stride: int = 8,
+        grid: int = 25,
+        template_margin: int = 4,
+        channels: int = 256,
+        tower_depth: int = 4,
+        class_fraction: float = 0.94,
+        align: bool = True,
+        first_distance: float = math.e,
+        pixel_mean: tuple[float, ...] = IMAGENET_MEAN,
+        pixel_std: tuple[float, ...] = IMAGENET_STD,
+    ) -> None:
+        super().__init__(pixel_mean, pixel_std)
+        self.template_size, self.search_size = template_size, search_size
+        self.grid, self.stride, self.template_margin = grid, stride, template_margin
+        self.class_fraction = class_fraction
+        self.backbone = backbone
+        self.neck = nn.Sequential(
+            nn.Conv2d(backbone.channels, channels, 1, bias=False),  # type: ignore[arg-type]
+            nn.BatchNorm2d(channels),
+        )
+        self.cls_match, self.box_match = Match(channels), Match(channels)
+        self.cls_tower, self.cls_pred = tower(channels, tower_depth), nn.Conv2d(channels, 1, 3, padding=1)
+        self.box_tower, self.box_pred = tower(channels, tower_depth), nn.Conv2d(channels, 4, 3, padding=1)
+        self.iou_tower, self.iou_pred = tower(channels, tower_depth), nn.Conv2d(channels, 1, 3, padding=1)
+        self.box_scale = nn.Parameter(torch.full((1,), 0.1))
+        self.box_bias = nn.Parameter(torch.full((1, 4, 1, 1), math.log(first_distance)))
+        self.align = align
+        if align:
+            self.align_conv = MovedTaps(channels, channels, 3, padding=1, bias=False)
+            self.align_pred = nn.Conv2d(channels, 1, 1)
+        self.register_buffer("cells", cell_positions(grid, stride, search_size), persistent=False)
+
+    def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
+        """Six correlation kernels (B, channels, h, w): three of the class branch, three of the box branch."""
+        features, margin = self.neck(self.backbone(template)), self.template_margin
+        height, width = features.shape[-2:]
+        target = features[..., margin : height - margin, margin : width - margin]
+        return *self.cls_match.kernels(target), *self.box_match.kernels(target)
+
+    def predict(self, code: tuple[Tensor, ...], search: Tensor) -> Prediction:
+        """Outputs for (B, 3, search_size, search_size), N = grid ** 2 cells."""
+        features = self.neck(self.backbone(search))
+        cls_map, box_map = self.cls_match(code[:3], features), self.box_match(code[3:], features)
+        if cls_map.shape[-1] != self.grid:
+            raise SpotError(f"network.grid={self.grid}: these sizes give {cls_map.shape[-1]} cells a side; set that")
+        # The IoU head judges boxes and must not make them worse, hence the detached input.
+        outputs = self.cls_tower(cls_map), self.box_tower(box_map), self.iou_tower(box_map.detach())
+        device = search.device.type
+        if torch.is_autocast_enabled(device):
+            # Eight bits of mantissa would round boxes to half a pixel and more.
+            with torch.autocast(device, enabled=False):
+                return self._heads(*(output.float() for output in outputs))
+        return self._heads(*outputs)
+
+    def candidates(self, prediction: Prediction) -> Candidates:
+        """Blend of class and align score, xywh box in search-crop pixels (not clipped), predicted IoU of each cell."""
+        scores = _apart(prediction.logits.squeeze(-1)).sigmoid()
+        if prediction.align is not None:
+            scores = self.class_fraction * scores + (1 - self.class_fraction) * _apart(prediction.align).sigmoid()
+        before, after = prediction.boxes.split(2, dim=-1)
+        return Candidates(scores, torch.cat([self.cells - before, before + after], dim=-1), prediction.ious)
+
+    def _heads(self, cls_features: Tensor, box_features: Tensor, iou_features: Tensor) -> Prediction:
+        log_distances = self.box_scale * self.box_pred(box_features) + self.box_bias
+        distances = log_distances.clamp(max=MAX_LOG_DISTANCE).exp()
+        return Prediction(
+            logits=_rows(0.1 * self.cls_pred(cls_features)),
+            boxes=_rows(distances),
+            ious=_rows(self.iou_pred(iou_features)).squeeze(-1).sigmoid(),
+            align=self._alignment(box_features, distances) if self.align else None,
+        )
+
+    def _alignment(self, box_features: Tensor, distances: Tensor) -> Tensor:
+        """(B, N) logits."""
+        shift = (self.search_size // 2 - self.search_size / 2) / self.stride
+        aligned = self.align_conv(box_features, tap_offsets(distances, self.stride, shift))
+        return _rows(self.align_pred(F.relu(aligned, inplace=True))).squeeze(-1)
+
+
+class Match(nn.Module):
+    """Three encodings of template and search features, each pair correlated, and the weighted sum of the three.
+
+    The encodings differ in the dilation of their convolution, so as to suit boxes of different aspect.
+    """
+
+    dilations = ((1, 1), (2, 1), (1, 2))  # y, x
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.template = nn.ModuleList(_encoding(channels, dilation) for dilation in self.dilations)
+        self.search = nn.ModuleList(_encoding(channels, dilation) for dilation in self.dilations)
+        self.weight = nn.Parameter(torch.ones(len(self.dilations)))
+
+    def kernels(self, template: Tensor) -> tuple[Tensor, ...]:
+        """Encodings (B, C, h, w) of the template, weighted: cheaper here than on the larger correlations."""
+        weights = self.weight.softmax(0)
+        return tuple(weight * encode(template) for weight, encode in zip(weights, self.template, strict=True))
+
+    def forward(self, kernels: tuple[Tensor, ...], search: Tensor) -> Tensor:
+        """Kernels and search features of the same B instances to (B, C, grid, grid)."""
+        plain, tall, wide = (
+            correlate(encode(search), kernel) for encode, kernel in zip(self.search, kernels, strict=True)
+        )
+        return plain + tall + wide
+
+
+def correlate(search: Tensor, kernel: Tensor) -> Tensor:
+    """Depth-wise cross-correlation of (B, C, H, W) with (B, C, h, w), as one grouped convolution for all instances."""
+    batch, channels = kernel.shape[:2]
+    stacked = search.reshape(1, batch * channels, *search.shape[2:])
+    kernel = kernel.reshape(batch * channels, 1, *kernel.shape[2:])
+    return F.conv2d(stacked, kernel, groups=batch * channels).unflatten(1, (batch, channels)).squeeze(0)
+
+
+class MovedTaps(DeformConv2d):
+    """torchvision's deformable convolution, 3x3 with padding 1 and without a bias, three times as fast on CPUs."""
+
+    def forward(self, input: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
+        """(B, C, H, W) and `tap_offsets` (B, 18, H, W) to (B, C', H, W)."""
+        if mask is None and runs_on_cpu(input, self.weight):
+            return sampled_taps(input, offset, self.weight)
+        return super().forward(input, offset, mask)
+
+
+def sampled_taps(features: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
+    """The same by bilinear samples, zero outside, and one product; of a weight (C', C, 3, 3)."""
+    height, width = features.shape[2:]
+    dy, dx = offset.unflatten(1, (9, 2)).unbind(2)
+    row, column, step = (torch.arange(n, dtype=offset.dtype) for n in (height, width, 3))
+    tap_y, tap_x = torch.cartesian_prod(step - 1, step - 1)[..., None, None].unbind(1)
+    x, y = dx + tap_x + column, dy + tap_y + row[:, None]
+    grid = torch.stack([x * (2 / (width - 1)) - 1, y * (2 / (height - 1)) - 1], dim=-1).flatten(1, 2)
+    samples = F.grid_sample(features, grid, padding_mode="zeros", align_corners=True)
+    return (weight.flatten(1) @ samples.view(len(features), -1, height * width)).unflatten(2, (height, width))
+
+
+def tap_offsets(distances: Tensor, stride: int, shift: float) -> Tensor:
+    """Offsets that spread the nine taps of a 3x3 convolution over the box predicted at each cell.
+
+    This is METHOD.md section 6 with the cell's own position put in, which cancels: neither grid nor index remains.
+
+    Args:
+        distances: (B, 4, H, W) left, top, right, bottom in pixels.
+        stride: pixels a cell.
+        shift: cells from one centre to the other (see the top of this file).
+
+    Returns:
+        (B, 18, H, W) in cells, taps row by row, y before x.
+    """
+    before, after = distances[:, :2], distances[:, 2:]
+    center = (after - before) / (2 * stride) + shift
+    reach = (before + after + 1) / (2 * stride) - 1
+    x, y = torch.stack([center - reach, center, center + reach], dim=2).unbind(1)
+    y, x = y[:, :, None].expand(-1, -1, 3, -1, -1), x[:, None].expand(-1, 3, -1, -1, -1)
+    return torch.stack([y, x], dim=3).flatten(1, 3)
+
+
+def cell_positions(grid: int, stride: int, search_size: int) -> Tensor:
+    """(grid * grid, 2) float32 x, y of the cells in search-crop pixels, row by row."""
+    axis = (torch.arange(grid) - grid // 2) * stride + search_size // 2
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack([x, y], dim=-1).flatten(0, 1).float()
+
+
+def tower(channels: int, depth: int) -> nn.Sequential:
+    """`depth` times convolution, BatchNorm, ReLU."""
+    layers: list[nn.Module] = []
+    for _ in range(depth):
+        layers.append(nn.Conv2d(channels, channels, 3, padding=1))
+        layers += nn.BatchNorm2d(channels), nn.ReLU(inplace=True)
+    return nn.Sequential(*layers)
+
+
+def _encoding(channels: int, dilation: tuple[int, int]) -> nn.Sequential:
+    conv = nn.Conv2d(channels, channels, 3, dilation=dilation, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
+
+
+def _apart(x: Tensor) -> Tensor:
+    """(B, N) with a gap behind each instance.
+
+    On CPUs the last few numbers of a block of memory go through another routine than the rest, and sigmoids may differ in
+    the last bit: in one block, an instance's scores would depend on how many others there are.
+    """
+    return F.pad(x, (0, 1))[:, :-1]
+
+
+def _rows(maps: Tensor) -> Tensor:
+    """(B, C, H, W) to (B, H * W, C)."""
+    return maps.flatten(2).transpose(1, 2)
+
+
+# Beginnings of our keys and of the published ones.
+_PUBLISHED = {
+    "backbone.stem.": "features.features.",
+    "backbone.": "features.features.",
+    "neck.": "neck.downsample.",
+    **{
+        f"{ours}_match.{side}.{i}.": f"connect_model.{theirs}_encode.{matrix}_{letter}."
+        for ours, theirs in (("cls", "cls"), ("box", "reg"))
+        for side, letter in (("template", "k"), ("search", "s"))
+        for i, matrix in enumerate(("matrix11", "matrix12", "matrix21"))
+    },
+    "cls_match.": "connect_model.cls_dw.",
+    "box_match.": "connect_model.reg_dw.",
+    "box_tower.": "connect_model.bbox_tower.",
+    "box_pred.": "connect_model.bbox_pred.",
+    "box_scale": "connect_model.adjust",
+    "box_bias": "connect_model.bias",
+    "iou_tower.": "connect_model.iou_pred_tower.",
+    "align_conv.": "align_head.rpn_conv.conv.",
+    "align_pred.": "align_head.rpn_cls.",
+    "": "connect_model.",
+}
+
+
+def published_key(key: str) -> str:
+    """The published implementation's name of one of `Ocean`'s parameters or buffers (a pure renaming)."""
+    ours = next(ours for ours in _PUBLISHED if key.startswith(ours))
+    return _PUBLISHED[ours] + key.removeprefix(ours)

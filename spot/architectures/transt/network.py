@@ -1,0 +1,234 @@
+"""TransT: template and search features fused by attention alone (METHOD.md section 6; Chen et al., CVPR 2021)."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import torch
+from torch import Tensor, nn
+from torchvision.ops import box_convert
+
+from spot.architectures.backbones.networks import Backbone
+from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, Prediction, TrackerNetwork
+from spot.architectures.linear import Linear, linear
+from spot.architectures.transt.attention import Attention, Dropout
+from spot.runtime.errors import SpotError
+
+STRIDE = 8
+
+
+class TransT(TrackerNetwork):
+    """SP-TransT: TransT with a head that predicts the IoU of each box.
+
+    `Prediction.logits` has two classes (0 target, 1 background); `Prediction.boxes` are cx, cy, w, h in [0, 1],
+    relative to the search crop.
+
+    Args:
+        backbone: turns images into features of stride 8.
+        template_size: side of the template crop in pixels, a multiple of 8.
+        search_size: side of the search crop in pixels, a multiple of 8.
+        d_model: width of the tokens, a multiple of 4 and of heads.
+        heads: attention heads.
+        layers: fusion layers, each ego-context on both branches and cross-feature both ways.
+        ffn: hidden width of the feed-forward networks.
+        dropout: of attention weights and of residual branches, in training.
+        anchored: boxes start at their cell's centre, a quarter of the crop wide and high, instead of anywhere. Published
+            networks find out where their cells are, which takes long.
+        pixel_mean, pixel_std: normalisation that the backbone expects.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        template_size: int = 128,
+        search_size: int = 256,
+        d_model: int = 256,
+        heads: int = 8,
+        layers: int = 4,
+        ffn: int = 2048,
+        dropout: float = 0.1,
+        anchored: bool = False,
+        pixel_mean: tuple[float, ...] = IMAGENET_MEAN,
+        pixel_std: tuple[float, ...] = IMAGENET_STD,
+    ) -> None:
+        super().__init__(pixel_mean, pixel_std)
+        for name, size in (("template_size", template_size), ("search_size", search_size)):
+            if size % STRIDE:
+                raise SpotError(f"network.{name}={size}: give a multiple of {STRIDE}")
+        if d_model % 4 or d_model % heads:
+            raise SpotError(f"network.d_model={d_model}: give a multiple of 4 and of network.heads={heads}")
+        self.template_size, self.search_size = template_size, search_size
+        self.grid = search_size // STRIDE
+        self.backbone = backbone
+        self.projection = nn.Conv2d(backbone.channels, d_model, 1)
+        self.fusion = nn.ModuleList(FusionLayer(d_model, heads, ffn, dropout) for _ in range(layers))
+        self.decoder = CrossFeature(d_model, heads, ffn, dropout)
+        self.decoder_norm = nn.LayerNorm(d_model)
+        for part in (self.fusion, self.decoder):
+            for parameter in part.parameters():
+                if parameter.dim() > 1:
+                    nn.init.xavier_uniform_(parameter)
+        self.class_head = _head(d_model, 2)
+        self.box_head = _head(d_model, 4)
+        self.iou_head = _head(d_model, 1)
+        for name, grid in (("template_positions", template_size // STRIDE), ("search_positions", self.grid)):
+            self.register_buffer(name, sine_positions(grid, d_model), persistent=False)
+        self.register_buffer("anchors", cell_anchors(self.grid) if anchored else None, persistent=False)
+
+    def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
+        """Tokens of the template before fusion, (B, (template_size / 8) ** 2, d_model)."""
+        return (self._tokens(template),)
+
+    def predict(self, code: tuple[Tensor, ...], search: Tensor) -> Prediction:
+        """Outputs for (B, 3, search_size, search_size), N = (search_size / 8) ** 2 cells."""
+        (template,), search = code, self._tokens(search)
+        positions = self.template_positions, self.search_positions
+        for layer in self.fusion:
+            template, search = layer(template, search, *positions)
+        fused = self.decoder_norm(self.decoder(search, self.search_positions, template, self.template_positions))
+        device = fused.device.type
+        if torch.is_autocast_enabled(device):
+            # Eight bits of mantissa would round boxes to half a pixel and more.
+            with torch.autocast(device, enabled=False):
+                return self._heads(fused.float())
+        return self._heads(fused)
+
+    def candidates(self, prediction: Prediction) -> Candidates:
+        """Target probability, xywh box in search-crop pixels (not clipped) and predicted IoU of every cell."""
+        boxes = box_convert(prediction.boxes * self.search_size, "cxcywh", "xywh")
+        return Candidates(prediction.logits.softmax(-1)[..., 0], boxes, prediction.ious)
+
+    def _tokens(self, images: Tensor) -> Tensor:
+        return self.projection(self.backbone(images)).flatten(2).transpose(1, 2)
+
+    def _heads(self, fused: Tensor) -> Prediction:
+        # The IoU head judges boxes and must not make them worse, hence the detached input.
+        ious = self.iou_head(fused.detach()).sigmoid().squeeze(-1)
+        boxes = self.box_head(fused)
+        if self.anchors is not None:
+            boxes = boxes + self.anchors
+        return Prediction(self.class_head(fused), boxes.sigmoid(), ious)
+
+
+def cell_anchors(grid: int) -> Tensor:
+    """(grid * grid, 4) logits of cx, cy, w, h: each cell's centre, and a quarter of the crop."""
+    centers = (torch.arange(grid) + 0.5) / grid
+    y, x = torch.meshgrid(centers, centers, indexing="ij")
+    quarter = torch.full_like(x, 0.25)
+    return torch.stack([x, y, quarter, quarter], -1).flatten(0, 1).logit()
+
+
+class FusionLayer(nn.Module):
+    """Ego-context on either branch, then cross-feature both ways from the same inputs."""
+
+    def __init__(self, d_model: int, heads: int, ffn: int, dropout: float) -> None:
+        super().__init__()
+        self.template_ego = EgoContext(d_model, heads, dropout)
+        self.search_ego = EgoContext(d_model, heads, dropout)
+        self.template_cross = CrossFeature(d_model, heads, ffn, dropout)
+        self.search_cross = CrossFeature(d_model, heads, ffn, dropout)
+
+    def forward(
+        self, template: Tensor, search: Tensor, template_positions: Tensor, search_positions: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens (B, N, d) of both branches, with positions (N, d) of each, to tokens of the same shapes."""
+        template = self.template_ego(template, template_positions)
+        search = self.search_ego(search, search_positions)
+        return (
+            self.template_cross(template, template_positions, search, search_positions),
+            self.search_cross(search, search_positions, template, template_positions),
+        )
+
+
+class EgoContext(nn.Module):
+    """A branch attends to itself."""
+
+    def __init__(self, d_model: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = Attention(d_model, heads, dropout)
+        self.norm = nn.LayerNorm(d_model)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, positions: Tensor) -> Tensor:
+        """(B, N, d) tokens and their (N, d) positions to (B, N, d)."""
+        placed = x + positions
+        attended = self.attention(placed, placed, x)
+        return self.norm(x + self.dropout(attended))
+
+
+class CrossFeature(nn.Module):
+    """A branch attends to the other one; a feed-forward network follows."""
+
+    def __init__(self, d_model: int, heads: int, ffn: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = Attention(d_model, heads, dropout)
+        self.norm1 = nn.LayerNorm(d_model)
+        self.linear1 = Linear(d_model, ffn)
+        self.linear2 = Linear(ffn, d_model)
+        self.norm2 = nn.LayerNorm(d_model)
+        self.dropout = Dropout(dropout)
+
+    def forward(self, x: Tensor, positions: Tensor, other: Tensor, other_positions: Tensor) -> Tensor:
+        """(B, N, d) tokens attend to the (B, M, d) tokens of the other branch."""
+        attended = self.attention(x + positions, other + other_positions, other)
+        x = self.norm1(x + self.dropout(attended))
+        hidden = self.dropout(linear(x, self.linear1.weight, self.linear1.bias, relu=True))
+        return self.norm2(x + self.dropout(self.linear2(hidden)))
+
+
+def sine_positions(grid: int, d_model: int) -> Tensor:
+    """(grid * grid, d_model) float32 position encodings, row by row: d_model / 2 numbers for y, then as many for x.
+
+    Coordinates 1..grid are scaled to (0, 2 pi]; sines and cosines alternate over wavelengths up to 10000
+    (METHOD.md section 6).
+    """
+    features = d_model // 2
+    coordinates = torch.arange(1, grid + 1, dtype=torch.float32)
+    coordinates = coordinates / (grid + 1e-6) * (2 * math.pi)
+    wavelengths = 10000 ** (torch.arange(features, dtype=torch.float32) // 2 * 2 / features)
+    angles = coordinates[:, None] / wavelengths
+    line = torch.stack((angles[:, 0::2].sin(), angles[:, 1::2].cos()), dim=2).flatten(1)
+    y, x = line[:, None].expand(-1, grid, -1), line[None].expand(grid, -1, -1)
+    return torch.cat((y, x), dim=2).flatten(0, 1)
+
+
+def _head(d_model: int, outputs: int) -> nn.Sequential:
+    return nn.Sequential(
+        Linear(d_model, d_model), nn.ReLU(), Linear(d_model, d_model), nn.ReLU(), Linear(d_model, outputs)
+    )
+
+
+def _published_names() -> list[tuple[str, str]]:
+    """Pattern and replacement of each part's name, in the order in which they apply."""
+    fusion = "featurefusion_network"
+    names = [
+        (r"^backbone\.", "backbone.0.body."),
+        (r"^projection\.", "input_proj."),
+        (r"^fusion\.", f"{fusion}.encoder.layers."),
+        (r"^decoder\.attention\.", f"{fusion}.decoder.layers.0.multihead_attn."),
+        (r"^decoder\.", f"{fusion}.decoder.layers.0."),
+        (r"^decoder_norm\.", f"{fusion}.decoder.norm."),
+    ]
+    for branch, number in (("template", 1), ("search", 2)):
+        names += [
+            (rf"{branch}_ego\.attention\.", f"self_attn{number}."),
+            (rf"{branch}_ego\.norm\.", f"norm{number}1."),
+            (rf"{branch}_cross\.attention\.", f"multihead_attn{number}."),
+            (rf"{branch}_cross\.norm1\.", f"norm{number}2."),
+            (rf"{branch}_cross\.norm2\.", f"norm{number}3."),
+            (rf"{branch}_cross\.linear", f"linear{number}"),
+        ]
+    for ours, theirs in (("class", "class"), ("box", "bbox"), ("iou", "iou")):
+        names += [(rf"^{ours}_head\.{2 * i}\.", f"{theirs}_embed.layers.{i}.") for i in range(3)]
+    return names
+
+
+_PUBLISHED = _published_names()
+
+
+def published_key(key: str) -> str:
+    """The published implementation's name of one of `TransT`'s parameters or buffers (a pure renaming)."""
+    for pattern, replacement in _PUBLISHED:
+        key = re.sub(pattern, replacement, key)
+    return key

@@ -1,0 +1,76 @@
+"""TransT on video (METHOD.md section 7)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from spot.architectures.base import TrackerNetwork, best_cell, hann_window
+from spot.architectures.subwindow import mean_colour, subwindows
+from spot.architectures.tracker_base import Tracker, TrackState
+
+
+class TransTTracker(Tracker):
+    """Takes the best cell of each search crop as it is: no smoothing, no penalty but the window.
+
+    Args:
+        network: on the device on which it shall run.
+        window: weight of the Hann window against the scores (window_penalty).
+        template_factor, search_factor: side of a crop over that of a square as large as the target's.
+        min_size: least width and height of a box in image pixels.
+    """
+
+    def __init__(
+        self,
+        network: TrackerNetwork,
+        window: float = 0.49,
+        template_factor: float = 2.0,
+        search_factor: float = 4.0,
+        min_size: float = 10.0,
+    ) -> None:
+        super().__init__(network)
+        self.window_weight = window
+        self.window = hann_window(network.grid, network.pixel_mean.device)
+        self.template_factor, self.search_factor = template_factor, search_factor
+        self.min_size = min_size
+
+    @torch.inference_mode()
+    def start(self, frames: Sequence[np.ndarray], boxes: np.ndarray) -> TrackState:
+        """See `Tracker.start`."""
+        boxes = np.asarray(boxes, np.float64)
+        sizes = boxes[:, 2:]
+        state = TrackState((), boxes[:, :2] + sizes / 2, sizes, np.stack([mean_colour(f) for f in frames]))
+        crops, _ = self._crops(state, frames, self.template_factor, self.network.template_size)
+        return replace(state, code=self.network.encode_template(crops))
+
+    @torch.inference_mode()
+    def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
+        """See `Tracker.step`; the score is that of the best cell after blending with the window."""
+        crops, sides = self._crops(state, frames, self.search_factor, self.network.search_size)
+        candidates = self.network.candidates(self.network.predict(state.code, crops))
+        best = best_cell(candidates, self.window, self.window_weight)
+        found = torch.cat((best.box, best.score[:, None]), dim=1).double().cpu().numpy()
+        # Half the crop, not (out - 1) / 2 as in training: published checkpoints are tested so.
+        boxes = found[:, :4] * (sides / self.network.search_size)[:, None]
+        sizes = boxes[:, 2:]
+        centers = state.centers + boxes[:, :2] + sizes / 2 - sides[:, None] / 2
+        limits = np.array([frame.shape[1::-1] for frame in frames], np.float64)
+        centers = np.clip(centers, 0, limits)
+        sizes = np.maximum(np.minimum(sizes, limits), self.min_size)
+        state = replace(state, centers=centers, sizes=sizes)
+        return state, np.concatenate((centers - sizes / 2, sizes), axis=1), found[:, 4]
+
+    def _crops(
+        self, state: TrackState, frames: Sequence[np.ndarray], factor: float, out: int
+    ) -> tuple[Tensor, np.ndarray]:
+        """Normalised crops (B, 3, out, out) around the targets, and their sides (B,) in image pixels."""
+        context = (factor - 1) * state.sizes.mean(axis=1, keepdims=True)
+        sides = np.maximum(np.ceil(np.sqrt((state.sizes + context).prod(axis=1))), 1)
+        corners = np.floor(state.centers - (sides[:, None] + 1) / 2 + 0.5).astype(np.int64)
+        pixels = subwindows(frames, corners, sides.astype(np.int64), out, state.fill)
+        scaled = pixels.to(self.network.pixel_mean.device, non_blocking=True).float() * (1 / 255)
+        return self.network.normalise(scaled).to(self.network.pixel_mean.dtype), sides

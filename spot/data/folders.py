@@ -1,0 +1,160 @@
+"""Folders and archives, seen alike: what is in them, and when it last changed.
+
+A place inside an archive is written `/data/airplane.zip!/airplane-1/img`, as in `spot.data.images.read_bytes`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+
+from spot.data.archives import list_members
+from spot.data.images import read_bytes
+from spot.data.video import Frames
+from spot.runtime.errors import SpotError
+
+IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+ARCHIVES = (".zip", ".tar")
+MISSING = (-1, -1)
+_PLACE = re.compile(r"(.*\.(?:zip|tar))!(?:/(.*))?", re.DOTALL)
+
+
+def need_root(root: str | None, key: str, variable: str) -> str:
+    """The folder of a data set, without a slash at the end.
+
+    Raises:
+        SpotError: it is not set or does not exist; names the option and the environment variable.
+    """
+    if not root:
+        raise SpotError(
+            f"paths.{key} is not set; give paths.{key}=/folder or set {variable} "
+            "(data=synthetic and `make demo` need none)"
+        )
+    root = os.path.expanduser(str(root)).rstrip("/") or "/"
+    if not os.path.isdir(root):
+        raise SpotError(f"{root} is no folder; correct paths.{key} or {variable}")
+    return root
+
+
+def exists(path: str) -> bool:
+    """Whether a file or folder is there, in an archive too."""
+    archive, inside = _split(path)
+    if archive is None:
+        return os.path.exists(path)
+    if not os.path.exists(archive):
+        return False
+    parent, _, name = inside.rpartition("/")
+    return not inside or name in _folders(archive).get(parent, ())
+
+
+def names_in(folder: str) -> list[str]:
+    """Sorted names of the files and folders in a folder. Raises SpotError where there is no such folder."""
+    archive, inside = _split(folder)
+    if archive is not None:
+        if (entries := _folders(archive).get(inside)) is None:
+            raise SpotError(f"{archive} has no folder {inside}; check the path or restore the archive")
+        return sorted(entries)
+    try:
+        return sorted(os.listdir(folder))
+    except OSError as error:
+        raise SpotError(f"{folder}: {error.strerror}; check the path") from None
+
+
+def read_optional(path: str) -> bytes | None:
+    """Content of a file, None where there is none. Raises SpotError where it cannot be read."""
+    return read_bytes(path) if exists(path) else None
+
+
+def stamp(path: str) -> tuple[int, int]:
+    """Size in bytes and time of last change in ns; `MISSING` where there is none.
+
+    For a place inside an archive, those of the archive.
+    """
+    try:
+        status = os.stat(_split(path)[0] or path)
+    except OSError:
+        return MISSING
+    return status.st_size, status.st_mtime_ns
+
+
+def locate(root: str, path: str) -> str:
+    """Where the folder `path` lies under `root`, which need not be unpacked.
+
+    An archive on the way may have any name and hold the folder at any depth. Where it is found nowhere, the
+    place where it would be if it were unpacked.
+    """
+    place = f"{root}/{path}"
+    if os.path.isdir(place):
+        return place
+    *parents, name = path.split("/")
+    for depth in range(len(parents) + 1):
+        folder = "/".join([root, *parents[:depth]])
+        if name in (packed := packed_folders(folder)):
+            return packed[name]
+    return place
+
+
+def packed_folders(folder: str) -> dict[str, str]:
+    """Name -> place of all folders inside the archives that lie in a folder."""
+    return _packed(folder, stamp(folder))
+
+
+def list_frames(folder: str) -> Frames:
+    """The images of a folder in the order of their names. Raises SpotError where there are none."""
+    names = [n for n in names_in(folder) if n.lower().endswith(IMAGES) and not n.startswith(".")]
+    if not names:
+        raise SpotError(f"{folder}: no images in it; expected {', '.join(IMAGES)}")
+    if all(n.split(".")[0].isdecimal() for n in names):
+        names.sort(key=lambda n: int(n.split(".")[0]))  # 2.jpg before 10.jpg
+    return name_frames(folder, names)
+
+
+def name_frames(folder: str, names: Sequence[str]) -> Frames:
+    """Frames of these names in this order, as a pattern where they follow one."""
+    stem, suffix = os.path.splitext(names[0])
+    if stem.isdecimal() and stem.isascii():
+        pattern, first = f"{{:0{len(stem)}d}}{suffix}", int(stem)
+        if all(name == pattern.format(first + i) for i, name in enumerate(names)):
+            return Frames(folder, len(names), pattern, first)
+    return Frames(folder, len(names), names=np.array(names))
+
+
+def _split(path: str) -> tuple[str | None, str]:
+    """The archive and the place inside it; None and the path itself for a plain path."""
+    match = _PLACE.fullmatch(path)
+    return (match[1], (match[2] or "").strip("/")) if match else (None, path)
+
+
+def _folders(archive: str) -> dict[str, set[str]]:
+    return _tree(archive, stamp(archive))
+
+
+@lru_cache(maxsize=8)
+def _tree(archive: str, stamped: tuple[int, int]) -> dict[str, set[str]]:
+    """Folder -> names in it, for all folders of an archive; `stamped` renews what is known of a changed one."""
+    tree: dict[str, set[str]] = {"": set()}
+    for path in list_members(archive):
+        while path:
+            parent, _, name = path.rpartition("/")
+            known = parent in tree
+            tree.setdefault(parent, set()).add(name)
+            if known:
+                break
+            path = parent
+    return tree
+
+
+@lru_cache(maxsize=128)
+def _packed(folder: str, stamped: tuple[int, int]) -> dict[str, str]:
+    places: dict[str, str] = {}
+    for file in names_in(folder) if os.path.isdir(folder) else ():
+        if file.endswith(ARCHIVES):
+            archive = f"{folder}/{file}"
+            for inside in filter(None, _folders(archive)):
+                places.setdefault(inside.rpartition("/")[2], f"{archive}!/{inside}")
+            places.setdefault(os.path.splitext(file)[0], f"{archive}!")
+    return places

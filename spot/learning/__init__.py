@@ -1,1 +1,0 @@
-"""How a network learns from few labels. Lightning lives here."""

@@ -1,1 +1,0 @@
-"""Networks and their losses: plain torch, no Lightning, no Hydra."""

@@ -1,0 +1,1 @@
+"""Numbers to tables, plots, pictures and the HTML report."""

@@ -1,0 +1,1 @@
+"""What all commands share: command line, sweeps, processes, files written whole, errors."""

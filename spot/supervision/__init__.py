@@ -1,0 +1,1 @@
+"""How few labels become many: teacher, pseudo labels, frame sampling, label filters."""

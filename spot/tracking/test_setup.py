@@ -1,0 +1,138 @@
+"""From a configuration to the objects of a test."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from pytorch_lightning.utilities import rank_zero_only
+
+from spot.architectures.base import TrackerNetwork
+from spot.architectures.checkpoint import Loaded, find_checkpoint, load_network
+from spot.data.video import VideoSet
+from spot.results.folder import ResultFolder, write_result
+from spot.runtime.errors import SpotError
+
+SETTINGS_FILE = "tracker.json"
+
+
+def locate_checkpoint(cfg: DictConfig) -> Path:
+    """The checkpoint file that `checkpoint`, or `run` and `epoch`, name. Raises SpotError where there is none."""
+    if (cfg.checkpoint is None) == (cfg.run is None):
+        raise SpotError("say what to test: either checkpoint=<file or run's folder>, or run=<name>")
+    place = Path(cfg.checkpoint) if cfg.run is None else Path(cfg.paths.outputs) / cfg.run
+    if place.is_dir() or cfg.run is not None:
+        return find_checkpoint(place, cfg.epoch)
+    if cfg.epoch is not None:
+        raise SpotError(f"epoch={cfg.epoch} chooses among a run's checkpoints; give run= instead of a file")
+    return place
+
+
+def run_label(run: str) -> str:
+    """A run's name as part of a file's: a job of a sweep has a slash in it."""
+    return run.strip("/").replace("/", "_")
+
+
+def recorded_arch(cfg: DictConfig, checkpoint: Path, explicit: Sequence[str] = ()) -> DictConfig:
+    """`cfg.arch` as the run of the checkpoint was trained with; settings that are given explicitly win.
+
+    Args:
+        cfg: of a test.
+        checkpoint: a file; without a run's config.yaml above it `cfg.arch` stays.
+        explicit: the `key=value` options of the command line.
+    """
+    record = checkpoint.resolve().parent.parent / "config.yaml"
+    if checkpoint.parent.name != "checkpoints" or not record.is_file():
+        return cfg.arch
+    arch = OmegaConf.load(record).arch
+    keys = [word.split("=", 1)[0].lstrip("+~") for word in explicit]
+    if any(key == "arch" for key in keys) and cfg.arch.name != arch.name:
+        return cfg.arch
+    for key in keys:
+        place = key.rsplit("@", 1)[-1]  # of a group such as backbone@arch.network.backbone
+        if place.startswith("arch."):
+            value = OmegaConf.select(cfg, place)
+            OmegaConf.update(arch, place.removeprefix("arch."), value, merge=False, force_add=True)
+    return arch
+
+
+def build_network(cfg: DictConfig, checkpoint: Path) -> tuple[TrackerNetwork, Loaded]:
+    """The architecture with the checkpoint's weights."""
+    network = untrained_network(cfg)
+    return network, load_network(checkpoint, network, cfg.model, cfg.arch.name)
+
+
+def untrained_network(cfg: DictConfig) -> TrackerNetwork:
+    """The architecture with random weights: its backbone's need not be at hand where a checkpoint has them."""
+    # the network's part alone: the recipe's refers to settings of training
+    network = OmegaConf.to_container(cfg.arch.network, resolve=True)
+    assert isinstance(network, dict)
+    backbone: dict[str, Any] = network.get("backbone", {})
+    if "weights" in backbone:
+        backbone["weights"] = "none"
+    return instantiate(network)
+
+
+def tracker_name(cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> str:
+    """`tracker`, else `<run>_<model>_e<epoch>` for a run's checkpoint, else the architecture's name."""
+    if cfg.tracker is not None:
+        return str(cfg.tracker)
+    if checkpoint.parent.name == "checkpoints" and loaded.epoch is not None:
+        run = run_label(cfg.run) if cfg.run else checkpoint.resolve().parent.parent.name
+        epoch = None if loaded.epoch is None else f"e{loaded.epoch:03d}"
+        return "_".join(part for part in (run, loaded.model, epoch) if part)
+    return cfg.arch.name
+
+
+def select_videos(videos: VideoSet, choice: int | str | ListConfig | None) -> VideoSet:
+    """The first so many videos, or those of these names. Raises SpotError for a name that there is not."""
+    if choice is None:
+        return videos
+    if isinstance(choice, int):
+        if choice < 1:
+            raise SpotError(f"videos={choice}: give a number of at least 1, a list of names, or leave it out")
+        return videos[:choice]
+    return videos.subset([choice] if isinstance(choice, str) else list(choice))
+
+
+@rank_zero_only
+def check_results_folder(results: ResultFolder, cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> None:
+    """Write down whose results the folder holds, and refuse to mix them with those of another checkpoint.
+
+    With `overwrite` the folder is emptied first. Done by the first process alone.
+
+    Raises:
+        SpotError: the folder holds other results.
+    """
+    with open(checkpoint, "rb") as file:
+        digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+    settings = {
+        "arch": cfg.arch.name,
+        "tracker": OmegaConf.to_container(cfg.arch.tracker, resolve=True),
+        "model": loaded.model,
+        "epoch": loaded.epoch,
+        "precision": str(cfg.precision),
+        "result_format": cfg.benchmark.result_format,
+        "weights": digest,
+    }
+    note = results.folder / SETTINGS_FILE
+    if results.folder.is_dir() and any(results.folder.iterdir()):
+        try:
+            found = json.loads(note.read_text())
+        except (OSError, json.JSONDecodeError):
+            raise SpotError(f"{results.folder} holds results from elsewhere; choose another tracker=") from None
+        if cfg.overwrite:
+            shutil.rmtree(results.folder)
+        elif found != settings:
+            differing = ", ".join(key for key in settings if found.get(key) != settings[key])
+            raise SpotError(
+                f"{results.folder} holds results of other settings ({differing}); "
+                "choose another tracker=, or overwrite=true"
+            )
+    write_result(note, json.dumps(settings, indent=1) + "\n")

@@ -1,0 +1,34 @@
+"""Fit, and say in one line what ended it early."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+
+from spot.architectures.memory import keep_freed_memory
+from spot.runtime.errors import SpotError
+from spot.runtime.processes import stop_together
+from spot.training.data_module import TrackingData
+from spot.training.module import SparseTracker
+from spot.training.run import Run
+
+
+def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Run) -> None:
+    """Train to the end, from the run's last checkpoint where there is one.
+
+    Raises:
+        KeyboardInterrupt: stopped by Ctrl-C, or by a scheduler's SIGTERM or SIGUSR1.
+        SystemExit: another process of the run died, and a third one tells.
+        SpotError: a loader process or another process of the run died. The last finished epoch is safe.
+    """
+    safe = f"the last finished epoch is safe in {run.checkpoints}; the same command continues"
+    if trainer.strategy.root_device.type == "cpu":
+        keep_freed_memory()
+    try:
+        with stop_together(trainer, safe):
+            trainer.fit(tracker, data, ckpt_path=run.resume_from, weights_only=True)
+    except (ConnectionError, EOFError) as error:  # while taking a batch over
+        raise SpotError(f"a loader process died ({type(error).__name__}); {safe}") from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise SpotError(f"{str(error).splitlines()[0]}; {safe}") from error

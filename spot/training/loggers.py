@@ -1,0 +1,134 @@
+"""What every logger is told alike: settings, histograms; and a run on Weights & Biases that is opened and closed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from omegaconf import DictConfig, OmegaConf
+from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.utilities import rank_zero_only
+
+from spot.runtime.errors import SpotError
+from spot.training.csv_logger import EpochCSVLogger
+
+LONGEST_ID = 100
+
+
+def open_wandb(
+    run: str,
+    folder: str | Path,
+    project: str,
+    mode: str,
+    entity: str | None = None,
+    group: str | None = None,
+    job_type: str = "train",
+    new: bool = False,
+) -> WandbLogger:
+    """A logger whose run continues where a run of that name is there.
+
+    Args:
+        run: name; its folder's place under outputs.
+        folder: where wandb writes, under `wandb/`.
+        project, entity, group, job_type: where the run is found on the dashboard.
+        mode: online, offline (`wandb sync` uploads later) or disabled.
+        new: a run of its own each time.
+
+    Raises:
+        SpotError: wandb is not installed, or no such mode.
+    """
+    try:
+        import wandb
+    except ImportError:
+        raise SpotError('logger=wandb needs wandb; pip install "spot-tracking[wandb]"') from None
+    if mode not in ("online", "offline", "disabled"):
+        raise SpotError(f"logger.mode={mode}: choose online, offline or disabled")
+    by_agent = "WANDB_SWEEP_ID" in os.environ  # its run's name and place are given
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    logger = WandbLogger(
+        name=run,
+        id=None if new or by_agent else run_id(run),
+        project=project,
+        save_dir=str(folder),
+        entity=entity,
+        group=None if by_agent else group,
+        job_type=job_type,
+        mode=mode,
+        settings=wandb.Settings(console="off", quiet=True),  # progress bars are no log
+    )
+    logger._wandb_init.pop("anonymous", None)  # which Lightning sets and wandb warns of
+    return logger
+
+
+def run_id(run: str) -> str:
+    """An identifier from a run's name: wandb allows neither slashes nor long ones."""
+    plain = "".join(c if c.isalnum() or c in "_.-=," else "_" for c in run)
+    return plain if len(plain) <= LONGEST_ID else f"{plain[:LONGEST_ID]}_{hashlib.sha256(run.encode()).hexdigest()[:8]}"
+
+
+@rank_zero_only
+def describe(logger: Logger, cfg: DictConfig) -> None:
+    """Tell a logger the whole configuration, and which version of the code runs."""
+    settings = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(settings, dict)
+    logger.log_hyperparams({str(key): value for key, value in settings.items()} | {"commit": git_commit()})
+
+
+def git_commit() -> str | None:
+    """The checkout's git commit, `+` behind it where files differ from it; None outside a checkout."""
+    folder = Path(__file__).resolve().parents[2]
+    if not (folder / ".git").exists():
+        return None
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=folder, capture_output=True, text=True, check=True).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+@rank_zero_only
+def log_histogram(
+    loggers: Sequence[Logger], name: str, counts: np.ndarray, edges: np.ndarray, epoch: int, step: int
+) -> None:
+    """Log counts (n,) between edges (n + 1,): as a histogram where the logger has such, as shares of the bins in metrics.csv."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            import wandb
+
+            histogram = wandb.Histogram(np_histogram=(counts, edges))
+            logger.experiment.log({name: histogram, "epoch": epoch, "trainer/global_step": step})
+        elif isinstance(logger, TensorBoardLogger):
+            middles = (edges[1:] + edges[:-1]) / 2
+            logger.experiment.add_histogram_raw(
+                name,
+                min=float(edges[0]),
+                max=float(edges[-1]),
+                num=int(counts.sum()),
+                sum=float(counts @ middles),
+                sum_squares=float(counts @ middles**2),
+                bucket_limits=edges[1:].tolist(),
+                bucket_counts=counts.tolist(),
+                global_step=step,
+            )
+        elif isinstance(logger, EpochCSVLogger):
+            shares: dict[str, Any] = {
+                f"{name}/{low:.2f}": float(count)
+                for low, count in zip(edges, counts / max(1, counts.sum()), strict=False)
+            }
+            logger.log_metrics({**shares, "epoch": epoch}, step)
+
+
+@rank_zero_only
+def close(loggers: Sequence[Logger]) -> None:
+    """End the runs on Weights & Biases, so that the next one of this process is another."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger):
+            logger.experiment.finish()

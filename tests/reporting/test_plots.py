@@ -1,0 +1,93 @@
+"""Plots: what stands in them, not how they look."""
+
+import numpy as np
+import pytest
+
+from spot.evaluation.evaluation_result import OPE_MEASURES, EvaluationResult, TrackerOutcome, epoch_series
+from spot.reporting import plots
+from spot.runtime.errors import SpotError
+
+
+def outcome_of(names, **values):
+    rows = []
+    for i, name in enumerate(names):
+        row = TrackerOutcome(name, {m.key: 0.5 - 0.01 * i for m in OPE_MEASURES} | values, ("v",))
+        row.curves = {
+            "success": np.linspace(1, 0, 21),
+            "precision": np.linspace(0, 1, 51),
+            "normalized_precision": np.linspace(0, 1, 51),
+        }
+        rows.append(row)
+    return EvaluationResult("Toy", "pysot", "a toolkit", OPE_MEASURES, rows)
+
+
+def legend_of(figure):
+    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+
+
+def test_legends_are_sorted_by_their_own_score():
+    outcome = outcome_of(["first", "second"])
+    outcome.trackers[1].values["precision"] = 0.9
+    draw = plots._curves
+    success = draw(outcome, "success", "success", plots.OVERLAP_THRESHOLDS, "t", "x", "y")
+    precision = draw(outcome, "precision", "precision", plots.ERROR_THRESHOLDS, "t", "x", "y")
+    assert legend_of(success) == ["[0.500] first", "[0.490] second"]
+    assert legend_of(precision) == ["[0.900] second", "[0.500] first"]
+    colours = [{line.get_label()[8:]: line.get_color() for line in f.axes[0].lines} for f in (success, precision)]
+    assert colours[0] == colours[1]  # a tracker keeps its colour
+
+
+def test_thirty_trackers_can_be_told_apart():
+    outcome = outcome_of([f"t{i}" for i in range(30)])
+    looks = {(look["color"], str(look["linestyle"])) for _, look in plots._styled(outcome, "success")}
+    assert len(looks) == 30
+
+
+def test_partly_evaluated_trackers_are_marked():
+    outcome = outcome_of(["a"])
+    outcome.trackers[0].missing = ("w",)
+    figure = plots._curves(outcome, "success", "success", plots.OVERLAP_THRESHOLDS, "t", "x", "y")
+    assert legend_of(figure) == ["[0.500] a *"]
+
+
+@pytest.mark.parametrize(
+    ("names", "expected"),
+    [
+        (["run_e010", "run_e020", "other"], {"run": [10, 20]}),
+        (["sp_epoch5", "sp_epoch10"], {"sp": [5, 10]}),
+        (["run_e010_teacher", "run_e020_teacher", "run_e010"], {"run_teacher": [10, 20]}),
+        (["run_e010", "other"], {}),
+        (["Ocean", "ATOM"], {}),
+    ],
+)
+def test_epochs_are_read_from_the_names(names, expected):
+    series = epoch_series(outcome_of(names))
+    assert {run: [epoch for epoch, _ in points] for run, points in series.items()} == expected
+
+
+def test_the_radar_needs_three_attributes(tmp_path, monkeypatch):
+    monkeypatch.setattr(plots, "_save", lambda figure, stem: stem)
+    outcome = outcome_of(["a"])
+    for attributes in (["x", "y"], ["x", "y", "Aspect Ratio Change"]):
+        outcome.attribute_sizes = dict.fromkeys(attributes, 3)
+        outcome.trackers[0].attributes = dict.fromkeys(attributes, 0.4)
+        written = plots.draw_plots(outcome, tmp_path)
+        assert (tmp_path / "attributes" in written) == (len(attributes) == 3)
+
+
+def test_exploration_is_drawn_from_a_metrics_file(tmp_path):
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text(
+        "epoch,step,train/loss,sparse/explored_fraction,pseudo_label_iou\n0,1,2.5,,\n1,2,,0.2,0.6\n1,3,1.5,,\n2,4,,0.4,0.7\n"
+    )
+    picture = plots.draw_exploration(metrics, tmp_path / "exploration")
+    assert picture.stat().st_size > 10_000
+    assert picture.with_suffix(".pdf").is_file()
+    columns = plots._read_columns(metrics, {"explored_fraction": "Explored", "pseudo_label_iou": "IoU"})
+    assert columns == {"Explored": {1: 0.2, 2: 0.4}, "IoU": {1: 0.6, 2: 0.7}}
+
+
+def test_exploration_needs_its_columns(tmp_path):
+    (tmp_path / "m.csv").write_text("epoch,loss\n0,1\n")
+    with pytest.raises(SpotError, match=r"m\.csv has no column named explored_fraction or pseudo_label_iou"):
+        plots.draw_exploration(tmp_path / "m.csv", tmp_path / "x")
