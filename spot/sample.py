@@ -35,7 +35,7 @@ def sample(cfg: DictConfig) -> list[Path]:
     if not cfg.overwrite and (there := [file for file in files if file.exists()]):
         raise SpotError(f"{there[0]} exists; overwrite=true replaces it, output= writes elsewhere")
     for videos, key_frames, file in zip(sets, drawn, files, strict=True):
-        if not key_frames.paths:
+        if not key_frames.targets:
             raise SpotError(f"{videos.name}: no video has enough visible frames for labels={cfg.labels}; choose fewer")
         key_frames.write(file)
         draw_histogram(key_frames, videos, file.with_suffix(".png"))

@@ -29,7 +29,7 @@ from spot.architectures.memory import keep_freed_memory
 from spot.data.augmentation import LUMA, photometric, rotate_flip
 from spot.data.crops import crop_side
 from spot.data.images import Frame
-from spot.data.key_frames import KeyFrames, TargetPath
+from spot.data.key_frames import KeyFrames, LabelledTarget
 from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
 from spot.data.targets import Targets
 from spot.data.video import Frames, Video, VideoSet
@@ -124,7 +124,7 @@ def half_explored(targets: Targets, folder: Path) -> StateStore:
     lengths = targets.lengths
     path = np.repeat(np.arange(len(targets)), (lengths + 1) // 2)
     frame = np.concatenate([np.arange(0, n, 2) for n in lengths])
-    explored = PseudoLabels(path, frame, targets.truth(path, frame), np.full(len(path), 0.9, np.float32))
+    explored = PseudoLabels(path, frame, targets.annotated_boxes(path, frame), np.full(len(path), 0.9, np.float32))
     ids, boxes = [k[0] for k in keys], [k[1] for k in keys]
     return StateStore.create(folder, targets.names, lengths, ids, boxes, explored)
 
@@ -142,7 +142,7 @@ def bench_instances(folder: Path, height: int, quick: bool) -> dict[str, float]:
     labels = {}
     for video in videos:
         ids = np.sort(rng.choice(len(video), 3, replace=False))
-        labels[video.name] = (TargetPath(ids, video.boxes[ids]),)
+        labels[video.name] = (LabelledTarget(ids, video.boxes[ids]),)
     targets = Targets([videos], [KeyFrames({}, [], labels)])
     store = half_explored(targets, folder / "state")
     result = {}

@@ -95,7 +95,7 @@ def bench_draws(folder: Path) -> dict[str, Any]:
 
 def draw_ours(state: Any, p: int, rng: np.random.Generator) -> None:
     drawn = draw(state, p, rng)
-    path = state.path(p)
+    path = state.target(p)
     coarse_box(path, drawn.frame)
     coarse_box(path, drawn.relay)
 
@@ -145,7 +145,7 @@ def confidences(rng: np.random.Generator, count: int) -> np.ndarray:
 
 
 def plain_path(state: Any, p: int) -> dict[str, list]:
-    path = state.path(p)
+    path = state.target(p)
     return {
         "key_frame_ids": path.key_ids.tolist(),
         "relay_frame_ids": path.ids.tolist(),
@@ -177,7 +177,7 @@ def commit_ours(folder: Path, lengths: np.ndarray) -> dict[str, float]:
 def commit_plain(file: Path, lengths: np.ndarray) -> dict[str, float]:
     results = epoch_results(lengths, 1)
     rows = zip(
-        (f"TrackingNet_00_video_{p:06d}" for p in results.path.tolist()),
+        (f"TrackingNet_00_video_{p:06d}" for p in results.target_index.tolist()),
         [0] * RESULTS,
         results.frame.tolist(),
         results.box.tolist(),

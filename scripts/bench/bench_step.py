@@ -100,7 +100,7 @@ def noise(network: TrackerNetwork, labelled: int, unlabelled: int) -> Batch:
         grey=whether(n, 0.5),
         flip=whether(n, 0.35),
         angle=torch.randint(-10, 11, (n,), generator=generator).float(),
-        path=zeros,
+        target_index=zeros,
         frame=zeros,
         number=zeros,
         propagated=whether(n, 0.5),

@@ -21,7 +21,7 @@ LEAST = 2  # labelled frames that a pair needs
 
 
 @dataclass(frozen=True, eq=False)
-class TargetPath:
+class LabelledTarget:
     """The key frames of one target.
 
     Attributes:
@@ -35,7 +35,7 @@ class TargetPath:
     own: bool = False
 
 
-Paths = dict[str, tuple[TargetPath, ...]]
+LabelledTargets = dict[str, tuple[LabelledTarget, ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,17 +45,17 @@ class KeyFrames:
     Attributes:
         settings: `name`, `dataset`, `split`, `mode` ("key_frames" or "all_frames") and `num`, as the file has them.
         failures: names of the videos that yielded too few frames; they are not trained on.
-        paths: name of each other video -> its targets, one as a rule.
+        targets: name of each other video -> its targets, one as a rule.
     """
 
     settings: dict
     failures: list[str]
-    paths: Paths
+    targets: LabelledTargets
 
     @property
     def boxes(self) -> int:
         """How many boxes there are in all."""
-        return sum(len(path.ids) for paths in self.paths.values() for path in paths)
+        return sum(len(target.ids) for targets in self.targets.values() for target in targets)
 
     @classmethod
     def read(cls, file: str | Path, videos: VideoSet) -> KeyFrames:
@@ -68,12 +68,12 @@ class KeyFrames:
         content = _load(file)
         try:
             settings, failures, result = (content[k] for k in ("fs_settings", "failure_seqs", "sparse_sample_result"))
-            paths = {name: tuple(_path(videos[name], e) for e in entries) for name, entries in result.items()}
+            targets = {name: tuple(_target(videos[name], e) for e in entries) for name, entries in result.items()}
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise SpotError(f"{file}: not a key-frame file ({error}); write it with python -m spot.sample") from None
         except SpotError as error:
             raise SpotError(f"{file}: {error}") from None
-        return cls(settings, failures, paths)
+        return cls(settings, failures, targets)
 
     @classmethod
     def find(cls, folder: str | Path, videos: VideoSet, count: int) -> KeyFrames | None:
@@ -93,12 +93,12 @@ class KeyFrames:
             return None
         parts = [cls.read(file, videos) for file in files]
         failures = [name for part in parts for name in part.failures]
-        paths = {name: each for part in parts for name, each in part.paths.items()}
-        return cls(settings_of(videos, count), failures, paths)
+        targets = {name: each for part in parts for name, each in part.targets.items()}
+        return cls(settings_of(videos, count), failures, targets)
 
     def write(self, file: str | Path) -> None:
         """Write the published format (METHOD.md section 2), whole or not at all. Raises SpotError where that fails."""
-        result = {name: [_entry(path) for path in paths] for name, paths in self.paths.items()}
+        result = {name: [_entry(target) for target in targets] for name, targets in self.targets.items()}
         content = {"fs_settings": self.settings, "failure_seqs": self.failures, "sparse_sample_result": result}
         with replacing(file, "choose another output=") as aside:
             aside.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
@@ -133,8 +133,8 @@ def sample_key_frames(
     if len(videos) and count > videos.lengths.max():
         raise SpotError(f"labels={count}: the longest video of {videos.name} has {videos.lengths.max()} frames")
     counts = dict.fromkeys(videos.names, count)
-    failures, paths = _draw(videos, counts, seed, strategy, human_only, progress)
-    return KeyFrames(settings_of(videos, count), failures, paths)
+    failures, targets = _draw(videos, counts, seed, strategy, human_only, progress)
+    return KeyFrames(settings_of(videos, count), failures, targets)
 
 
 def sample_budget(
@@ -158,24 +158,24 @@ def sample_budget(
     usable = [v.name for v in videos if np.count_nonzero(v.visible) >= LEAST]
     order = sorted(usable, key=lambda name: random.Random(f"{seed}/{name}/order").random())
     chosen = order[: budget // LEAST]
-    share, more = divmod(budget, max(1, len(chosen)))
-    counts = {name: share + (rank < more) for rank, name in enumerate(chosen)}
-    failures, paths = _draw(videos, counts, seed, strategy, human_only, progress)
+    each, more = divmod(budget, max(1, len(chosen)))
+    counts = {name: each + (rank < more) for rank, name in enumerate(chosen)}
+    failures, targets = _draw(videos, counts, seed, strategy, human_only, progress)
     stem = "_".join(part for part in (videos.name, videos.split, f"kf_b{budget}") if part)
-    return KeyFrames({**settings_of(videos, share), "name": stem, "budget": budget}, failures, paths)
+    return KeyFrames({**settings_of(videos, each), "name": stem, "budget": budget}, failures, targets)
 
 
 def all_frames(videos: VideoSet) -> KeyFrames:
     """Every visible frame as a key frame: the fully supervised baseline, which needs no file."""
-    paths: Paths = {}
+    targets: LabelledTargets = {}
     failures = []
     for video in videos:
         ids = np.flatnonzero(video.visible)
         if len(ids):
-            paths[video.name] = (TargetPath(ids, video.boxes[ids]),)
+            targets[video.name] = (LabelledTarget(ids, video.boxes[ids]),)
         else:
             failures.append(video.name)
-    return KeyFrames(settings_of(videos, None), failures, paths)
+    return KeyFrames(settings_of(videos, None), failures, targets)
 
 
 def settings_of(videos: VideoSet, count: int | None) -> dict:
@@ -198,12 +198,12 @@ def _draw(
     strategy: str,
     human_only: bool | None,
     progress: Callable[[Iterable[Video]], Iterable[Video]],
-) -> tuple[list[str], Paths]:
+) -> tuple[list[str], LabelledTargets]:
     """Failures, and the key frames of the videos that have a count."""
     if (draw := STRATEGIES.get(strategy)) is None:
         raise SpotError(f"strategy={strategy} is unknown; choose from: {', '.join(STRATEGIES)}")
     human_only = videos.name == "TrackingNet" if human_only is None else human_only
-    paths: Paths = {}
+    targets: LabelledTargets = {}
     failures = []
     for video in progress(videos):
         if video.name not in counts:
@@ -215,8 +215,8 @@ def _draw(
             failures.append(video.name)
         else:
             chosen = np.unique(ids)
-            paths[video.name] = (TargetPath(chosen, video.boxes[chosen]),)
-    return failures, paths
+            targets[video.name] = (LabelledTarget(chosen, video.boxes[chosen]),)
+    return failures, targets
 
 
 def _load(file: str | Path) -> dict:
@@ -228,7 +228,7 @@ def _load(file: str | Path) -> dict:
         raise SpotError(f"{file}: not a JSON file ({error}); write it again with python -m spot.sample") from None
 
 
-def _path(video: Video, entry: dict) -> TargetPath:
+def _target(video: Video, entry: dict) -> LabelledTarget:
     ids = np.array(entry["f_ids"], np.int64).reshape(-1)
     own = entry.get("bboxes") is not None
     if not len(ids) or ids.min() < 0 or ids.max() >= len(video):
@@ -240,11 +240,11 @@ def _path(video: Video, entry: dict) -> TargetPath:
     boxes = boxes[first]
     if not (usable := drawable(boxes)).all():
         raise SpotError(f"{video.name}: frame {ids[~usable][0]} has no box; sample it again with python -m spot.sample")
-    return TargetPath(ids, boxes, own)
+    return LabelledTarget(ids, boxes, own)
 
 
-def _entry(path: TargetPath) -> dict:
-    entry: dict = {"f_ids": path.ids.tolist()}
-    if path.own:
-        entry["bboxes"] = [[round(number, 4) for number in box] for box in path.boxes.tolist()]
+def _entry(target: LabelledTarget) -> dict:
+    entry: dict = {"f_ids": target.ids.tolist()}
+    if target.own:
+        entry["bboxes"] = [[round(number, 4) for number in box] for box in target.boxes.tolist()]
     return entry

@@ -89,7 +89,7 @@ class UnlabelledInstances(NamedTuple):
         fill: (B, 3) float32 its mean colour, 0-255.
         brightness: (B, 4) float32 factors of key, teacher_search, relay, student_search.
         grey, flip: (B,) bool; angle: (B,) float32 degrees; of the student's crops.
-        path, frame: (B,) int64, what a label is recorded under.
+        target_index, frame: (B,) int64, what a label is recorded under.
         number: (B,) int64, of the instance in its epoch.
         propagated: (B,) bool, drawn by propagating rather than reviewing.
     """
@@ -106,14 +106,14 @@ class UnlabelledInstances(NamedTuple):
     grey: Tensor
     flip: Tensor
     angle: Tensor
-    path: Tensor
+    target_index: Tensor
     frame: Tensor
     number: Tensor
     propagated: Tensor
 
 
 class Batch(NamedTuple):
-    """One step's share of one process; unlabelled is None in burn-in, broken says what could not be read on the way."""
+    """The part of one step that one process makes; unlabelled is None in burn-in, broken says what could not be read on the way."""
 
     labelled: LabelledPairs
     unlabelled: UnlabelledInstances | None
@@ -122,7 +122,7 @@ class Batch(NamedTuple):
     @property
     def instances(self) -> int:
         """Number of labelled pairs and unlabelled instances."""
-        return len(self.labelled.box) + (0 if self.unlabelled is None else len(self.unlabelled.path))
+        return len(self.labelled.box) + (0 if self.unlabelled is None else len(self.unlabelled.target_index))
 
 
 Arrays = dict[str, Any]  # one instance: the fields of LabelledPairs or UnlabelledInstances without the batch dimension
@@ -178,7 +178,7 @@ class _Instances(Dataset):
 
 
 class LabelledDataset(_Instances):
-    """Labelled pairs: two key frames of one path, drawn independently unless `distinct`."""
+    """Labelled pairs: two key frames of one target, drawn independently unless `distinct`."""
 
     stream = _LABELLED
 
@@ -200,8 +200,8 @@ class LabelledDataset(_Instances):
         return self.make(epoch, index, self._build)
 
     def _build(self, rng: np.random.Generator) -> Arrays:
-        path = self.targets.draw(rng)
-        ids, boxes = self.targets.keys(path)
+        target = self.targets.draw(rng)
+        ids, boxes = self.targets.keys(target)
         a, b = rng.choice(len(ids), 2, replace=not self.distinct)
         around = self.jitter(boxes[b], rng)
         c = self.crops
@@ -209,9 +209,11 @@ class LabelledDataset(_Instances):
         for_search = (around, c.search_factor, c.search_size)
         same = ids[a] == ids[b]
         search_frame = self.read(
-            self.targets.frame_path(path, int(ids[b])), [for_search, for_template] if same else [for_search]
+            self.targets.frame_path(target, int(ids[b])), [for_search, for_template] if same else [for_search]
         )
-        template_frame = search_frame if same else self.read(self.targets.frame_path(path, int(ids[a])), [for_template])
+        template_frame = (
+            search_frame if same else self.read(self.targets.frame_path(target, int(ids[a])), [for_template])
+        )
         search, geometry = self.search(search_frame, boxes[b], around)
         return {
             "template": self.template(template_frame, boxes[a]),
@@ -262,9 +264,9 @@ class UnlabelledDataset(_Instances):
         return self.make(epoch, index, lambda rng: self._build(rng, self.state(epoch), index))
 
     def _build(self, rng: np.random.Generator, state: SamplerState, number: int) -> Arrays:
-        path = self.targets.draw(rng)
-        drawn = draw(state, path, rng, self.step)
-        explored = state.path(path)
+        target = self.targets.draw(rng)
+        drawn = draw(state, target, rng, self.step)
+        explored = state.target(target)
         key, key_box = nearest_key(explored, drawn.frame)
         box = coarse_box(explored, drawn.frame)
         relay, relay_box = drawn.relay, coarse_box(explored, drawn.relay)
@@ -281,7 +283,7 @@ class UnlabelledDataset(_Instances):
             (relay, (relay_box, c.template_factor, c.template_size)),
         ):
             wanted.setdefault(frame, []).append(spec)
-        frames = {f: self.read(self.targets.frame_path(path, f), specs) for f, specs in wanted.items()}
+        frames = {f: self.read(self.targets.frame_path(target, f), specs) for f, specs in wanted.items()}
 
         unlabelled = frames[drawn.frame]
         teacher_search, teacher_geometry = self.search(unlabelled, box, box)
@@ -301,7 +303,7 @@ class UnlabelledDataset(_Instances):
             "grey": np.array(rng.random() < settings.grey),
             "flip": np.array(settings.strong and flip < settings.flip),
             "angle": np.float32((angle + 180 * (half_turn < settings.half_turn)) if settings.strong else 0),
-            "path": np.int64(path),
+            "target_index": np.int64(target),
             "frame": np.int64(drawn.frame),
             "number": np.int64(number),
             "propagated": np.array(drawn.propagated),

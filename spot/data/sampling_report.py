@@ -19,12 +19,12 @@ def summarise(key_frames: KeyFrames, videos: VideoSet) -> dict[str, int]:
     Returns:
         Videos, labelled videos, failures by reason, boxes, videos by number of boxes, frames in all.
     """
-    rows = {"videos": len(videos), "labelled videos": len(key_frames.paths)}
+    rows = {"videos": len(videos), "labelled videos": len(key_frames.targets)}
     for name in key_frames.failures:
         reason = f"failed: {_reason(videos, name)}"
         rows[reason] = rows.get(reason, 0) + 1
     rows["boxes"] = key_frames.boxes
-    counts = [sum(len(p.ids) for p in paths) for paths in key_frames.paths.values()]
+    counts = [sum(len(p.ids) for p in targets) for targets in key_frames.targets.values()]
     for number, how_many in zip(*np.unique(counts, return_counts=True), strict=True):
         rows[f"videos with {number} boxes"] = int(how_many)
     rows["frames"] = int(videos.lengths.sum())
@@ -35,9 +35,9 @@ def positions(key_frames: KeyFrames, videos: VideoSet) -> np.ndarray:
     """(boxes,) float64 in [0, 1]: where in its video each key frame lies, 0 the first frame and 1 the last."""
     lengths = videos.lengths
     parts = [
-        path.ids / max(1, lengths[videos.index_of(name)] - 1)
-        for name, paths in key_frames.paths.items()
-        for path in paths
+        target.ids / max(1, lengths[videos.index_of(name)] - 1)
+        for name, targets in key_frames.targets.items()
+        for target in targets
     ]
     return np.concatenate(parts) if parts else np.zeros(0)
 
@@ -54,7 +54,7 @@ def draw_histogram(key_frames: KeyFrames, videos: VideoSet, file: Path) -> None:
         xlim=(0, 1),
         xlabel="place in the video (0: first frame, 1: last)",
         ylabel="key frames",
-        title=f"{key_frames.settings['name']}: {key_frames.boxes} boxes in {len(key_frames.paths)} videos",
+        title=f"{key_frames.settings['name']}: {key_frames.boxes} boxes in {len(key_frames.targets)} videos",
     )
     FigureCanvasAgg(figure).print_png(file)
 

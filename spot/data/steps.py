@@ -1,4 +1,4 @@
-"""Whole training steps: how many instances of each kind a step has, and which share of them a process makes."""
+"""Whole training steps: how many instances of each kind a step has, and which of them a process makes."""
 
 from __future__ import annotations
 
@@ -62,15 +62,15 @@ class Steps(Dataset):
         labelled, unlabelled = self.plan.sizes(epoch)
         broken: list[str] = []
 
-        def share(dataset: LabelledDataset | UnlabelledDataset, size: int) -> list[Arrays]:
+        def mine(dataset: LabelledDataset | UnlabelledDataset, size: int) -> list[Arrays]:
             made = [dataset[epoch, index] for index in range(step * size + self.rank, (step + 1) * size, self.world)]
             broken.extend(complaint for _, complaints in made for complaint in complaints)
             return [item for item, _ in made]
 
-        pairs = collate(LabelledPairs, share(self.labelled, labelled))
+        pairs = collate(LabelledPairs, mine(self.labelled, labelled))
         if unlabelled == 0 or self.unlabelled is None:
             return Batch(pairs, None, broken)
-        return Batch(pairs, collate(UnlabelledInstances, share(self.unlabelled, unlabelled)), broken)
+        return Batch(pairs, collate(UnlabelledInstances, mine(self.unlabelled, unlabelled)), broken)
 
 
 class EpochSteps(Sampler[tuple[int, int]]):

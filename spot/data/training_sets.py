@@ -29,17 +29,17 @@ def key_frames_of(videos: VideoSet, labels: int, folder: str | Path, seed: int, 
         raise SpotError(f"labels={labels}: choose at least 1 labelled frame a video (published: 2, 3 or 5)")
     found = KeyFrames.read(file, videos) if file else KeyFrames.find(folder, videos, labels)
     if found is not None:
-        log.info("%s: %d boxes in %d videos from %s", videos.name, found.boxes, len(found.paths), file or folder)
+        log.info("%s: %d boxes in %d videos from %s", videos.name, found.boxes, len(found.targets), file or folder)
         return found
     path = Path(folder) / f"{file_stem(videos.name, videos.split, labels)}.json"
     drawn = sample_key_frames(videos, labels, seed)
-    if not drawn.paths:
+    if not drawn.targets:
         raise SpotError(
             f"labels={labels}: no video of {videos.name} has so many visible frames "
             f"(the longest has {int(videos.lengths.max())} frames); choose fewer"
         )
     drawn.write(path)
-    log.info("%s: drew %d boxes in %d videos into %s", videos.name, drawn.boxes, len(drawn.paths), path)
+    log.info("%s: drew %d boxes in %d videos into %s", videos.name, drawn.boxes, len(drawn.targets), path)
     return drawn
 
 

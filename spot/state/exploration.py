@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from spot.state.sampler_state import PathState, SamplerState
+from spot.state.sampler_state import SamplerState, TargetState
 
 INTERPOLATION_LIMIT = 4  # explored frames farther apart than this say too little about the frames between them
 
@@ -22,8 +22,8 @@ class Draw(NamedTuple):
     propagated: bool
 
 
-def draw(state: SamplerState, p: int, rng: np.random.Generator, step: int = 1) -> Draw:
-    """Draw an unlabelled frame and a relay frame of path `p`.
+def draw(state: SamplerState, index: int, rng: np.random.Generator, step: int = 1) -> Draw:
+    """Draw an unlabelled frame and a relay frame of target `index`.
 
     With probability explored/length both are drawn from the explored frames, with replacement (reviewing); else
     the first is drawn uniformly from the unexplored frames within `step` of an explored one (propagating). The
@@ -33,11 +33,11 @@ def draw(state: SamplerState, p: int, rng: np.random.Generator, step: int = 1) -
         rng: the only source of randomness.
         step: propagating step r in frames; 0 reviews only.
     """
-    path = state.path(p)
-    explored = len(path.ids)
-    if step > 0 and rng.random() >= explored / path.length:
-        return Draw(_neighbour(path, rng, step), path.ids.item(_below(explored, rng)), True)
-    return Draw(path.ids.item(_below(explored, rng)), path.ids.item(_below(explored, rng)), False)
+    target = state.target(index)
+    explored = len(target.ids)
+    if step > 0 and rng.random() >= explored / target.length:
+        return Draw(_neighbour(target, rng, step), target.ids.item(_below(explored, rng)), True)
+    return Draw(target.ids.item(_below(explored, rng)), target.ids.item(_below(explored, rng)), False)
 
 
 def nearest(ids: np.ndarray, frame: int) -> tuple[int, int]:
@@ -55,35 +55,35 @@ def nearest(ids: np.ndarray, frame: int) -> tuple[int, int]:
     return (left, right) if frame - ids.item(left) < ids.item(right) - frame else (right, left)
 
 
-def coarse_box(path: PathState, frame: int) -> np.ndarray:
+def coarse_box(target: TargetState, frame: int) -> np.ndarray:
     """Where the target may be in a frame: (4,) float32 xywh in image pixels.
 
     Interpolated between the two nearest explored frames where they are at most four apart, else the box of the
     nearest one; for an explored frame its own.
     """
-    i, j = nearest(path.ids, frame)
-    a, b = path.ids.item(i), path.ids.item(j)
+    i, j = nearest(target.ids, frame)
+    a, b = target.ids.item(i), target.ids.item(j)
     if not 0 < abs(a - b) <= INTERPOLATION_LIMIT:
-        return path.box(i)
+        return target.box(i)
     weight = abs(b - frame) / abs(a - b)
-    return weight * path.box(i) + (1 - weight) * path.box(j)
+    return weight * target.box(i) + (1 - weight) * target.box(j)
 
 
-def nearest_key(path: PathState, frame: int) -> tuple[int, np.ndarray]:
+def nearest_key(target: TargetState, frame: int) -> tuple[int, np.ndarray]:
     """The key frame nearest to a frame, the later one at equal distance, and its human box (4,) float32."""
-    i, _ = nearest(path.key_ids, frame)
-    return path.key_ids.item(i), path.key_boxes[i].copy()
+    i, _ = nearest(target.key_ids, frame)
+    return target.key_ids.item(i), target.key_boxes[i].copy()
 
 
-def _neighbour(path: PathState, rng: np.random.Generator, step: int) -> int:
+def _neighbour(target: TargetState, rng: np.random.Generator, step: int) -> int:
     """A uniform draw from the unexplored frames within `step` of an explored one; there must be one.
 
     A gap offers `step` frames a side. Slots are drawn uniformly as if every gap had that many, and refused where
     the gap is shorter: at most 2 * step tries on average.
     """
-    first, last = path.ids.item(0), path.ids.item(-1)
-    head, tail = min(first, step), min(path.length - 1 - last, step)
-    slots = head + tail + 2 * step * len(path.gaps)
+    first, last = target.ids.item(0), target.ids.item(-1)
+    head, tail = min(first, step), min(target.length - 1 - last, step)
+    slots = head + tail + 2 * step * len(target.gaps)
     while True:
         slot = _below(slots, rng)
         if slot < head:
@@ -91,8 +91,8 @@ def _neighbour(path: PathState, rng: np.random.Generator, step: int) -> int:
         if slot < head + tail:
             return last + 1 + slot - head
         gap, offset = divmod(slot - head - tail, 2 * step)
-        i = path.gaps.item(gap)
-        left, right = path.ids.item(i), path.ids.item(i + 1)
+        i = target.gaps.item(gap)
+        left, right = target.ids.item(i), target.ids.item(i + 1)
         if offset < right - left - 1:
             return left + 1 + offset if offset < step else right - 1 - (offset - step)
 

@@ -24,8 +24,8 @@ _CHUNK = 1 << 22  # characters read at a time
 _SPACE = re.compile(r"\s*")
 
 
-class _Path(NamedTuple):
-    """One path of a file: explored frames (m,), boxes (m, 4), confidences (m,), and which are key frames (m,)."""
+class _Target(NamedTuple):
+    """One target of a file: explored frames (m,), boxes (m, 4), confidences (m,), and which are key frames (m,)."""
 
     ids: np.ndarray
     boxes: np.ndarray
@@ -41,38 +41,38 @@ def read_published(source: str | Path, folder: str | Path, lengths: Mapping[str,
     Args:
         source: the published JSON.
         folder: of the new state; must not exist, or be empty.
-        lengths: frames of each video by the name that the file uses. Its order becomes the order of the paths; videos
+        lengths: frames of each video by the name that the file uses. Its order becomes the order of the targets; videos
             without an entry in the file are left out.
 
     Raises:
-        SpotError: the file is not such a file, names a video without a length, or a path in it is inconsistent.
+        SpotError: the file is not such a file, names a video without a length, or a target in it is inconsistent.
     """
-    found: dict[str, list[_Path]] = {}
+    found: dict[str, list[_Target]] = {}
     for name, entries in _sequences(Path(source)):
         if name not in lengths:
             raise SpotError(
                 f"{source}: holds {name}, which is not in the data set; take the data that it was made with"
             )
         if not isinstance(entries, list):
-            raise SpotError(f"{source}: {name} is no list of paths; is this a published sampler state?")
-        found[name] = [_parse(f"{source}: {name} (path {i})", e, lengths[name]) for i, e in enumerate(entries)]
+            raise SpotError(f"{source}: {name} is no list of targets; is this a published sampler state?")
+        found[name] = [_parse(f"{source}: {name} (target {i})", e, lengths[name]) for i, e in enumerate(entries)]
     names = [(name, i) for name in lengths for i in range(len(found.get(name, ())))]
-    paths = [found[name][i] for name, i in names]
-    if not paths:
+    targets = [found[name][i] for name, i in names]
+    if not targets:
         raise SpotError(f"{source}: holds no sequence; is this a published sampler state?")
-    relays = [np.flatnonzero(~path.is_key) for path in paths]
+    relays = [np.flatnonzero(~target.is_key) for target in targets]
     explored = PseudoLabels(
-        np.repeat(np.arange(len(paths)), [len(rows) for rows in relays]),
-        np.concatenate([path.ids[rows] for path, rows in zip(paths, relays, strict=True)]),
-        np.concatenate([path.boxes[rows] for path, rows in zip(paths, relays, strict=True)]),
-        np.concatenate([path.confidences[rows] for path, rows in zip(paths, relays, strict=True)]),
+        np.repeat(np.arange(len(targets)), [len(rows) for rows in relays]),
+        np.concatenate([target.ids[rows] for target, rows in zip(targets, relays, strict=True)]),
+        np.concatenate([target.boxes[rows] for target, rows in zip(targets, relays, strict=True)]),
+        np.concatenate([target.confidences[rows] for target, rows in zip(targets, relays, strict=True)]),
     )
     return StateStore.create(
         folder,
         names,
         [lengths[name] for name, _ in names],
-        [path.ids[path.is_key] for path in paths],
-        [path.boxes[path.is_key] for path in paths],
+        [target.ids[target.is_key] for target in targets],
+        [target.boxes[target.is_key] for target in targets],
         explored,
     )
 
@@ -95,20 +95,20 @@ def write_published(state: SamplerState, target: str | Path) -> None:
         file.write("\n}\n")
 
 
-def _entry(state: SamplerState, p: int) -> dict[str, list]:
-    path = state.path(p)
-    boxes = path.boxes.astype(np.float64)
-    is_key = np.isin(path.ids, path.key_ids)
+def _entry(state: SamplerState, index: int) -> dict[str, list]:
+    target = state.target(index)
+    boxes = target.boxes.astype(np.float64)
+    is_key = np.isin(target.ids, target.key_ids)
     boxes[~is_key] = boxes[~is_key].round(1)
     return {
         "bboxes": boxes.tolist(),
-        "confidence": path.confidences.astype(np.float64).round(4).tolist(),
-        "key_frame_ids": path.key_ids.tolist(),
-        "relay_frame_ids": path.ids.tolist(),
+        "confidence": target.confidences.astype(np.float64).round(4).tolist(),
+        "key_frame_ids": target.key_ids.tolist(),
+        "relay_frame_ids": target.ids.tolist(),
     }
 
 
-def _parse(where: str, entry: Any, length: int) -> _Path:
+def _parse(where: str, entry: Any, length: int) -> _Target:
     try:
         ids = np.asarray(entry["relay_frame_ids"], np.int64)
         boxes = np.asarray(entry["bboxes"], np.float32).reshape(-1, 4)
@@ -129,7 +129,7 @@ def _parse(where: str, entry: Any, length: int) -> _Path:
         fault = "boxes or confidences are not finite"
     if fault:
         raise SpotError(f"{where}: {fault}; take an undamaged file and the data that it was made with")
-    return _Path(ids, boxes, confidences, np.isin(ids, keys))
+    return _Target(ids, boxes, confidences, np.isin(ids, keys))
 
 
 def _sequences(source: Path) -> Iterator[tuple[str, Any]]:

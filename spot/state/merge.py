@@ -15,13 +15,13 @@ class PseudoLabels(NamedTuple):
     """The results of an epoch, in the order in which they were recorded; one row a pseudo label.
 
     Attributes:
-        path: (m,) int64 flat index of the target path over all videos.
+        target_index: (m,) int64 flat index of the target over all videos.
         frame: (m,) int64, 0-based.
         box: (m, 4) float32 xywh in pixels of the full frame.
         confidence: (m,) float32, not negative: the teacher's predicted IoU.
     """
 
-    path: np.ndarray
+    target_index: np.ndarray
     frame: np.ndarray
     box: np.ndarray
     confidence: np.ndarray
@@ -36,11 +36,11 @@ class CommitReport(NamedTuple):
 
 
 class Index(NamedTuple):
-    """The explored frames of all paths, path after path.
+    """The explored frames of all targets, target after target.
 
     Attributes:
-        bounds: (P + 1,) int32; entries `bounds[p]:bounds[p + 1]` belong to path p.
-        ids: (n,) int32 explored frames, sorted within a path.
+        bounds: (P + 1,) int32; entries `bounds[i]:bounds[i + 1]` belong to target i.
+        ids: (n,) int32 explored frames, sorted within a target.
         records: (n,) int32 rows of the record log with their boxes and confidences.
     """
 
@@ -70,39 +70,39 @@ def merge(index: Index, log: np.ndarray, lengths: np.ndarray, keys: Index, resul
 
     Args:
         index, log: what has been explored, and the records that it points to, (r, 5) float32.
-        lengths: (P,) frames of each path.
+        lengths: (P,) frames of each target.
         keys: the key frames, as an index without meaning in `records`.
-        results: rows of paths 0..P-1 and frames inside them, with finite boxes and confidences.
+        results: rows of targets 0..P-1 and frames inside them, with finite boxes and confidences.
 
     Raises:
-        ValueError: a result names no frame of any path, or holds a number that is not finite.
+        ValueError: a result names no frame of any target, or holds a number that is not finite.
     """
     _check(results, lengths)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-    rows = offsets[results.path] + results.frame.astype(np.int32)
+    rows = offsets[results.target_index] + results.frame.astype(np.int32)
     order = np.argsort(rows, kind="stable")
     rows = rows[order]
     steps = np.rint(results.confidence[order].astype(np.float64) * CONFIDENCE_STEPS).astype(np.int64)
 
     first = np.diff(rows, prepend=-1) > 0
     group = np.cumsum(first) - 1  # results on one frame are a group
-    path, frame = results.path[order[first]], results.frame[order[first]]
-    place, known = _find(index, path, frame)
-    stored = np.full(len(path), -1)
+    target, frame = results.target_index[order[first]], results.frame[order[first]]
+    place, known = _find(index, target, frame)
+    stored = np.full(len(target), -1)
     stored[known] = np.rint(log[index.records[place[known]], 4].astype(np.float64) * CONFIDENCE_STEPS)
-    stored[_find(keys, path, frame)[1]] = _NEVER
+    stored[_find(keys, target, frame)[1]] = _NEVER
 
     # Groups ascend, so one running maximum over group * _NEVER + confidence runs within each group.
     best = np.maximum.accumulate(group * _NEVER + steps) - group * _NEVER
     before = np.where(first, -1, np.roll(best, 1))
     accepted = np.flatnonzero(steps > np.maximum(before, stored[group]))
-    winners = accepted[np.diff(group[accepted], append=len(path)) > 0]  # the last accepted of each group
+    winners = accepted[np.diff(group[accepted], append=len(target)) > 0]  # the last accepted of each group
 
     changed = group[winners]
     boxes = np.rint(results.box[order[winners]].astype(np.float64) * BOX_STEPS) / BOX_STEPS + 0.0  # no -0
     records = make_records(boxes, steps[winners] / CONFIDENCE_STEPS)
     numbers = np.arange(len(log), len(log) + len(records), dtype=np.int32)
-    merged = _put(index, path[changed], frame[changed], place[changed], known[changed], numbers)
+    merged = _put(index, target[changed], frame[changed], place[changed], known[changed], numbers)
     inserted = int((~known[changed]).sum())
     replaced = len(accepted) - inserted
     return Merged(merged, records, CommitReport(inserted, replaced, len(rows) - inserted - replaced))
@@ -112,36 +112,36 @@ def find_gaps(index: Index) -> tuple[np.ndarray, np.ndarray]:
     """Where the unexplored stretches between explored frames begin.
 
     Returns:
-        bounds (P + 1,) int32, and gaps (g,) int32: path p's gaps `gaps[bounds[p]:bounds[p + 1]]` are sorted positions i
-        among its explored frames such that frame `ids[i] + 1` is not explored but a later one is.
+        bounds (P + 1,) int32, and gaps (g,) int32: gaps of target i, `gaps[bounds[i]:bounds[i + 1]]`, are sorted positions j
+        among its explored frames such that frame `ids[j] + 1` is not explored but a later one is.
     """
     ids, chunk = index.ids, 1 << 18  # in pieces that stay in the processor's cache
     wide = np.concatenate([np.diff(ids[i : i + chunk + 1]) > 1 for i in range(0, len(ids), chunk)])
-    wide[index.bounds[1:-1] - 1] = False  # from one path to the next
+    wide[index.bounds[1:-1] - 1] = False  # from one target to the next
     gaps = np.flatnonzero(wide).astype(np.int32)
     bounds = np.searchsorted(gaps, index.bounds).astype(np.int32)
     return bounds, gaps - np.repeat(index.bounds[:-1], np.diff(bounds))
 
 
 def _check(results: PseudoLabels, lengths: np.ndarray) -> None:
-    path, frame, box, confidence = results
-    fine = (path >= 0) & (path < len(lengths))
-    fine[fine] = (frame[fine] >= 0) & (frame[fine] < lengths[path[fine]])
+    target, frame, box, confidence = results
+    fine = (target >= 0) & (target < len(lengths))
+    fine[fine] = (frame[fine] >= 0) & (frame[fine] < lengths[target[fine]])
     fine &= np.isfinite(box).all(1) & (confidence >= 0) & (confidence < 1e4)
     if not fine.all():
         i = int(np.argmin(fine))
         raise ValueError(
-            f"result {i} is frame {frame[i]} of path {path[i]}, box {box[i]}, confidence {confidence[i]}: "
+            f"result {i} is frame {frame[i]} of target {target[i]}, box {box[i]}, confidence {confidence[i]}: "
             "no such frame, or no finite numbers"
         )
 
 
-def _find(index: Index, path: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each frame is or belongs among the entries of its path, and whether it is there.
+def _find(index: Index, target: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Where each frame is or belongs among the entries of its target, and whether it is there.
 
-    Bisects for all of them at once: touches a few entries of each path rather than all of the index.
+    Bisects for all of them at once: touches a few entries of each target rather than all of the index.
     """
-    low, end = index.bounds[path], index.bounds[path + 1]
+    low, end = index.bounds[target], index.bounds[target + 1]
     high, last = end, len(index.ids) - 1
     while (searching := low < high).any():
         middle = (low + high) // 2
@@ -151,7 +151,7 @@ def _find(index: Index, path: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray
 
 
 def _put(
-    index: Index, path: np.ndarray, frame: np.ndarray, place: np.ndarray, known: np.ndarray, records: np.ndarray
+    index: Index, target: np.ndarray, frame: np.ndarray, place: np.ndarray, known: np.ndarray, records: np.ndarray
 ) -> Index:
     """Point the entries at `place` to other records where they are known, else insert entries before it."""
     before = np.cumsum(~known) - ~known  # entries inserted before each
@@ -162,6 +162,6 @@ def _put(
     ids, merged = np.empty(len(old), np.int32), np.empty(len(old), np.int32)
     ids[old], merged[old] = index.ids, index.records
     ids[inserted], merged[at] = frame[~known], records
-    added = np.bincount(path[~known], minlength=len(index.bounds) - 1)
+    added = np.bincount(target[~known], minlength=len(index.bounds) - 1)
     bounds = index.bounds + np.concatenate([[0], np.cumsum(added)]).astype(np.int32)
     return Index(bounds, ids, merged)

@@ -14,17 +14,17 @@ from spot.runtime.errors import SpotError
 from spot.state.merge import Index
 from spot.state.state_files import ArrayFile, map_rows, read_arrays
 
-PATHS_FILE = "paths.state"
+TARGETS_FILE = "paths.state"
 
 
-class PathState(NamedTuple):
-    """What is known of one target path. Views of the memory map, but for `boxes` and `confidences`.
+class TargetState(NamedTuple):
+    """What is known of one target. Views of the memory map, but for `boxes` and `confidences`.
 
     Attributes:
         length: frames of the video.
         ids: (m,) int32 explored frames, sorted, key frames included.
         records: (m,) int32 rows of `log` with their boxes and confidences.
-        log: (r, 5) float32 xywh in image pixels and confidence; shared by all paths.
+        log: (r, 5) float32 xywh in image pixels and confidence; shared by all targets.
         gaps: (g,) int32 sorted positions i such that frame `ids[i] + 1` is unexplored and a later one explored.
         key_ids: (k,) int32 key frames, sorted.
         key_boxes: (k, 4) float32 their human boxes, xywh in image pixels.
@@ -53,11 +53,11 @@ class PathState(NamedTuple):
         return self.log[self.records[i], :4].copy()
 
 
-class TargetPaths:
-    """What every version shares: names and lengths of the paths, and their key frames."""
+class TargetTable:
+    """What every version shares: names and lengths of the targets, and their key frames."""
 
     def __init__(self, folder: Path) -> None:
-        self.file = read_arrays(folder / PATHS_FILE, "paths")
+        self.file = read_arrays(folder / TARGETS_FILE, "paths")
         self.folder = folder
         self.fingerprint: str = self.file.header["fingerprint"]
         self.lengths = self.file.arrays["lengths"]
@@ -70,7 +70,7 @@ class TargetPaths:
 
     @cached_property
     def names(self) -> list[tuple[str, int]]:
-        """Video name and number of the path within the video, of each path; parsed at first use."""
+        """Video name and number of the target within the video, of each target; parsed at first use."""
         lines = bytes(self.file.arrays["names"]).decode().splitlines()
         return [(video, int(number)) for number, video in (line.split(" ", 1) for line in lines)]
 
@@ -83,23 +83,23 @@ class SamplerState:
     Attributes:
         version, epoch: number of the version, and the first epoch that it holds for.
         digest: 32 hexadecimal digits that stand for the content and the history of the version.
-        lengths: (P,) int64 frames of each path.
+        lengths: (P,) int64 frames of each target.
 
     Raises:
-        SpotError: the version is absent, damaged, truncated, or of other paths or key frames.
+        SpotError: the version is absent, damaged, truncated, or of other targets or key frames.
     """
 
-    def __init__(self, paths: TargetPaths, file: Path) -> None:
-        self._paths = paths
+    def __init__(self, targets: TargetTable, file: Path) -> None:
+        self._targets = targets
         self._file = read_arrays(file, "version")
         header = self._file.header
-        if header["fingerprint"] != paths.fingerprint:
+        if header["fingerprint"] != targets.fingerprint:
             raise SpotError(f"{file}: belongs to another sampler state; remove it to fall back to the one before")
         self.version: int = header["version"]
         self.epoch: int = header["epoch"]
         self.parent: str = header["parent"]
         self.digest: str = self._file.digest
-        self.log_file = paths.folder / header["log"]
+        self.log_file = targets.folder / header["log"]
         self.log_crc32: int = header["log_crc32"]
         self.log = map_rows(self.log_file, header["log_rows"], 5)
         arrays = self._file.arrays
@@ -107,10 +107,10 @@ class SamplerState:
         self._gap_bounds, self._gaps = arrays["gap_bounds"], arrays["gaps"]
 
     def __reduce__(self) -> tuple:
-        return _reopen, (self._paths.folder, self._file.path.name, self.digest)
+        return _reopen, (self._targets.folder, self._file.path.name, self.digest)
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._targets)
 
     @property
     def file(self) -> ArrayFile:
@@ -119,62 +119,62 @@ class SamplerState:
 
     @property
     def names(self) -> Sequence[tuple[str, int]]:
-        """(P,) video name and number of the path within its video, of each path."""
-        return self._paths.names
+        """(P,) video name and number of the target within its video, of each target."""
+        return self._targets.names
 
     @property
     def lengths(self) -> np.ndarray:
-        """(P,) int64 frames of each path's video."""
-        return self._paths.lengths
+        """(P,) int64 frames of each target's video."""
+        return self._targets.lengths
 
     @property
     def explored_counts(self) -> np.ndarray:
-        """(P,) int32 explored frames of each path, key frames included."""
+        """(P,) int32 explored frames of each target, key frames included."""
         return np.diff(self.index.bounds)
 
-    def path(self, p: int) -> PathState:
-        """What is known of path `p`, 0 <= p < len(self). Costs the same whatever is explored."""
-        keys = self._paths.keys
-        explored = slice(*self.index.bounds[p : p + 2].tolist())
-        gaps = slice(*self._gap_bounds[p : p + 2].tolist())
-        key = slice(*keys.bounds[p : p + 2].tolist())
-        return PathState(
-            self.lengths.item(p),
+    def target(self, index: int) -> TargetState:
+        """What is known of target `index`, 0 <= index < len(self). Costs the same whatever is explored."""
+        keys = self._targets.keys
+        explored = slice(*self.index.bounds[index : index + 2].tolist())
+        gaps = slice(*self._gap_bounds[index : index + 2].tolist())
+        key = slice(*keys.bounds[index : index + 2].tolist())
+        return TargetState(
+            self.lengths.item(index),
             self.index.ids[explored],
             self.index.records[explored],
             self.log,
             self._gaps[gaps],
             keys.ids[key],
-            self._paths.key_boxes[key],
+            self._targets.key_boxes[key],
         )
 
 
 def _reopen(folder: Path, name: str, digest: str) -> SamplerState:
-    state = SamplerState(TargetPaths(folder), folder / name)
+    state = SamplerState(TargetTable(folder), folder / name)
     if state.digest != digest:
         raise SpotError(f"{folder / name}: changed since it was opened; start the processes that read it again")
     return state
 
 
-def path_arrays(
+def target_arrays(
     names: Sequence[tuple[str, int]],
     lengths: Sequence[int] | np.ndarray,
     key_ids: Sequence[np.ndarray],
     key_boxes: Sequence[np.ndarray],
 ) -> tuple[dict[str, np.ndarray], str]:
-    """The arrays of the paths' file, checked, and their fingerprint.
+    """The arrays of the targets' file, checked, and their fingerprint.
 
     Args:
-        names: video name and number of the path within the video, of each of P paths, unique.
-        lengths: frames of each path's video.
-        key_ids: (k,) integers, the key frames of each path, sorted, at least one.
+        names: video name and number of the target within the video, of each of P targets, unique.
+        lengths: frames of each target's video.
+        key_ids: (k,) integers, the key frames of each target, sorted, at least one.
         key_boxes: (k, 4) their boxes, xywh in image pixels.
 
     Raises:
-        SpotError: names the path whose key frames are absent, unsorted, outside the video or without a finite box.
+        SpotError: names the target whose key frames are absent, unsorted, outside the video or without a finite box.
     """
     if len(set(names)) != len(names) or not len(names) == len(lengths) == len(key_ids) == len(key_boxes) > 0:
-        raise SpotError(f"{len(names)} paths need as many different names, lengths and lists of key frames")
+        raise SpotError(f"{len(names)} targets need as many different names, lengths and lists of key frames")
     frames = np.asarray(lengths, np.int64)
     if frames.sum() >= 2**31:
         raise SpotError(f"{frames.sum():,} frames are more than a sampler state holds (2,147,483,647); split the set")
@@ -188,7 +188,9 @@ def path_arrays(
     usable = [ok and video.isprintable() for ok, (video, _) in zip(usable, names, strict=True)]
     if not all(usable):
         video, number = names[usable.index(False)]
-        raise SpotError(f"{video} (path {number}): needs key frames in order inside the video, each with a finite box")
+        raise SpotError(
+            f"{video} (target {number}): needs key frames in order inside the video, each with a finite box"
+        )
     text = "\n".join(f"{number} {video}" for video, number in names)
     arrays: dict[str, np.ndarray] = {
         "lengths": frames,

@@ -2,7 +2,7 @@
 
 A folder holds
 
-    paths.state               names, lengths and key frames of the paths; written once
+    paths.state               names, lengths and key frames of the targets; written once
     VERSION-EPOCH.state       a version: its explored frames and, for each, a row of the record log
     VERSION-EPOCH.keep        that version is a snapshot
     records-VERSION.log       boxes and confidences, (r, 5) float32; rows once written never change
@@ -28,10 +28,10 @@ import numpy as np
 
 from spot.runtime.errors import SpotError
 from spot.state.merge import CommitReport, Index, PseudoLabels, find_gaps, make_records, merge
-from spot.state.sampler_state import PATHS_FILE, PathState, SamplerState, TargetPaths, path_arrays
+from spot.state.sampler_state import TARGETS_FILE, SamplerState, TargetState, TargetTable, target_arrays
 from spot.state.state_files import append_rows, checksum, sync_folder, write_arrays
 
-__all__ = ["CommitReport", "PathState", "PseudoLabels", "SamplerState", "StateStore"]
+__all__ = ["CommitReport", "PseudoLabels", "SamplerState", "StateStore", "TargetState"]
 
 _EVER = float("inf")
 _VERSION = re.compile(r"(\d{6,})-(\d{6,})\.state")
@@ -45,12 +45,12 @@ class StateStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._paths = TargetPaths(folder)
+        self._targets = TargetTable(folder)
 
     @staticmethod
     def exists(folder: str | Path) -> bool:
         """Whether the folder holds a sampler state."""
-        return (Path(folder) / PATHS_FILE).exists()
+        return (Path(folder) / TARGETS_FILE).exists()
 
     @staticmethod
     def fingerprint(
@@ -59,8 +59,8 @@ class StateStore:
         key_ids: Sequence[np.ndarray],
         key_boxes: Sequence[np.ndarray],
     ) -> str:
-        """32 hexadecimal digits that stand for the paths and their key frames; arguments as for `create`."""
-        return path_arrays(names, lengths, key_ids, key_boxes)[1]
+        """32 hexadecimal digits that stand for the targets and their key frames; arguments as for `create`."""
+        return target_arrays(names, lengths, key_ids, key_boxes)[1]
 
     @classmethod
     def create(
@@ -76,19 +76,19 @@ class StateStore:
 
         Args:
             folder: must not exist, or be empty. It appears whole or not at all.
-            names: video name and number of the path within the video, of each of P paths, unique.
-            lengths: frames of each path's video.
-            key_ids: (k,) integers, the key frames of each path, sorted, at least one.
+            names: video name and number of the target within the video, of each of P targets, unique.
+            lengths: frames of each target's video.
+            key_ids: (k,) integers, the key frames of each target, sorted, at least one.
             key_boxes: (k, 4) float32 their boxes, xywh in image pixels.
             explored: frames known beyond the key frames, as from another program's state.
 
         Raises:
-            SpotError: the folder is in use or cannot be written, or names the path with unusable key frames.
+            SpotError: the folder is in use or cannot be written, or names the target with unusable key frames.
         """
         folder = Path(folder)
         if folder.exists() and any(folder.iterdir()):
             raise SpotError(f"{folder}: not empty; open the sampler state in it, or name another folder")
-        arrays, fingerprint = path_arrays(names, lengths, key_ids, key_boxes)
+        arrays, fingerprint = target_arrays(names, lengths, key_ids, key_boxes)
         index = Index(arrays["key_bounds"], arrays["key_ids"], np.arange(len(arrays["key_ids"]), dtype=np.int32))
         records = make_records(arrays["key_boxes"], np.ones(len(index.ids)))
         if explored is not None:
@@ -99,7 +99,7 @@ class StateStore:
             shutil.rmtree(building, ignore_errors=True)
             try:
                 building.mkdir(parents=True)
-                write_arrays(building / PATHS_FILE, {"kind": "paths", "fingerprint": fingerprint}, arrays)
+                write_arrays(building / TARGETS_FILE, {"kind": "paths", "fingerprint": fingerprint}, arrays)
                 header = {"parent": "", "fingerprint": fingerprint} | _log_header(0, records)
                 append_rows(building / header["log"], records, 0)
                 _write_version(building, 0, 0, header, index)
@@ -115,11 +115,11 @@ class StateStore:
         """Open a sampler state; takes milliseconds. Checks headers and sizes, not the content: see `verify`.
 
         Raises:
-            SpotError: there is none, it is foreign or damaged, or it belongs to paths and key frames other than those
+            SpotError: there is none, it is foreign or damaged, or it belongs to targets and key frames other than those
                 of the given `fingerprint`.
         """
         store = cls(Path(folder))
-        found = store._paths.fingerprint
+        found = store._targets.fingerprint
         if fingerprint is not None and fingerprint != found:
             raise SpotError(
                 f"{folder}: belongs to other videos or key frames ({found[:8]}, not {fingerprint[:8]}); "
@@ -140,7 +140,7 @@ class StateStore:
         while True:
             file = self.folder / self._in_force(epoch)
             try:
-                return SamplerState(self._paths, file)
+                return SamplerState(self._targets, file)
             except SpotError:
                 if file.exists():
                     raise  # otherwise a writer has pruned it meanwhile: look again
@@ -157,12 +157,12 @@ class StateStore:
 
         Raises:
             SpotError: the epoch has been committed before, or the disk cannot hold it; the state is as before.
-            ValueError: a result names no frame of any path, or holds a number that is not finite.
+            ValueError: a result names no frame of any target, or holds a number that is not finite.
         """
         now = self.at(_EVER)
         if epoch <= now.epoch:
             raise SpotError(f"{self.folder}: already at epoch {now.epoch}; roll back before committing epoch {epoch}")
-        index, records, report = merge(now.index, now.log, self._paths.lengths, self._paths.keys, results)
+        index, records, report = merge(now.index, now.log, self._targets.lengths, self._targets.keys, results)
         version, kept = now.version + 1, len(now.log)
         header = {"log": now.log_file.name, "log_rows": kept + len(records)}
         header["log_crc32"] = checksum(records, now.log_crc32)
@@ -170,7 +170,7 @@ class StateStore:
             records = np.concatenate([now.log, records])[index.records]
             index = index._replace(records=np.arange(len(records), dtype=np.int32))
             kept, header = 0, _log_header(version, records)
-        header |= {"parent": now.digest, "fingerprint": self._paths.fingerprint}
+        header |= {"parent": now.digest, "fingerprint": self._targets.fingerprint}
 
         log, file = self.folder / header["log"], self.folder / _name(version, epoch)
         with _explained(self.folder):
@@ -194,7 +194,7 @@ class StateStore:
             raise SpotError(
                 f"{self.folder}: holds no version {version} (it has {_span(entries)}); resume from another checkpoint"
             )
-        state = SamplerState(self._paths, self.folder / entries[version])
+        state = SamplerState(self._targets, self.folder / entries[version])
         if state.digest != digest:
             raise SpotError(
                 f"{self.folder}: version {version} is {state.digest[:8]}, not {digest[:8]} as the checkpoint says; "
@@ -226,9 +226,9 @@ class StateStore:
 
     def verify(self) -> None:
         """Read and check every byte. Raises SpotError naming the damaged file."""
-        self._paths.file.verify()
+        self._targets.file.verify()
         for name in self._versions().values():
-            state = SamplerState(self._paths, self.folder / name)
+            state = SamplerState(self._targets, self.folder / name)
             state.file.verify()
             if checksum(state.log) != state.log_crc32:
                 raise SpotError(f"{state.log_file}: damaged (checksum differs); restore it or roll back")
@@ -253,7 +253,7 @@ class StateStore:
                 file = self.folder / entries.pop(version)
                 file.with_suffix(".keep").unlink(missing_ok=True)
                 file.unlink()
-            needed = {SamplerState(self._paths, self.folder / name).log_file for name in entries.values()}
+            needed = {SamplerState(self._targets, self.folder / name).log_file for name in entries.values()}
             for log in set(self.folder.glob("records-*.log")) - needed:
                 log.unlink()
             sync_folder(self.folder)

@@ -37,7 +37,7 @@ class Teacher(nn.Module):
         student: what to copy.
         threshold: least predicted IoU of a label that is kept (IoU filtering); 0 keeps all.
         window: weight of the window centred on the coarse box (temporal calibration).
-        decay: share of the old average at an update.
+        decay: fraction of the old average at an update.
     """
 
     window: Tensor

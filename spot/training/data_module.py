@@ -40,7 +40,7 @@ class TrackingData(pl.LightningDataModule):
         relay_template: see `UnlabelledDataset`.
         snapshot_every: epochs between versions of the state that are kept.
         resume_every: epochs between resume points; versions since the last one are kept for it.
-        max_broken_fraction: share of the drawn frames that may be unreadable before the run stops.
+        max_broken_fraction: fraction of the drawn frames that may be unreadable before the run stops.
     """
 
     def __init__(
@@ -122,13 +122,13 @@ class TrackingData(pl.LightningDataModule):
         """Log unreadable frames, and stop the run once they are more than `max_broken_fraction` of the draws.
 
         Raises:
-            SpotError: names one of the files and the share.
+            SpotError: names one of the files and the fraction.
         """
         self._drawn += batch.instances + len(batch.broken)
         self._broken += len(batch.broken)
         for complaint in batch.broken[: max(0, 20 - self._broken + len(batch.broken))]:
             log.warning("skipped: %s", complaint)
-        # a few early ones say nothing of the share yet
+        # a few early ones say nothing of the fraction yet
         if self._broken > 10 and self._broken > self.max_broken_fraction * self._drawn:
             raise SpotError(
                 f"{self._broken} of {self._drawn} drawn instances could not be read, more than "

@@ -49,7 +49,7 @@ class SparseTracker(pl.LightningModule):
     """Student and teacher of one architecture.
 
     Attributes:
-        recorded: the epoch's labels of this process, a tensor a step: (B, 9) float64 number, path, frame, kept, xywh,
+        recorded: the epoch's labels of this process, a tensor a step: (B, 9) float64 number, target_index, frame, kept, xywh,
             confidence.
 
     Args:
@@ -102,8 +102,8 @@ class SparseTracker(pl.LightningModule):
         everything = torch.ones(labelled, dtype=torch.bool, device=boxes.device)
         first = self._half("labelled", prediction.rows(0, labelled), boxes, everything, train_iou=True)
         second = self._half("pseudo", prediction.rows(labelled), pseudo_boxes, kept, train_iou=False)
-        share = labelled / (labelled + len(kept))
-        loss = share * first + (1 - share) * second
+        labelled_fraction = labelled / (labelled + len(kept))
+        loss = labelled_fraction * first + (1 - labelled_fraction) * second
         self._log_mean("train/loss", loss.detach(), labelled + len(kept))
         self._log_mean("pseudo/kept_fraction", labels.kept.float().mean(), len(kept))
         self._log_mean("pseudo/confidence", labels.confidence.mean(), len(kept))
@@ -147,7 +147,7 @@ class SparseTracker(pl.LightningModule):
 
     def _record(self, batch: UnlabelledInstances, labels: TeacherLabels) -> None:
         """Keep the teacher's words on the device until the epoch ends: no transfer in a step."""
-        whole = torch.stack([batch.number, batch.path, batch.frame, labels.kept.long()], 1).double()
+        whole = torch.stack([batch.number, batch.target_index, batch.frame, labels.kept.long()], 1).double()
         self.recorded.append(torch.cat([whole, labels.box.double(), labels.confidence[:, None].double()], 1))
 
     def on_train_epoch_end(self) -> None:
@@ -172,7 +172,7 @@ class SparseTracker(pl.LightningModule):
                 self._log_state("state/inserted", report.inserted)
                 self._log_state("state/replaced", report.replaced)
             self.trainer.strategy.barrier("state commit")
-            iou = data.targets.label_iou(results.path, results.frame, results.box)
+            iou = data.targets.label_iou(results.target_index, results.frame, results.box)
             if len(iou):
                 self._log_state("pseudo_label_iou", float(iou.mean()))
         if self.teacher is not None:
@@ -181,8 +181,8 @@ class SparseTracker(pl.LightningModule):
             state = data.store.at(self.current_epoch + 1)
             self._log_state("teacher_spread", self._teacher_spread())
             self._log_state("explored_fraction", float(state.explored_counts.sum() / state.lengths.sum()))
-            for name, share in data.targets.explored_by_set(state.explored_counts).items():
-                self._log_state(f"explored_fraction/{name}", share)
+            for name, fraction in data.targets.explored_by_set(state.explored_counts).items():
+                self._log_state(f"explored_fraction/{name}", fraction)
         for group in self.trainer.optimizers[0].param_groups:
             self._log_state(f"learning_rate/{group['name']}", group["lr"])
         self._log_state("skipped_steps", self.skipped_steps)

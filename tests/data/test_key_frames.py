@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spot.data.frame_draws import STRATEGIES, draw_first, draw_uniform, draw_windows, human_frames, is_human
-from spot.data.key_frames import KeyFrames, TargetPath, all_frames, sample_budget, sample_key_frames
+from spot.data.key_frames import KeyFrames, LabelledTarget, all_frames, sample_budget, sample_key_frames
 from spot.data.sampling_report import draw_histogram, positions, summarise
 from spot.data.video import Frames, Video, VideoSet
 from spot.runtime.errors import SpotError
@@ -25,7 +25,7 @@ def make_videos(lengths=(40, 100, 7, 250), name="LaSOT", split="train", hidden=(
 
 
 def as_lists(key_frames):
-    return {name: [p.ids.tolist() for p in paths] for name, paths in key_frames.paths.items()}
+    return {name: [p.ids.tolist() for p in paths] for name, paths in key_frames.targets.items()}
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -33,8 +33,8 @@ def as_lists(key_frames):
 def test_key_frames_are_visible_sorted_and_labelled(strategy, count):
     videos = make_videos(hidden=[(1, slice(20, 90)), (3, slice(0, 249, 2))])
     key_frames = sample_key_frames(videos, count, seed=4, strategy=strategy)
-    assert set(key_frames.paths) == set(videos.names)
-    for name, (path,) in key_frames.paths.items():
+    assert set(key_frames.targets) == set(videos.names)
+    for name, (path,) in key_frames.targets.items():
         video = videos[name]
         assert video.visible[path.ids].all()
         assert (np.diff(path.ids) > 0).all()
@@ -93,7 +93,7 @@ def test_a_video_that_fails_is_listed_and_left_out():
     videos = make_videos(hidden=[(0, slice(0, 39)), (2, slice(None))])
     key_frames = sample_key_frames(videos, 2, seed=0)
     assert key_frames.failures == ["LaSOT_v-0", "LaSOT_v-2"]
-    assert set(key_frames.paths) == {"LaSOT_v-1", "LaSOT_v-3"}
+    assert set(key_frames.targets) == {"LaSOT_v-1", "LaSOT_v-3"}
     figures = summarise(key_frames, videos)
     assert figures["failed: the target is visible in fewer than two frames"] == 2
     assert (figures["videos"], figures["labelled videos"], figures["boxes"]) == (4, 2, 4)
@@ -104,8 +104,8 @@ def test_trackingnet_takes_human_boxes_at_or_before_the_draw():
     boxes = videos.boxes.copy()
     boxes[np.arange(300) % 30 != 0] += 0.3
     videos = VideoSet("TrackingNet", videos.names, videos.frames, videos.offsets, boxes, videos.visible, split="0")
-    human = sample_key_frames(videos, 5, seed=3).paths["TrackingNet_v-0"][0].ids
-    every = sample_key_frames(videos, 5, seed=3, human_only=False).paths["TrackingNet_v-0"][0].ids
+    human = sample_key_frames(videos, 5, seed=3).targets["TrackingNet_v-0"][0].ids
+    every = sample_key_frames(videos, 5, seed=3, human_only=False).targets["TrackingNet_v-0"][0].ids
     np.testing.assert_array_equal(human, np.unique(every // 30 * 30))
     assert (every % 30).any()
 
@@ -141,7 +141,7 @@ def test_impossible_requests_are_named(count, strategy, said):
 @pytest.mark.parametrize(("budget", "videos", "boxes"), [(2, 1, 2), (7, 3, 7), (8, 4, 8), (11, 4, 11), (26, 4, 26)])
 def test_budget_reaches_as_many_videos_as_it_can(budget, videos, boxes):
     key_frames = sample_budget(make_videos(), budget, seed=0, strategy="uniform")
-    counts = [len(p.ids) for (p,) in key_frames.paths.values()]
+    counts = [len(p.ids) for (p,) in key_frames.targets.values()]
     assert (len(counts), sum(counts)) == (videos, boxes)
     assert max(counts) - min(counts) <= 1
     assert min(counts) >= 2
@@ -150,7 +150,7 @@ def test_budget_reaches_as_many_videos_as_it_can(budget, videos, boxes):
 
 def test_budget_passes_over_videos_that_cannot_be_labelled():
     videos = make_videos(hidden=[(0, slice(None)), (2, slice(1, None))])
-    assert set(sample_budget(videos, 4, seed=0).paths) == {"LaSOT_v-1", "LaSOT_v-3"}
+    assert set(sample_budget(videos, 4, seed=0).targets) == {"LaSOT_v-1", "LaSOT_v-3"}
     with pytest.raises(SpotError, match="budget=1"):
         sample_budget(videos, 1, seed=0)
 
@@ -176,15 +176,15 @@ def test_written_files_are_the_published_form(tmp_path):
     assert set(path) == {"f_ids"}
     again = KeyFrames.read(tmp_path / "labels" / "kf.json", videos)
     assert as_lists(again) == as_lists(key_frames)
-    np.testing.assert_array_equal(again.paths["LaSOT_v-1"][0].boxes, key_frames.paths["LaSOT_v-1"][0].boxes)
+    np.testing.assert_array_equal(again.targets["LaSOT_v-1"][0].boxes, key_frames.targets["LaSOT_v-1"][0].boxes)
 
 
 def test_own_boxes_and_several_targets_survive(tmp_path):
     videos = make_videos((10,))
-    own = TargetPath(np.array([1, 4]), np.array([[1.5, 2, 3, 4], [5, 6, 7, 8.25]], np.float32), own=True)
-    other = TargetPath(np.array([0]), videos[0].boxes[[0]])
+    own = LabelledTarget(np.array([1, 4]), np.array([[1.5, 2, 3, 4], [5, 6, 7, 8.25]], np.float32), own=True)
+    other = LabelledTarget(np.array([0]), videos[0].boxes[[0]])
     KeyFrames({}, [], {"LaSOT_v-0": (own, other)}).write(tmp_path / "kf.json")
-    first, second = KeyFrames.read(tmp_path / "kf.json", videos).paths["LaSOT_v-0"]
+    first, second = KeyFrames.read(tmp_path / "kf.json", videos).targets["LaSOT_v-0"]
     assert (first.own, second.own) == (True, False)
     np.testing.assert_array_equal(first.boxes, own.boxes)
     np.testing.assert_array_equal(second.boxes, other.boxes)
@@ -196,7 +196,7 @@ def write_result(file, result):
 
 def test_ids_of_hand_made_files_are_sorted_and_merged(tmp_path):
     write_result(tmp_path / "kf.json", {"LaSOT_v-0": [{"f_ids": [7, 2, 7], "bboxes": [[7] * 4, [2] * 4, [7] * 4]}]})
-    (path,) = KeyFrames.read(tmp_path / "kf.json", make_videos()).paths["LaSOT_v-0"]
+    (path,) = KeyFrames.read(tmp_path / "kf.json", make_videos()).targets["LaSOT_v-0"]
     assert path.ids.tolist() == [2, 7]
     assert path.boxes[:, 0].tolist() == [2, 7]
 
@@ -248,8 +248,8 @@ def test_trackingnet_finds_the_merged_file_or_the_files_of_all_sets(tmp_path):
 def test_histogram(tmp_path):
     videos = make_videos((101, 11))
     key_frames = KeyFrames({"name": "x"}, [], {
-        "LaSOT_v-0": (TargetPath(np.array([0, 25, 100]), videos[0].boxes[:3]),),
-        "LaSOT_v-1": (TargetPath(np.array([5]), videos[1].boxes[:1]),),
+        "LaSOT_v-0": (LabelledTarget(np.array([0, 25, 100]), videos[0].boxes[:3]),),
+        "LaSOT_v-1": (LabelledTarget(np.array([5]), videos[1].boxes[:1]),),
     })  # fmt: skip
     assert positions(key_frames, videos).tolist() == [0, 0.25, 1, 0.5]
     draw_histogram(key_frames, videos, tmp_path / "x.png")

@@ -79,7 +79,7 @@ def test_unlabelled_crops_show_the_same_frame_around_its_coarse_box(targets, sto
         item = dataset[0, i][0]
         middle = torch.tensor([[63.5 - 5, 63.5 - 5, 10, 10]])
         box = to_image(middle, torch.from_numpy(item["teacher_geometry"])[None], 128)[0].numpy()
-        keys = store.at(0).path(int(item["path"]))
+        keys = store.at(0).target(int(item["target_index"]))
         coarse = coarse_box(keys, int(item["frame"]))
         assert np.allclose(box[:2] + box[2:] / 2, coarse[:2] + coarse[2:] / 2, atol=1e-2)
         assert np.abs(int(item["frame"]) - keys.ids).min() <= 1  # reviewing, or propagating by one
@@ -110,7 +110,7 @@ def test_key_template_instead_of_the_relay_frame(targets, store):
 def test_the_state_in_force_is_that_of_the_epoch(targets, store):
     dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0)
     before = dataset[5, 0][0]
-    frames = np.setdiff1d(np.arange(16), store.at(0).path(0).ids)
+    frames = np.setdiff1d(np.arange(16), store.at(0).target(0).ids)
     everything = PseudoLabels(
         np.zeros(len(frames), np.int64), frames, np.tile(np.float32([10, 10, 20, 20]), (len(frames), 1)),
         np.full(len(frames), 0.9, np.float32),
@@ -131,7 +131,7 @@ def test_unreadable_frames_are_redrawn_and_told(videos, tmp_path, targets):
     shutil.copytree(Path(videos.frames[0].folder).parent, copy)
     broken = folder.load(str(copy), name="broken")
     labels = sample_key_frames(broken, 3, seed=0)
-    frame = Path(broken[0].frames.path(int(labels.paths[broken.names[0]][0].ids[0])))
+    frame = Path(broken[0].frames.path(int(labels.targets[broken.names[0]][0].ids[0])))
     frame.write_bytes(frame.read_bytes()[:100])
     dataset = LabelledDataset(Targets([broken], [labels]), CROPS, PLAIN, seed=0)
     complaints = [c for i in range(60) for c in dataset[0, i][1]]

@@ -32,7 +32,7 @@ def test_burn_in_takes_labelled_pairs_for_all(make):
 def test_sparse_stage_mixes_both(make):
     batch = make()[2, 0]
     assert len(batch.labelled.box) == 2
-    assert len(batch.unlabelled.path) == 6
+    assert len(batch.unlabelled.target_index) == 6
     assert batch.unlabelled.number.tolist() == [0, 1, 2, 3, 4, 5]
     assert make()[2, 3].unlabelled.number.tolist() == [18, 19, 20, 21, 22, 23]
 

@@ -22,7 +22,7 @@ LONG = ("training.epochs=500", "checkpoint.every=1000")
 
 def explored(outputs):
     state = StateStore.open(outputs / "smoke" / "sampler_state").at(10**9)
-    return [state.path(p).ids.tolist() for p in range(len(state.explored_counts))]
+    return [state.target(p).ids.tolist() for p in range(len(state.explored_counts))]
 
 
 def started(*options, outputs, name="train", prefix=(), **environment):

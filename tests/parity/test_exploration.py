@@ -44,7 +44,7 @@ def test_coarse_boxes(source, tmp_path):
     interpolated = 0
     for i, (case, boxes) in enumerate(zip(cases["find_nearest"], cases["linear_interpolation"], strict=True)):
         given = np.array([boxes["boxes"][str(frame)] for frame in case["candidate"]], np.float32)
-        path = state_of(tmp_path / str(i), 10_000, case["candidate"], given).path(0)
+        path = state_of(tmp_path / str(i), 10_000, case["candidate"], given).target(0)
         np.testing.assert_array_equal(path.boxes, given)
         for target, expected in zip(case["targets"], boxes["out"], strict=True):
             np.testing.assert_allclose(coarse_box(path, target), expected, rtol=0, atol=1e-4)

@@ -107,7 +107,7 @@ def test_the_guard_put_right_changes_what_the_published_one_blocks(name, source,
         (p, i) for p, path in enumerate(theirs) for i in path if np.float32(path[i][1]) != np.float32(ours[p][i][1])
     ]
     assert (report.replaced, len(changed)) == (replaced, differing)
-    assert all(ours[p][i][1] > theirs[p][i][1] and i not in state.path(p).key_ids for p, i in changed)
+    assert all(ours[p][i][1] > theirs[p][i][1] and i not in state.target(p).key_ids for p, i in changed)
 
 
 @sources

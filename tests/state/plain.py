@@ -70,7 +70,7 @@ def content(state: SamplerState) -> Plain:
     """A version as plain data, checked to be sorted."""
     paths = []
     for p in range(len(state)):
-        path = state.path(p)
+        path = state.target(p)
         assert (np.diff(path.ids) > 0).all()
         rows = zip(path.ids.tolist(), path.boxes, path.confidences.astype(float), strict=True)
         paths.append({i: (box.tolist(), confidence) for i, box, confidence in rows})

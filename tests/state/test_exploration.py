@@ -57,12 +57,12 @@ def test_each_candidate_is_exactly_as_likely_as_the_others(video, step, tmp_path
     if len(ids) == length:
         return
     state = state_of(tmp_path_factory.mktemp("draw"), [video])
-    gaps = len(state.path(0).gaps)
+    gaps = len(state.target(0).gaps)
     slots = min(ids[0], step) + min(length - 1 - ids[-1], step) + 2 * step * gaps
     drawn = []
     for slot in range(slots):
         with contextlib.suppress(IndexError):  # refused: it asks for another number
-            drawn.append(_neighbour(state.path(0), Scripted([(slot + 0.5) / slots]), step))
+            drawn.append(_neighbour(state.target(0), Scripted([(slot + 0.5) / slots]), step))
     assert sorted(drawn) == sorted(candidates(length, ids, step))
 
 
@@ -139,7 +139,7 @@ def test_a_draw_costs_the_same_everywhere(tmp_path):
                 start = time.process_time()
                 for _ in range(100):
                     drawn = draw(state, p, rng, step)
-                    coarse_box(state.path(p), drawn.frame)
+                    coarse_box(state.target(p), drawn.frame)
                 best = min(best, time.process_time() - start)
             costs.append(best)
         assert max(costs) < factor * min(costs)
@@ -160,7 +160,7 @@ def test_a_draw_costs_the_same_everywhere(tmp_path):
     ],
 )
 def test_coarse_boxes(tmp_path, frame, expected):
-    path = state_of(tmp_path, [(100, [20, 22, 25, 29, 34, 60])]).path(0)
+    path = state_of(tmp_path, [(100, [20, 22, 25, 29, 34, 60])]).target(0)
     box = coarse_box(path, frame)
     assert box.dtype == np.float32
     np.testing.assert_allclose(box, [expected, expected / 10, 20, 30], rtol=1e-6)
@@ -171,7 +171,7 @@ def test_coarse_boxes(tmp_path, frame, expected):
     [(0, 20), (20, 20), (29, 20), (30, 40), (31, 40), (99, 40)],
 )
 def test_the_nearest_key_frame_gives_its_human_box(tmp_path, frame, expected):
-    path = state_of(tmp_path, [(100, [20, 40, 30, 31])], keys=2).path(0)
+    path = state_of(tmp_path, [(100, [20, 40, 30, 31])], keys=2).target(0)
     key, box = nearest_key(path, frame)
     assert key == expected
     np.testing.assert_array_equal(box, [10 * expected, expected, 20, 30])

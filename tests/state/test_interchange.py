@@ -40,7 +40,7 @@ def test_reading_does_not_depend_on_where_the_text_is_cut(tmp_path, monkeypatch,
     state = read_published(written(tmp_path, FILE, **layout), tmp_path / "s", LENGTHS).at(0)
     assert list(state.names) == [("LaSOT_b, {c}", 0), ("LaSOT_b, {c}", 1), ("LaSOT_a", 0)]
     assert state.lengths.tolist() == [6, 6, 30]
-    assert [state.path(p).key_ids.tolist() for p in range(3)] == [[2], [2, 5], [2]]
+    assert [state.target(p).key_ids.tolist() for p in range(3)] == [[2], [2, 5], [2]]
     frames = {2: ([1, 2, 3, 4], 1.0), 5: ([5.5, 6, 7, 8], pytest.approx(0.9))}
     assert content(state) == [frames, frames | {5: ([5.5, 6, 7, 8], 1.0)}, frames]
 
@@ -80,10 +80,10 @@ def test_numbers_are_written_as_short_as_they_were_rounded(tmp_path):
         pytest.param([1, 2], "not a JSON object", id="a list"),
         pytest.param({}, "ends early or is damaged", id="nothing"),
         pytest.param({"LaSOT_x": [PATH]}, "holds LaSOT_x, which is not in the data set", id="an unknown video"),
-        pytest.param({"LaSOT_a": PATH}, "LaSOT_a is no list of paths", id="a path instead of a list of paths"),
-        pytest.param({"LaSOT_a": [{"f_ids": [1]}]}, r"LaSOT_a \(path 0\): KeyError", id="a key-frame file"),
+        pytest.param({"LaSOT_a": PATH}, "LaSOT_a is no list of targets", id="a path instead of a list of paths"),
+        pytest.param({"LaSOT_a": [{"f_ids": [1]}]}, r"LaSOT_a \(target 0\): KeyError", id="a key-frame file"),
         pytest.param(
-            {"LaSOT_a": [PATH, PATH | {"confidence": [1]}]}, r"LaSOT_a \(path 1\): 2 frames", id="lists differ"
+            {"LaSOT_a": [PATH, PATH | {"confidence": [1]}]}, r"LaSOT_a \(target 1\): 2 frames", id="lists differ"
         ),
         pytest.param({"LaSOT_a": [PATH | {"relay_frame_ids": [5, 2]}]}, "not sorted", id="not sorted"),
         pytest.param({"LaSOT_a": [PATH | {"relay_frame_ids": [2, 30]}]}, "2..30 of a video of 30", id="too long"),

@@ -56,7 +56,7 @@ def test_commits_equal_the_method_written_with_dicts(history, tmp_path_factory):
         assert_same(content(state), plain)
         assert state.explored_counts.tolist() == [len(path) for path in plain]
         for p in range(len(lengths)):
-            path = state.path(p)
+            path = state.target(p)
             gaps = [i for i, (a, b) in enumerate(zip(path.ids, path.ids[1:], strict=False)) if b - a > 1]
             assert path.gaps.tolist() == gaps
     store.verify()
@@ -77,14 +77,14 @@ def test_results_on_one_frame_count_in_their_order(tmp_path, confidences, kept, 
     store = make_store(tmp_path / "s", [10])
     rows = [(0, 7, [i, 0, 0, 0], c) for i, c in enumerate(confidences)]
     assert store.commit(exploration(rows), 1) == CommitReport(*report)
-    path = store.at(1).path(0)
+    path = store.at(1).target(0)
     assert path.boxes[path.ids.tolist().index(7), 0] == kept
 
 
 def test_key_frames_are_never_touched(tmp_path):
     store = make_store(tmp_path / "s", [10])
     assert store.commit(exploration([(0, 5, [9, 9, 9, 9], 1.5)]), 1) == CommitReport(0, 0, 1)
-    assert store.at(1).path(0).box(1).tolist() == [5, 6, 7, 8]
+    assert store.at(1).target(0).box(1).tolist() == [5, 6, 7, 8]
 
 
 def test_numbers_are_rounded_as_published(tmp_path):
@@ -92,7 +92,7 @@ def test_numbers_are_rounded_as_published(tmp_path):
     values = np.float32([20.25, 20.75, 0.05, 99.95, -0.04, 30.35, 1e4 + 0.25, 7.0])
     store = make_store(tmp_path / "s", [10])
     store.commit(exploration([(0, 0, values[:4], 0.99995), (0, 2, values[4:], 0.87654)]), 1)
-    path = store.at(1).path(0)
+    path = store.at(1).target(0)
     rounded = np.float32([round(float(v), 1) for v in values])
     np.testing.assert_array_equal(path.boxes[[0, 2]].ravel(), rounded)
     assert not np.signbit(path.boxes[2, 0])
@@ -133,9 +133,9 @@ def test_an_epoch_is_committed_once(tmp_path):
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        pytest.param((2, 0, BOX, 0.9), "path 2", id="a path that is not there"),
-        pytest.param((-1, 0, BOX, 0.9), "path -1", id="a negative path would count from the end"),
-        pytest.param((0, 10, BOX, 0.9), "result 1 is frame 10 of path 0", id="behind the video"),
+        pytest.param((2, 0, BOX, 0.9), "target 2", id="a path that is not there"),
+        pytest.param((-1, 0, BOX, 0.9), "target -1", id="a negative path would count from the end"),
+        pytest.param((0, 10, BOX, 0.9), "result 1 is frame 10 of target 0", id="behind the video"),
         pytest.param((0, -1, BOX, 0.9), "frame -1", id="before the video, in the rows of another"),
         pytest.param((0, 1, [1, 2, np.nan, 4], 0.9), "nan", id="a box that is not finite"),
         pytest.param((0, 1, BOX, np.nan), "nan", id="nan compares as neither higher nor lower"),
@@ -177,7 +177,7 @@ def test_gaps_of_a_long_path_are_found(tmp_path):
     """Longer than the pieces in which they are looked for: each at its place, once."""
     ids = np.delete(np.arange(700_000), [5, 6, 300_000, 524_287, 524_288, 699_998])
     boxes = np.zeros((len(ids), 4), np.float32)
-    path = StateStore.create(tmp_path / "s", [("v", 0)], [700_000], [ids], [boxes]).at(0).path(0)
+    path = StateStore.create(tmp_path / "s", [("v", 0)], [700_000], [ids], [boxes]).at(0).target(0)
     assert path.ids[path.gaps].tolist() == [4, 299_999, 524_286, 699_997]
 
 
@@ -268,7 +268,7 @@ def test_handles_are_small_and_views(tmp_path):
     assert (again.version, again.epoch, again.digest) == (state.version, state.epoch, state.digest)
     assert content(again) == content(state)
     assert pickle.loads(pickle.dumps(store)).at(0).digest == state.digest
-    for array in (again.lengths, *again.index, again.log, again.path(3).ids, again.path(3).key_boxes):
+    for array in (again.lengths, *again.index, again.log, again.target(3).ids, again.target(3).key_boxes):
         assert not array.flags.owndata
         assert not array.flags.writeable
 
@@ -290,7 +290,7 @@ def test_names_lengths_and_keys_come_back(tmp_path):
     assert list(state.names) == names
     assert state.lengths.tolist() == [4, 6, 6]
     for p in range(3):
-        path = state.path(p)
+        path = state.target(p)
         assert path.length == state.lengths[p]
         np.testing.assert_array_equal(path.key_ids, ids[p])
         np.testing.assert_array_equal(path.key_boxes, boxes[p].astype(np.float32))
@@ -324,14 +324,14 @@ def test_a_state_of_other_labels_is_refused(tmp_path, change):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        pytest.param({"key_ids": [np.array([], int), np.array([7])]}, r"v0 \(path 0\)", id="no key frame"),
-        pytest.param({"key_ids": [np.array([1]), np.array([20])]}, r"v1 \(path 0\)", id="outside the video"),
+        pytest.param({"key_ids": [np.array([], int), np.array([7])]}, r"v0 \(target 0\)", id="no key frame"),
+        pytest.param({"key_ids": [np.array([1]), np.array([20])]}, r"v1 \(target 0\)", id="outside the video"),
         pytest.param({"key_ids": [np.array([1]), np.array([-1])]}, "v1", id="a negative frame"),
         pytest.param({"key_ids": [np.array([1, 1]), np.array([7])]}, "v0", id="not in order"),
         pytest.param({"key_boxes": [np.ones((1, 4)), np.full((1, 4), np.nan)]}, "v1", id="no box"),
         pytest.param({"key_boxes": [np.ones((1, 4)), np.ones((2, 4))]}, "v1", id="as many boxes as key frames"),
         pytest.param({"names": [("v0", 0), ("v0", 0)]}, "different names", id="one name twice"),
-        pytest.param({"names": [("v0", 0), ("v\n1", 0)]}, r"v\n1 \(path 0\)", id="a line break in a name"),
+        pytest.param({"names": [("v0", 0), ("v\n1", 0)]}, r"v\n1 \(target 0\)", id="a line break in a name"),
         pytest.param({"lengths": [2**30, 2**30]}, "split the set", id="more frames than row numbers"),
     ],
 )

@@ -146,7 +146,7 @@ def test_kept_and_dropped_labels_are_chosen_alike():
 def test_center_errors_are_in_target_sizes(videos):
     targets = Targets([videos], [sample_key_frames(videos, 3, seed=0)])
     paths, frames = np.array([0, 0, 1]), np.array([2, 5, 3])
-    truth = targets.truth(paths, frames)
+    truth = targets.annotated_boxes(paths, frames)
     centers = truth[:, :2] + truth[:, 2:] / 2
     size = np.sqrt(truth[:, 2:].prod(1))
     assert center_errors(targets, paths, frames, centers) == pytest.approx([0, 0, 0], abs=1e-6)

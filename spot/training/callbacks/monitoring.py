@@ -45,7 +45,7 @@ class Monitoring(Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         if (drawn := batch.unlabelled) is not None:
-            place = torch.stack([drawn.path, drawn.frame], 1)
+            place = torch.stack([drawn.target_index, drawn.frame], 1)
             self._coarse.append(torch.cat([place.double(), drawn.teacher_geometry[:, :2].double()], 1))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -77,16 +77,16 @@ class Monitoring(Callback):
         return torch.tensor([errors.sum(), len(errors)], dtype=torch.float64)
 
 
-def center_errors(targets: Targets, paths: np.ndarray, frames: np.ndarray, centers: np.ndarray) -> np.ndarray:
+def center_errors(targets: Targets, indices: np.ndarray, frames: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """Distances of centres (m, 2) in image pixels from the annotated ones, over the square root of the annotated area.
 
     Returns:
         (<= m,) float64, of the frames with an annotated box that has an area.
     """
-    truth = targets.truth(paths, frames).astype(np.float64)
-    area = truth[:, 2:].prod(1)
-    known = np.isfinite(truth).all(1) & (truth[:, 2:] > 0).all(1)
-    distance = np.linalg.norm(truth[:, :2] + truth[:, 2:] / 2 - centers, axis=1)
+    annotation = targets.annotated_boxes(indices, frames).astype(np.float64)
+    area = annotation[:, 2:].prod(1)
+    known = np.isfinite(annotation).all(1) & (annotation[:, 2:] > 0).all(1)
+    distance = np.linalg.norm(annotation[:, :2] + annotation[:, 2:] / 2 - centers, axis=1)
     return distance[known] / np.sqrt(area[known])
 
 

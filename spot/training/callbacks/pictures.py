@@ -82,9 +82,9 @@ def draw(
     size = tracker.student.search_size
     relay, search, student_boxes, _ = tracker.pseudo_inputs(instances, labels)
     teacher_boxes = to_crop(labels.box, instances.teacher_geometry, size)
-    paths, frames = (column.cpu().numpy() for column in (instances.path, instances.frame))
-    truth = torch.from_numpy(data.targets.truth(paths, frames)).to(labels.box)
-    true_boxes = to_crop(truth, instances.teacher_geometry, size)
+    indices, frames = (column.cpu().numpy() for column in (instances.target_index, instances.frame))
+    annotation = torch.from_numpy(data.targets.annotated_boxes(indices, frames)).to(labels.box)
+    true_boxes = to_crop(annotation, instances.teacher_geometry, size)
     mean, std = tracker.student.pixel_mean, tracker.student.pixel_std
     panels: dict[str, Tensor] = {
         "template": photometric(instances.key, instances.brightness[:, 0]),
@@ -105,7 +105,7 @@ def draw(
         return {"labels": {"box_data": found, "class_labels": CLASSES}}
 
     def caption(i: int) -> str:
-        video = data.targets.names[paths[i]][0]
+        video = data.targets.names[indices[i]][0]
         drawn = "propagated" if instances.propagated[i] else "reviewed"
         return f"{video} frame {frames[i]}: {CLASSES[int(kept[i])]}, confidence {confidence[i]:.2f}, {drawn}"
 
