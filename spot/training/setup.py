@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 
-from spot.architectures.checkpoint import load_network
+from spot.architectures.start_weights import load_initial
 from spot.data.pairs import AugmentSettings, CropSettings
 from spot.data.steps import StepPlan
 from spot.data.training_sets import labelled_sets
@@ -51,8 +51,7 @@ def build_data(cfg: DictConfig, run: Run) -> TrackingData:
 def build_tracker(cfg: DictConfig) -> SparseTracker:
     """Student, loss, recipe and the teacher of the method."""
     network = instantiate(cfg.arch.network)
-    if cfg.initial is not None:
-        load_network(cfg.initial, network, arch=cfg.arch.name)
+    load_initial(network, cfg.initial, cfg.arch.name)
     if cfg.compile:
         network.compile()
     recipe = instantiate(cfg.arch.recipe)

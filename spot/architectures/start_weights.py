@@ -1,0 +1,102 @@
+"""Weights that training starts from: those that come with the project, or those of a file.
+
+A start file is safetensors: the tensors in half precision, without those that the architecture has from its ImageNet
+package. Its metadata name the architecture and what it was trained on.
+"""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from spot.architectures.base import TrackerNetwork
+from spot.architectures.checkpoint import load_network
+from spot.architectures.weight_files import state_faults
+from spot.runtime.atomic_files import replacing
+from spot.runtime.errors import SpotError
+
+DEFAULT = "default"
+FOLDER = Path(__file__).with_name("start_files")
+ENDING = ".safetensors"
+
+log = logging.getLogger(__name__)
+
+
+def start_file(arch: str) -> Path:
+    """Where the start weights of an architecture lie that come with the project; the file may not exist."""
+    return FOLDER / f"{arch}{ENDING}"
+
+
+def load_initial(network: TrackerNetwork, initial: str | Path | None, arch: str) -> None:
+    """Load the weights that training starts from, in place.
+
+    Args:
+        network: as the configuration builds it.
+        initial: None keeps the network as it is. "default" takes the weights that come with the project. Else a start
+            file, a checkpoint or a run's folder (see `spot.architectures.checkpoint.load_network`).
+        arch: name of the architecture.
+
+    Raises:
+        SpotError: there is no such file, or it belongs to another architecture.
+    """
+    if initial is None:
+        return
+    if str(initial) == DEFAULT:
+        if not start_file(arch).is_file():
+            known = ", ".join(sorted(file.stem for file in FOLDER.glob(f"*{ENDING}"))) or "none"
+            log.warning(
+                "initial=default: no start weights come with arch=%s (there are some for: %s). The network starts from "
+                "its backbone alone: expect to need ten times as many epochs, or give initial=FILE",
+                arch,
+                known,
+            )
+            return
+        read_start(start_file(arch), network, arch)
+    elif Path(initial).suffix == ENDING:
+        read_start(Path(initial), network, arch)
+    else:
+        load_network(initial, network, arch=arch)
+
+
+def read_start(file: Path, network: TrackerNetwork, arch: str) -> None:
+    """Load a start file, in place; tensors that it leaves out stay.
+
+    Raises:
+        SpotError: the file is missing, damaged, or of another architecture.
+    """
+    try:
+        with safe_open(file, "pt") as content:
+            found = (content.metadata() or {}).get("arch", "?")
+            tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise SpotError(f"{file}: cannot be read as start weights ({error}); check initial=") from None
+    if found != arch:
+        raise SpotError(f"{file}: holds weights of arch={found}, not {arch}; add arch={found}")
+    own = network.state_dict()
+    whole = own | {key: value.to(own[key].dtype) if key in own else value for key, value in tensors.items()}
+    if faults := state_faults(own, whole):
+        raise SpotError(f"{file}: does not fit arch={arch} ({faults}); leave its settings as they are")
+    network.load_state_dict(whole)
+
+
+def write_start(file: Path, trained: TrackerNetwork, fresh: TrackerNetwork, arch: str, source: str) -> None:
+    """Write a start file, whole or not at all.
+
+    Args:
+        trained: the network whose weights are kept.
+        fresh: the same architecture before training; tensors that both have alike are left out.
+        arch: name of the architecture.
+        source: what the weights were trained on, in words.
+    """
+    before = fresh.state_dict()
+    tensors = {
+        key: (value.half() if value.is_floating_point() else value).contiguous()
+        for key, value in trained.state_dict().items()
+        if not torch.equal(value, before[key])
+    }
+    with replacing(file) as aside:
+        save_file(tensors, aside, {"arch": arch, "source": source})
