@@ -20,6 +20,7 @@ from spot.runtime.errors import SpotError
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 ARCHIVES = (".zip", ".tar")
 MISSING = (-1, -1)
+_DIGITS = re.compile(r"([0-9]+)")
 _PLACE = re.compile(r"(.*\.(?:zip|tar))!(?:/(.*))?", re.DOTALL)
 
 
@@ -104,13 +105,27 @@ def packed_folders(folder: str) -> dict[str, str]:
 
 
 def list_frames(folder: str) -> Frames:
-    """The images of a folder in the order of their names. Raises SpotError where there are none."""
-    names = [n for n in names_in(folder) if n.lower().endswith(IMAGES) and not n.startswith(".")]
+    """The images of a folder in the natural order of their names. Raises SpotError where there are none."""
+    names = [n for n in names_in(folder) if n.lower().endswith(IMAGES) and not is_clutter(n)]
     if not names:
         raise SpotError(f"{folder}: no images in it; expected {', '.join(IMAGES)}")
-    if all(n.split(".")[0].isdecimal() for n in names):
-        names.sort(key=lambda n: int(n.split(".")[0]))  # 2.jpg before 10.jpg
-    return name_frames(folder, names)
+    return name_frames(folder, sorted(names, key=natural_key))
+
+
+def natural_key(name: str) -> list[tuple[int, str]]:
+    """Sort key that compares numbers in names by value: frame2 before frame10.
+
+    >>> sorted(["f10.jpg", "f9.jpg", "f010.jpg"], key=natural_key)
+    ['f9.jpg', 'f010.jpg', 'f10.jpg']
+    """
+    parts = _DIGITS.split(name)
+    # text and digits take turns; names that differ in leading zeros alone are compared as text at the end
+    return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)] + [(0, name)]
+
+
+def is_clutter(name: str) -> bool:
+    """Whether a file or folder belongs to the system and not to the data: `._x`, `.DS_Store`, `__MACOSX`."""
+    return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def name_frames(folder: str, names: Sequence[str]) -> Frames:

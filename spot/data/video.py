@@ -12,6 +12,7 @@ from typing import overload
 
 import numpy as np
 
+from spot.data.box_table import BoxTable
 from spot.runtime.errors import SpotError
 
 
@@ -84,6 +85,8 @@ class VideoSet(Sequence[Video]):
         split: name of the split as key-frame files have it (`train`, `vottrain`, `0-3`), or "".
         store: folder that holds `boxes.npy` and `visible.npy`, of which the arrays are memory maps. A pickle
             then carries the folder's name and not the rows, so that every process shares one copy.
+        own_labels: the boxes that the user has drawn, of all targets; None for a data set with its own annotation.
+        extracted: folder of the manifests and extracted frames of the user's videos (`spot.data.datasets.videos`).
     """
 
     def __init__(
@@ -97,7 +100,11 @@ class VideoSet(Sequence[Video]):
         extras: dict[str, dict] | None = None,
         split: str = "",
         store: str | None = None,
+        own_labels: BoxTable | None = None,
+        extracted: str | None = None,
     ) -> None:
+        self.own_labels = own_labels
+        self.extracted = extracted
         self.name = name
         self.split = split
         self.store = store
@@ -179,7 +186,11 @@ class VideoSet(Sequence[Video]):
 
     def subset(self, names: Sequence[str]) -> VideoSet:
         """The videos of these names, in this order."""
-        return VideoSet.from_videos(self.name, (self[n] for n in names), self.split)
+        chosen = VideoSet.from_videos(self.name, (self[n] for n in names), self.split)
+        if self.own_labels is not None:
+            chosen.own_labels = self.own_labels.take(np.isin(self.own_labels.video, list(names)))
+        chosen.extracted = self.extracted
+        return chosen
 
 
 def open_rows(store: str) -> tuple[np.ndarray, np.ndarray]:
