@@ -1,13 +1,20 @@
-"""python -m spot.sample data=lasot labels=3: draw the frames to label and write the key-frame file."""
+"""python -m spot.sample data=lasot labels=3: draw the frames to label and write the key-frame file.
+
+Of the user's own videos (data=videos), which have no boxes yet, a list of frames for spot.label.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, open_dict
 
 from spot.runtime.command import command
 from spot.runtime.errors import SpotError
+
+if TYPE_CHECKING:
+    from spot.data.video import VideoSet
 
 
 def sample(cfg: DictConfig) -> list[Path]:
@@ -24,8 +31,9 @@ def sample(cfg: DictConfig) -> list[Path]:
     from spot.data.sampling_report import draw_histogram, summarise
 
     console = Console(stderr=True)
-    with console.status("reading annotations"):
-        sets = _open_sets(cfg)
+    sets = _open_sets(cfg)
+    if any(videos.own_labels is not None for videos in sets):
+        return [_list_own(cfg, videos) for videos in sets]
     draw, number = (sample_budget, cfg.budget) if cfg.budget is not None else (sample_key_frames, cfg.labels)
     drawn = []
     for videos in sets:
@@ -47,24 +55,50 @@ def sample(cfg: DictConfig) -> list[Path]:
     return files
 
 
-def _open_sets(cfg: DictConfig) -> list:
+def _list_own(cfg: DictConfig, videos: VideoSet) -> Path:
+    """Write the frames of the user's own videos that are to be labelled."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from spot.data.frames_to_label import choose_frames, list_file, write_frames
+
+    file = Path(cfg.output) if str(cfg.output).endswith(".csv") else list_file(cfg.output, videos.name)
+    if not cfg.overwrite and file.exists():
+        raise SpotError(f"{file} exists; overwrite=true replaces it, output= writes elsewhere")
+    if videos.own_labels is None or cfg.budget is not None or cfg.split is not None:
+        raise SpotError("data=videos takes labels=, strategy=, targets= and seed=; leave out budget= and split=")
+    show = Console(stderr=True)
+    frames = choose_frames(
+        videos,
+        cfg.labels,
+        cfg.seed,
+        cfg.strategy,
+        cfg.targets,
+        lambda each: track(each, "choosing frames", len(videos), console=show, transient=True),
+    )
+    write_frames(file, frames)
+    known = f"; {len(videos.own_labels)} labels are there already" if len(videos.own_labels) else ""
+    print(f"wrote {file}: {len(frames)} frames to label in {len(videos)} videos{known}")
+    print("next: python -m spot.label data=videos, with the same paths.videos=")
+    return file
+
+
+def _open_sets(cfg: DictConfig) -> list[VideoSet]:
     from hydra.utils import instantiate
 
-    from spot.data.splits import parse_sets
-
     nodes = list(cfg.data.train)
-    if cfg.split is not None:
+    if cfg.split is not None and not any(node._target_.endswith("videos.load") for node in nodes):
         if len(nodes) > 1:
             raise SpotError(f"split={cfg.split}: data={cfg.data.name} has {len(nodes)} sets; choose one of them")
         with open_dict(nodes[0]):
             nodes[0].split = cfg.split
     opened = []
     for node in nodes:
-        numbers = str(node.get("split", ""))
-        if not cfg.merge and node._target_.endswith("trackingnet.load") and numbers[:1].isdecimal():
-            opened += [instantiate(node, split=str(number)) for number in parse_sets(numbers)]
+        videos = instantiate(node)
+        if cfg.merge or len(videos.parts) < 2:
+            opened.append(videos)
         else:
-            opened.append(instantiate(node))
+            opened += [instantiate(node, split=part) for part in videos.parts]
     return opened
 
 

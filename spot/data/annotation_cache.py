@@ -21,11 +21,11 @@ from pathlib import Path
 import numpy as np
 
 from spot.data.annotations import Annotation
-from spot.data.folders import stamp
+from spot.data.folders import Stamp, stamp
 from spot.data.video import Frames, VideoSet, open_rows
 from spot.runtime.errors import SpotError
 
-FORMAT = 1  # raise when the same files would be read differently
+FORMAT = 2  # raise when the same files would be read differently
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +57,7 @@ class Volume:
         self.folder = folder
         with _collector_paused():
             index = json.loads((folder / "index.json").read_text())
-            self.stamps: dict[str, tuple[int, int]] = {path: (size, time) for path, size, time in index["stamps"]}
+            self.stamps: dict[str, Stamp] = {path: tuple(values) for path, *values in index["stamps"]}
             self.sources = [
                 Source(name, Frames(where, count, pattern, first, names and np.array(names)), tuple(files))
                 for name, where, count, pattern, first, names, files in index["sources"]
@@ -105,7 +105,7 @@ class Volume:
 def save(
     shelf: Path,
     sources: Sequence[Source],
-    stamps: dict[str, tuple[int, int]],
+    stamps: dict[str, Stamp],
     boxes: np.ndarray,
     visible: np.ndarray,
 ) -> Volume:

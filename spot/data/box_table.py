@@ -75,7 +75,7 @@ class BoxTable:
         """
         n = len(video)
         boxes = np.round(np.array(box, np.float64).reshape(n, 4), DECIMALS)
-        absent = ~np.isfinite(boxes).all(1)
+        absent = np.isnan(boxes.sum(1))
         boxes[absent] = np.nan
         table = cls(
             np.array(video, str),
@@ -114,13 +114,18 @@ class BoxTable:
         return self.take(self.video == name)
 
     @property
+    def keys(self) -> set[tuple[str, int, int]]:
+        """(video, target, frame) of every row."""
+        return set(zip(self.video.tolist(), self.target.tolist(), self.frame.tolist(), strict=True))
+
+    @property
     def targets(self) -> list[tuple[str, int]]:
         """The (video, target) pairs, ascending."""
         return sorted(set(zip(self.video.tolist(), self.target.tolist(), strict=True)))
 
     def merge(self, other: BoxTable) -> BoxTable:
         """Both tables' rows; where both have a frame of a target, the row of `other`."""
-        new = set(zip(other.video.tolist(), other.target.tolist(), other.frame.tolist(), strict=True))
+        new = other.keys
         mine = zip(self.video.tolist(), self.target.tolist(), self.frame.tolist(), strict=True)
         kept = self.take(np.array([key not in new for key in mine], bool))
         if not len(kept):

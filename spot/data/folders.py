@@ -19,7 +19,8 @@ from spot.runtime.errors import SpotError
 
 IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 ARCHIVES = (".zip", ".tar")
-MISSING = (-1, -1)
+Stamp = tuple[int, ...]
+MISSING: Stamp = (-1,)
 _DIGITS = re.compile(r"([0-9]+)")
 _PLACE = re.compile(r"(.*\.(?:zip|tar))!(?:/(.*))?", re.DOTALL)
 
@@ -70,16 +71,17 @@ def read_optional(path: str) -> bytes | None:
     return read_bytes(path) if exists(path) else None
 
 
-def stamp(path: str) -> tuple[int, int]:
-    """Size in bytes and time of last change in ns; `MISSING` where there is none.
+def stamp(path: str) -> Stamp:
+    """Size, times of last change of content and of status in ns, and inode; `MISSING` where there is none.
 
-    For a place inside an archive, those of the archive.
+    Programs can set the first two of a file that they replace, but not the time of the status. For a place inside an
+    archive, those of the archive.
     """
     try:
         status = os.stat(_split(path)[0] or path)
     except OSError:
         return MISSING
-    return status.st_size, status.st_mtime_ns
+    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
 def locate(root: str, path: str) -> str:
@@ -149,7 +151,7 @@ def _folders(archive: str) -> dict[str, set[str]]:
 
 
 @lru_cache(maxsize=8)
-def _tree(archive: str, stamped: tuple[int, int]) -> dict[str, set[str]]:
+def _tree(archive: str, stamped: Stamp) -> dict[str, set[str]]:
     """Folder -> names in it, for all folders of an archive; `stamped` renews what is known of a changed one."""
     tree: dict[str, set[str]] = {"": set()}
     for path in list_members(archive):
@@ -164,7 +166,7 @@ def _tree(archive: str, stamped: tuple[int, int]) -> dict[str, set[str]]:
 
 
 @lru_cache(maxsize=128)
-def _packed(folder: str, stamped: tuple[int, int]) -> dict[str, str]:
+def _packed(folder: str, stamped: Stamp) -> dict[str, str]:
     places: dict[str, str] = {}
     for file in names_in(folder) if os.path.isdir(folder) else ():
         if file.endswith(ARCHIVES):

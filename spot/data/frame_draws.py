@@ -53,15 +53,8 @@ def draw_first(visible: np.ndarray, count: int, uniform: Uniform) -> list[int] |
 STRATEGIES = {"windows": draw_windows, "uniform": draw_uniform, "first": draw_first}
 
 
-def is_human(boxes: np.ndarray) -> np.ndarray:
-    """(n,) bool: TrackingNet's boxes (n, 4) that a human drew have whole coordinates, those of the tracker do
-    not.
-    """
-    return np.abs(boxes - np.round(boxes)).sum(1) <= 0.01
-
-
-def human_frames(ids: Iterable[int], human: np.ndarray) -> list[int] | None:
-    """For each frame the nearest one at or before it that is `human` (n,) bool; None where there is none."""
+def human_frames(ids: Iterable[int], human: np.ndarray) -> list[int]:
+    """For each frame the nearest one at or before it that is `human` (n,) bool; frame 0 where there is none."""
     candidates = np.flatnonzero(human)
     places = np.searchsorted(candidates, np.asarray(list(ids)), side="right") - 1
-    return candidates[places].tolist() if (places >= 0).all() else None
+    return np.where(places >= 0, np.append(candidates, 0)[places], 0).tolist()

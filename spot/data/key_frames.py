@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spot.data.annotations import drawable
-from spot.data.frame_draws import STRATEGIES, human_frames, is_human
-from spot.data.splits import parse_sets
+from spot.data.frame_draws import STRATEGIES, human_frames
 from spot.data.video import Video, VideoSet
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
@@ -76,20 +75,41 @@ class KeyFrames:
         return cls(settings, failures, targets)
 
     @classmethod
+    def of_hand_drawn(cls, videos: VideoSet) -> KeyFrames | None:
+        """Every box of a set that its user has drawn; None for a set with dense annotation.
+
+        Such a set needs no key-frame file: a box that is added counts at the next start. It has `own_labels`, or less
+        than half of the frames of every video have a box (`is_sparse`). Videos without a box are failures: they are
+        not trained on.
+
+        Raises:
+            SpotError: the user has not drawn any box yet.
+        """
+        labels = videos.own_labels
+        if labels is None:
+            return all_frames(videos) if len(videos) and all(is_sparse(video) for video in videos) else None
+        targets: LabelledTargets = {}
+        for name, number in labels.targets:
+            rows = labels.take((labels.video == name) & (labels.target == number) & ~labels.absent)
+            if len(rows):
+                target = LabelledTarget(rows.frame, rows.box.astype(np.float32), own=True)
+                targets[name] = (*targets.get(name, ()), target)
+        if not targets:
+            raise SpotError(f"{videos.name}: no box is drawn yet; draw some with python -m spot.label")
+        return cls(settings_of(videos, None), [name for name in videos.names if name not in targets], targets)
+
+    @classmethod
     def find(cls, folder: str | Path, videos: VideoSet, count: int) -> KeyFrames | None:
         """Read the file of the usual name from a folder; None where there is none.
 
-        For several sets of TrackingNet that is the merged file (`TrackingNet_0-3_kf_003.json`), or else the files of
-        all single sets (`TrackingNet_0_kf_003.json`, ...).
+        For a set of several parts that is the merged file (`TrackingNet_0-3_kf_003.json`), or else the files of all
+        parts (`TrackingNet_0_kf_003.json`, ...).
         """
         usual = Path(folder) / f"{file_stem(videos.name, videos.split, count)}.json"
         if usual.is_file():
             return cls.read(usual, videos)
-        if videos.name != "TrackingNet" or not videos.split[:1].isdecimal():
-            return None
-        stems = [file_stem(videos.name, str(s), count) for s in parse_sets(videos.split)]
-        files = [Path(folder) / f"{stem}.json" for stem in stems]
-        if not all(file.is_file() for file in files):
+        files = [Path(folder) / f"{file_stem(videos.name, part, count)}.json" for part in videos.parts]
+        if not files or not all(file.is_file() for file in files):
             return None
         parts = [cls.read(file, videos) for file in files]
         failures = [name for part in parts for name in part.failures]
@@ -122,7 +142,7 @@ def sample_key_frames(
         seed: any integer.
         strategy: "windows" (around k evenly spaced frames: METHOD.md section 2), "uniform" (anywhere) or "first" (the
             k first).
-        human_only: take only frames whose box a human drew; None: for TrackingNet, which has others too.
+        human_only: take only frames whose box a human drew, in a set that has other boxes too; None: yes.
         progress: wraps the iteration over the videos.
 
     Raises:
@@ -165,6 +185,11 @@ def sample_budget(
     return KeyFrames({**settings_of(videos, each), "name": stem, "budget": budget}, failures, targets)
 
 
+def is_sparse(video: Video) -> bool:
+    """Whether less than half of a video's frames have a box: its user has drawn them, and each is a key frame."""
+    return 2 * int(np.isfinite(video.boxes[:, 0]).sum()) < len(video)
+
+
 def all_frames(videos: VideoSet) -> KeyFrames:
     """Every visible frame as a key frame: the fully supervised baseline, which needs no file."""
     targets: LabelledTargets = {}
@@ -202,15 +227,20 @@ def _draw(
     """Failures, and the key frames of the videos that have a count."""
     if (draw := STRATEGIES.get(strategy)) is None:
         raise SpotError(f"strategy={strategy} is unknown; choose from: {', '.join(STRATEGIES)}")
-    human_only = videos.name == "TrackingNet" if human_only is None else human_only
+    human = None if human_only is False else videos.human
     targets: LabelledTargets = {}
-    failures = []
+    failures: list[str] = []
     for video in progress(videos):
         if video.name not in counts:
             continue
+        if is_sparse(video) and video.visible.any():  # drawn by hand: none of these boxes is given up
+            drawn = np.flatnonzero(video.visible)
+            targets[video.name] = (LabelledTarget(drawn, video.boxes[drawn]),)
+            continue
         ids = draw(video.visible, counts[video.name], random.Random(f"{seed}/{video.name}").random)
-        if ids is not None and human_only:
-            ids = human_frames(ids, is_human(video.boxes) & video.visible)
+        if ids is not None and human is not None:
+            ids = human_frames(ids, human(video.boxes) & video.visible)
+            ids = ids if drawable(video.boxes[ids]).all() else None
         if ids is None:
             failures.append(video.name)
         else:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from spot.data.frame_draws import is_human
 from spot.data.key_frames import KeyFrames
 from spot.data.video import VideoSet
 
@@ -64,6 +63,6 @@ def _reason(videos: VideoSet, name: str) -> str:
     visible = int(video.visible.sum())
     if visible < 2:
         return "the target is visible in fewer than two frames"
-    if not (is_human(video.boxes) & video.visible).any():
+    if videos.human is not None and not (videos.human(video.boxes) & video.visible).any():
         return "no visible box was drawn by a human"
     return "too few visible frames near the places to label"

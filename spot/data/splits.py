@@ -47,11 +47,14 @@ def split_name(split: str) -> str:
     return os.path.splitext(os.path.basename(split))[0] if split.endswith(".txt") or "/" in split else split
 
 
-def read_list(file: str) -> list[str]:
+def read_list(file: str, folders: bool = False) -> list[str]:
     """The lines of a list file that are not blank, in order.
 
+    Args:
+        folders: lines are names of folders beside the file: nothing that leads elsewhere is accepted.
+
     Raises:
-        SpotError: the file cannot be read, has no lines, or has one of them twice.
+        SpotError: the file cannot be read, has no lines, has one of them twice, or names another place.
     """
     try:
         lines = [line.strip() for line in read_bytes(file).decode("utf-8-sig").splitlines()]
@@ -65,6 +68,8 @@ def read_list(file: str) -> list[str]:
         if line in seen:
             raise SpotError(f"{file}: {line} is listed twice; remove one of them")
         seen.add(line)
+        if folders and (os.path.isabs(line) or "\\" in line or ".." in line.split("/")):
+            raise SpotError(f"{file}: {line} is not the name of a folder beside the list; correct the line")
     return lines
 
 

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def key_frames_of(videos: VideoSet, labels: int, folder: str | Path, seed: int, file: str | None = None) -> KeyFrames:
-    """The k key frames of each video of a set.
+    """The k key frames of each video of a set; of the user's own videos, every box that is drawn.
 
     Args:
         labels: k.
@@ -27,6 +27,9 @@ def key_frames_of(videos: VideoSet, labels: int, folder: str | Path, seed: int, 
     """
     if labels < 1:
         raise SpotError(f"labels={labels}: choose at least 1 labelled frame a video (published: 2, 3 or 5)")
+    if file is None and (own := KeyFrames.of_hand_drawn(videos)) is not None:
+        log.info("%s: %d hand-drawn boxes in %d videos", videos.name, own.boxes, len(own.targets))
+        return own
     found = KeyFrames.read(file, videos) if file else KeyFrames.find(folder, videos, labels)
     if found is not None:
         log.info("%s: %d boxes in %d videos from %s", videos.name, found.boxes, len(found.targets), file or folder)

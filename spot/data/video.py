@@ -6,7 +6,7 @@ Annotations of a whole set live in three flat arrays (one row a frame over all v
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import overload
 
@@ -85,6 +85,10 @@ class VideoSet(Sequence[Video]):
         split: name of the split as key-frame files have it (`train`, `vottrain`, `0-3`), or "".
         store: folder that holds `boxes.npy` and `visible.npy`, of which the arrays are memory maps. A pickle
             then carries the folder's name and not the rows, so that every process shares one copy.
+
+    Attributes:
+        human: tells for boxes (n, 4) which of them a human drew, (n,) bool; None: all of them.
+        parts: the splits that make up this one, if key-frame files may belong to them (TrackingNet: `0`, `1`, ...).
         own_labels: the boxes that the user has drawn, of all targets; None for a data set with its own annotation.
         extracted: folder of the manifests and extracted frames of the user's videos (`spot.data.datasets.videos`).
     """
@@ -100,11 +104,11 @@ class VideoSet(Sequence[Video]):
         extras: dict[str, dict] | None = None,
         split: str = "",
         store: str | None = None,
-        own_labels: BoxTable | None = None,
-        extracted: str | None = None,
     ) -> None:
-        self.own_labels = own_labels
-        self.extracted = extracted
+        self.human: Callable[[np.ndarray], np.ndarray] | None = None
+        self.parts: list[str] = []
+        self.own_labels: BoxTable | None = None
+        self.extracted: str | None = None
         self.name = name
         self.split = split
         self.store = store
@@ -189,7 +193,7 @@ class VideoSet(Sequence[Video]):
         chosen = VideoSet.from_videos(self.name, (self[n] for n in names), self.split)
         if self.own_labels is not None:
             chosen.own_labels = self.own_labels.take(np.isin(self.own_labels.video, list(names)))
-        chosen.extracted = self.extracted
+        chosen.extracted, chosen.human = self.extracted, self.human
         return chosen
 
 

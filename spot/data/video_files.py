@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,7 +98,7 @@ def _decode_with_pyav(file: str) -> Iterator[DecodedFrame]:
             for frame in container.decode(stream):
                 turns = round(frame.rotation / 90) % 4  # counter-clockwise, as np.rot90
                 size = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
-                yield DecodedFrame(*size, frame.time, lambda f=frame, t=turns: convert(f, t))  # type: ignore[misc]
+                yield DecodedFrame(*size, frame.time, partial(convert, frame, turns))
                 count += 1
         except av.FFmpegError as error:
             raise BrokenTail(f"breaks off after {count} frames ({error.strerror})") from None
@@ -117,9 +118,7 @@ def _decode_with_opencv(file: str) -> Iterator[DecodedFrame]:
             if not read:
                 break
             time = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-            yield DecodedFrame(
-                bgr.shape[1], bgr.shape[0], time, lambda image=bgr: cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-            )
+            yield DecodedFrame(bgr.shape[1], bgr.shape[0], time, partial(cv2.cvtColor, bgr, cv2.COLOR_BGR2RGB))
             count += 1
         if count < announced:
             raise BrokenTail(f"breaks off after {count} of {announced} frames")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from spot.architectures.tracker_base import Tracker, TrackState
+from spot.data.annotations import drawable
 from spot.data.images import read_frame
 from spot.data.video import Video
 from spot.results.folder import BOX, FAILED, INITIALISED, SKIPPED, Track
@@ -29,16 +30,19 @@ RESTART_AFTER = 5  # frames from a failure to the next start in the supervised p
 class Slot:
     """One video on its way through the tracker.
 
-    `index` is the frame that comes next, `box` the last known box, `state` the tracker's, None before a (re)start.
+    `index` is the frame that comes next, at first the first one with a box; `box` the last known box, `state` the
+    tracker's, None before a (re)start.
     """
 
     def __init__(self, video: Video, readers: ThreadPoolExecutor, supervised: bool) -> None:
-        if not _drawable(video.boxes[0]):
-            raise SpotError(f"{video.name}: no box in the first row of its annotation; a tracker starts from it")
+        labelled = np.flatnonzero(drawable(video.boxes))
+        if not len(labelled):
+            raise SpotError(f"{video.name}: no frame has a box; a tracker needs one to start from")
         self.video = video
         self.track = Track.empty(len(video))
-        self.index = 0
-        self.box = video.boxes[0].astype(np.float64)
+        self.index = int(labelled[0])
+        self.box = video.boxes[self.index].astype(np.float64)
+        self.track.boxes[: self.index] = self.box  # the frames before the first labelled one are not tracked
         self.state: TrackState | None = None
         self._readers = readers
         self._supervised = supervised
@@ -78,7 +82,7 @@ class Slot:
 
     def _aim(self) -> None:
         """Go on to the next frame with a true box, and take it."""
-        while not self.done and not _drawable(self.video.boxes[self.index]):
+        while not self.done and not drawable(self.video.boxes[self.index : self.index + 1])[0]:
             self.index += 1
         if not self.done:
             self.box = self.video.boxes[self.index].astype(np.float64)
@@ -122,7 +126,7 @@ class Runner:
         """Track all videos and yield each as it ends; longest first keeps the batch full to the end.
 
         Raises:
-            SpotError: a video without a first box, too many unreadable frames, a box that is not finite.
+            SpotError: a video without any box, too many unreadable frames, a box that is not finite.
         """
         waiting, slots = deque(videos), list[Slot]()
         limit = self.corrupt_fraction * sum(len(v) for v in videos)
@@ -214,10 +218,6 @@ def _corners(box: np.ndarray) -> np.ndarray:
     """(4, 2) corner points of a box xywh."""
     x, y, w, h = box
     return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
-
-
-def _drawable(box: np.ndarray) -> bool:
-    return bool(np.isfinite(box).all() and (box[2:] > 0).all())
 
 
 def _row(state: TrackState, i: int) -> TrackState:

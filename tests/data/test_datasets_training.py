@@ -2,12 +2,15 @@
 
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spot.data.datasets import folder, got10k, lasot, trackingnet
 from spot.data.images import read_frame
+from spot.data.key_frames import sample_key_frames
+from spot.data.training_sets import key_frames_of
 from spot.runtime.errors import SpotError
 from tests.data import layouts
 
@@ -272,3 +275,61 @@ def test_broken_videos_can_be_collected(tmp_path):
     assert len(broken) == 2
     assert "c/groundtruth.txt: No such file" in broken[1]
     assert not list((tmp_path / "cache").glob("*")), "an incomplete set must not be cached"
+
+
+def test_a_folder_may_be_annotated_sparsely(tmp_path):
+    """Rows frame,x,y,w,h, or NaN rows, with any frame the first; every hand-drawn box is a key frame."""
+    layouts.write_folder(tmp_path, ("rows", "nan"), frames=3)
+    frames = 3
+    for name in ("absence.label", "cover.label"):
+        for video in ("rows", "nan"):
+            (tmp_path / video / name).unlink(missing_ok=True)
+    layouts.write_text(tmp_path / "rows" / "groundtruth.txt", "1,5,6,7,8\n")
+    layouts.write_text(tmp_path / "nan" / "groundtruth.txt", "nan,nan,nan,nan\n" * (frames - 1) + "1,2,3,4\n")
+    videos = folder.load(str(tmp_path), cache=str(tmp_path / "cache"))
+    assert videos["rows"].visible.nonzero()[0].tolist() == [1]
+    assert videos["rows"].boxes[1].tolist() == [5, 6, 7, 8]
+    drawn = key_frames_of(videos, 3, tmp_path / "labels", 0)
+    assert {name: targets[0].ids.tolist() for name, targets in drawn.targets.items()} == {
+        "rows": [1],
+        "nan": [frames - 1],
+    }
+    assert not (tmp_path / "labels").exists()  # no file: a box that is added later counts at the next start
+    assert sample_key_frames(videos, 1, 0).targets["nan"][0].ids.tolist() == [frames - 1]
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("9,1,2,3,4\n", "row 1 names frame 9; the 3 frames"),
+        ("0.5,1,2,3,4\n", "row 1 names frame 0.5"),
+        ("1,1,2,3,4\n1,1,2,3,4\n", "row 2 gives frame 1 a second box"),
+        ("1,1,2,3,4\n2,1,2,0,4\n", "row 2 has no box with an area"),
+    ],
+)
+def test_wrong_sparse_rows_are_named(tmp_path, rows, said):
+    layouts.write_folder(tmp_path, ("a",), frames=3, lists=False)
+    layouts.write_text(tmp_path / "a" / "groundtruth.txt", rows)
+    with pytest.raises(SpotError, match=rf"a/groundtruth.txt: {said}"):
+        folder.load(str(tmp_path))
+
+
+@pytest.mark.parametrize("line", ["../x", "/etc", "a/../../x", "..\\x"])
+def test_a_list_cannot_lead_out_of_its_folder(tmp_path, line):
+    layouts.write_folder(tmp_path, ("a",), frames=3, lists=False)
+    layouts.write_text(tmp_path / "list.txt", f"a\n{line}\n")
+    with pytest.raises(SpotError, match=r"list.txt: .* is not the name of a folder beside the list"):
+        folder.load(str(tmp_path))
+
+
+def test_frames_are_in_natural_order_and_clutter_is_ignored(tmp_path):
+    layouts.write_folder(tmp_path, ("a",), frames=3, lists=False)
+    images = sorted((tmp_path / "a").glob("*.jpg"))
+    for image, number in zip(images, (2, 10, 100), strict=True):
+        image.rename(tmp_path / "a" / f"frame_{number}.jpg")
+        (tmp_path / "a" / f"._frame_{number}.jpg").write_bytes(b"\0\5\26\7")
+    (tmp_path / "__MACOSX/a").mkdir(parents=True)
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    videos = folder.load(str(tmp_path))
+    assert videos.names == ["a"]
+    assert [Path(videos[0].frames.path(i)).stem for i in range(3)] == ["frame_2", "frame_10", "frame_100"]

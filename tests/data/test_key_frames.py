@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from spot.data.frame_draws import STRATEGIES, draw_first, draw_uniform, draw_windows, human_frames, is_human
+from spot.data.datasets.trackingnet import is_human
+from spot.data.frame_draws import STRATEGIES, draw_first, draw_uniform, draw_windows, human_frames
 from spot.data.key_frames import KeyFrames, LabelledTarget, all_frames, sample_budget, sample_key_frames
 from spot.data.sampling_report import draw_histogram, positions, summarise
 from spot.data.video import Frames, Video, VideoSet
@@ -104,6 +105,7 @@ def test_trackingnet_takes_human_boxes_at_or_before_the_draw():
     boxes = videos.boxes.copy()
     boxes[np.arange(300) % 30 != 0] += 0.3
     videos = VideoSet("TrackingNet", videos.names, videos.frames, videos.offsets, boxes, videos.visible, split="0")
+    videos.human = is_human
     human = sample_key_frames(videos, 5, seed=3).targets["TrackingNet_v-0"][0].ids
     every = sample_key_frames(videos, 5, seed=3, human_only=False).targets["TrackingNet_v-0"][0].ids
     np.testing.assert_array_equal(human, np.unique(every // 30 * 30))
@@ -115,8 +117,8 @@ def test_human_frames_must_be_visible():
     human = np.zeros(10, bool)
     human[[2, 6]] = True
     assert human_frames([9, 6, 5, 2], human) == [6, 6, 2, 2]
-    assert human_frames([9, 1], human) is None
-    assert human_frames([9], np.zeros(10, bool)) is None
+    assert human_frames([9, 1], human) == [6, 0]  # frame 0 where a human drew nothing before
+    assert human_frames([9], np.zeros(10, bool)) == [0]
 
 
 def test_human_boxes_have_whole_coordinates():
@@ -232,6 +234,7 @@ def test_missing_and_cut_files_are_named(tmp_path):
 def test_trackingnet_finds_the_merged_file_or_the_files_of_all_sets(tmp_path):
     sets = [make_videos((60,), f"TrackingNet_{s:02d}", str(s)) for s in (0, 1)]
     videos = VideoSet.from_videos("TrackingNet", [v for s in sets for v in s], "0-1")
+    videos.parts = ["0", "1"]
     merged = sample_key_frames(videos, 3, seed=0, human_only=False)
     for number, name in enumerate(videos.names):
         one = VideoSet.from_videos("TrackingNet", [videos[name]], str(number))

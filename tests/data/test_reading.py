@@ -47,6 +47,16 @@ def test_warm_opening_parses_nothing(tmp_path, monkeypatch):
     assert len(folder.load(str(tmp_path / "set"), cache=cache)) == 2
 
 
+def test_a_file_of_equal_size_and_time_is_read_again(tmp_path):
+    layouts.write_folder(tmp_path / "set", ("a",), frames=2)
+    file = tmp_path / "set/a/groundtruth.txt"
+    rewrite(file, "1,1,5,5\n1,1,5,5\n")
+    cache = str(tmp_path / "cache")
+    folder.load(str(tmp_path / "set"), cache=cache)
+    rewrite(file, "2,2,5,5\n2,2,5,5\n")
+    assert folder.load(str(tmp_path / "set"), cache=cache).boxes[:, 0].tolist() == [2, 2]
+
+
 def test_only_changed_files_are_read_again(tmp_path, monkeypatch):
     layouts.write_folder(tmp_path / "set", ("a", "b", "c"))
     cache = str(tmp_path / "cache")

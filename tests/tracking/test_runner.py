@@ -178,18 +178,27 @@ def test_truth_of_the_first_frame_is_enough(videos: VideoSet) -> None:
     np.testing.assert_array_equal(result.boxes, track(fake(), videos)[blind.name].boxes)
 
 
+def test_tracking_begins_with_the_first_labelled_frame(videos: VideoSet) -> None:
+    boxes = videos[3].boxes.copy()
+    boxes[:4] = np.nan
+    boxes[6:] = np.nan
+    ((_, result),) = Runner(fake()).run([replace(videos[3], boxes=boxes)])
+    assert result.codes.tolist() == 4 * [SKIPPED] + [INITIALISED] + 7 * [BOX]
+    np.testing.assert_array_equal(result.boxes[:5], np.tile(boxes[4], (5, 1)))
+
+
 @pytest.mark.parametrize(
     ("first", "bad", "says"),
     [
-        pytest.param(np.nan, 0.0, "no box in the first row", id="no first box"),
-        pytest.param(0.0, 0.0, "no box in the first row", id="target absent in the first frame"),
+        pytest.param(np.nan, 0.0, "no frame has a box", id="no box"),
+        pytest.param(0.0, 0.0, "no frame has a box", id="no box with an area"),
         pytest.param(None, np.nan, "not finite", id="diverged network"),
     ],
 )
 def test_stops_in_one_line(videos: VideoSet, first: float | None, bad: float, says: str) -> None:
     boxes = videos[1].boxes.copy()
     if first is not None:
-        boxes[0] = first
+        boxes[:] = first
     with pytest.raises(SpotError, match=says):
         list(Runner(fake(bad=bad)).run([replace(videos[1], boxes=boxes)]))
 

@@ -1,9 +1,11 @@
 """Any folder of sequences in the GOT-10k layout: one's own videos, or a rendered set.
 
 <root>/[<split>/]list.txt                       optional: names in order, one a line
-<root>/[<split>/]<sequence>/00000001.jpg ...    images, whatever their names, in the order of their names
-                           /groundtruth.txt     x,y,w,h a line; one line alone: only the first frame is
-                           annotated /absence.label       optional: 1 where the target is absent
+<root>/[<split>/]<sequence>/00000001.jpg ...    images, whatever their names, in the natural order of their names
+                           /groundtruth.txt     x,y,w,h a line and frame, NaN where a frame has no box;
+                                                or frame,x,y,w,h a line, only of frames that have a box (from 0);
+                                                or one line x,y,w,h alone: the box of the first frame
+                           /absence.label       optional: 1 where the target is absent, a line a frame
                            /cover.label         optional: 0 where nothing of the target is seen
 """
 
@@ -11,9 +13,13 @@ from __future__ import annotations
 
 import os
 
+import numpy as np
+
 from spot.data.annotation_cache import Source
-from spot.data.datasets.got10k import annotation_files, read_annotation
-from spot.data.folders import list_frames, names_in, need_root
+from spot.data.annotations import Annotation, drawable, parse_table
+from spot.data.datasets.got10k import annotation_files, fit_annotation
+from spot.data.folders import is_clutter, list_frames, names_in, need_root
+from spot.data.images import read_bytes
 from spot.data.reading import read_videos
 from spot.data.splits import read_list
 from spot.data.video import VideoSet
@@ -48,9 +54,9 @@ def load(
 def _find(base: str) -> tuple[list[Source], list[str]]:
     entries = names_in(base)
     if "list.txt" in entries:
-        names = read_list(f"{base}/list.txt")
+        names = read_list(f"{base}/list.txt", folders=True)
     else:
-        names = [n for n in entries if not n.startswith(".") and os.path.isdir(f"{base}/{n}")]
+        names = [n for n in entries if not is_clutter(n) and os.path.isdir(f"{base}/{n}")]
     if not names:
         raise SpotError(f"{base}: no sequences; expected a folder with images and groundtruth.txt for each")
     folders = [f"{base}/{n}" for n in names]
@@ -58,3 +64,32 @@ def _find(base: str) -> tuple[list[Source], list[str]]:
         Source(name, list_frames(folder), annotation_files(folder)) for name, folder in zip(names, folders, strict=True)
     ]
     return sources, [base, f"{base}/list.txt", *folders]
+
+
+def read_annotation(source: Source) -> Annotation:
+    """Boxes and visibility of one sequence, from either form of groundtruth.txt; see `got10k.fit_annotation`."""
+    file = source.files[0]
+    data = read_bytes(file)
+    first = next((line for line in data.splitlines() if line.strip()), b"")
+    if len(first.replace(b",", b" ").split()) != 5:
+        return fit_annotation(parse_table(data, file, 4), source)
+    return fit_annotation(spread_rows(parse_table(data, file, 5), len(source.frames), file), source)
+
+
+def spread_rows(table: np.ndarray, frames: int, file: str) -> np.ndarray:
+    """Rows frame,x,y,w,h as (frames, 4) xywh, NaN in frames without a row.
+
+    Raises:
+        SpotError: naming file and row: no whole number of a frame of the video, a frame twice, a box without an area.
+    """
+    boxes = np.full((frames, 4), np.nan)
+    good = drawable(table[:, 1:])
+    for row, (number, has_area) in enumerate(zip(table[:, 0].tolist(), good.tolist(), strict=True), 1):
+        if not (number.is_integer() and 0 <= number < frames):
+            raise SpotError(f"{file}: row {row} names frame {number:g}; the {frames} frames are numbered from 0")
+        if not has_area:
+            raise SpotError(f"{file}: row {row} has no box with an area; correct or remove it")
+        if np.isfinite(boxes[int(number), 0]):
+            raise SpotError(f"{file}: row {row} gives frame {number:g} a second box; remove one")
+        boxes[int(number)] = table[row - 1, 1:]
+    return boxes

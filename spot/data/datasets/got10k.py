@@ -70,12 +70,18 @@ def annotation_files(folder: str) -> tuple[str, str, str]:
 
 
 def read_annotation(source: Source) -> Annotation:
-    """Boxes and visibility: absence 0, cover above 0 where it is given, and a box with an area.
+    """Boxes and visibility of one sequence; see `fit_annotation`."""
+    return fit_annotation(parse_table(read_bytes(source.files[0]), source.files[0], 4), source)
 
-    A file of one row, where the sequence has more frames, annotates the first of them (test servers).
+
+def fit_annotation(table: np.ndarray, source: Source) -> Annotation:
+    """The annotation of a sequence from the rows (n, 4) of its groundtruth.txt and its flags.
+
+    A frame is visible if its box has an area, absence is 0 and cover, where it is given, is above 0. A file of one row
+    annotates the first frame of a longer sequence.
     """
     truth, absence, cover = source.files
-    boxes = parse_table(read_bytes(truth), truth, 4).astype(np.float32)
+    boxes = table.astype(np.float32)
     frames = len(source.frames)
     if len(boxes) == 1 and frames > 1:
         boxes = np.concatenate([boxes, np.full((frames - 1, 4), np.nan, np.float32)])
@@ -91,7 +97,7 @@ def read_annotation(source: Source) -> Annotation:
 def _sequences(folder: str) -> list[str]:
     """Names of the sequences of a folder in official order."""
     if os.path.isfile(f"{folder}/list.txt"):
-        return read_list(f"{folder}/list.txt")
+        return read_list(f"{folder}/list.txt", folders=True)
     entries = [n for n in names_in(folder) if os.path.isdir(f"{folder}/{n}")] if os.path.isdir(folder) else []
     packed = [*packed_folders(folder), *packed_folders(os.path.dirname(folder))]
     names = sorted({n for n in [*entries, *packed] if n.startswith("GOT-10k_")})

@@ -1,8 +1,11 @@
 """OTB100, OTB50 and OTB2013, as downloaded; sequences may stay in their zip files.
 
     <root>/<sequence>/img/0001.jpg ...
-                     /groundtruth_rect.txt     x,y,w,h a line, 1-based, separated by commas, tabs or spaces
+                     /groundtruth_rect.txt     x,y,w,h a line, separated by commas, tabs or spaces
     <root>/anno/att/<sequence>.txt             optional: 11 flags, as in the official toolkit
+
+Boxes are read as they are written, as pysot, PyTracking and the GOT-10k toolkit read them. (The Matlab tools of OTB count
+pixels from 1; trackers and results of the field take the numbers as they are.)
 
 What the files do not say and the official toolkit knows is written here: where the annotation begins, which sequences
 have two targets, and that `Tiger1` starts with frame 6.
@@ -105,7 +108,6 @@ def _source(root: str, name: str) -> Source:
 def _read(source: Source) -> Annotation:
     file = source.files[0]
     boxes = parse_table(read_bytes(file), file, 4)[_UNUSED_ROWS.get(source.name, 0) :]
-    boxes[:, :2] -= 1  # the annotation counts pixels from 1
     return Annotation(boxes.astype(np.float32), drawable(boxes))
 
 

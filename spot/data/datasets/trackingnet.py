@@ -61,7 +61,14 @@ def load(
         return [_source(root, s, video, video in frames[s]) for s, video in videos], looked_at
 
     name = split_name(split) if listed or split == "test" else format_sets(numbers)
-    return read_videos("TrackingNet", name, f"{root} {split}", find, _read, cache, broken)
+    videos = read_videos("TrackingNet", name, f"{root} {split}", find, _read, cache, broken)
+    videos.human, videos.parts = is_human, [str(number) for number in numbers]
+    return videos
+
+
+def is_human(boxes: np.ndarray) -> np.ndarray:
+    """(n,) bool: boxes (n, 4) that a human drew have whole coordinates, those of TrackingNet's tracker do not."""
+    return np.abs(boxes - np.round(boxes)).sum(1) <= 0.01
 
 
 def _numbers(split: str) -> list[int]:

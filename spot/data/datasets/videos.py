@@ -199,7 +199,7 @@ def _video(name: str, frames: Frames, table: BoxTable) -> Video:
     rows = table.of_video(name)
     first = rows.take(rows.target == rows.target.min(initial=np.iinfo(np.int64).max))
     boxes[first.frame] = first.box
-    return Video(name, frames, boxes, np.isfinite(boxes).all(1))
+    return Video(name, frames, boxes, np.isfinite(boxes[:, 0]))
 
 
 class _bar:

@@ -47,7 +47,7 @@ def load(
     if not places:
         raise SpotError(f"{root}/{version}: no list.txt; download the sequences with the VOT toolkit")
     videos = []
-    for name in read_list(f"{places[0]}/list.txt"):
+    for name in read_list(f"{places[0]}/list.txt", folders=True):
         try:
             videos.append(_video(f"{places[0]}/{name}", name))
         except SpotError as error:

@@ -1,0 +1,157 @@
+"""Which frames of the user's own videos to label, where no frame has a box yet.
+
+The list is a CSV of rows `video,target,frame` (`<paths.labels>/<name>_to_label.csv`), which `spot.label` reads.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import random
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from spot.data.frame_draws import draw_uniform, draw_windows
+from spot.data.images import read_frame
+from spot.data.video import Video, VideoSet
+from spot.runtime.atomic_files import replacing
+from spot.runtime.errors import SpotError
+
+Frame = tuple[str, int, int]  # video, target, frame
+STRATEGIES = ("windows", "uniform", "diverse")
+_CANDIDATES = 400  # frames of a video that "diverse" looks at
+_THUMBNAIL = 16  # pixels a side
+_ROUNDS = 50  # of k-means, at most
+
+
+def list_file(folder: str | Path, name: str) -> Path:
+    """Where the list of a data set lies: `<paths.labels>/<name>_to_label.csv`."""
+    return Path(folder) / f"{name}_to_label.csv"
+
+
+def choose_frames(
+    videos: VideoSet,
+    count: int,
+    seed: int = 0,
+    strategy: str = "windows",
+    targets: int = 1,
+    progress: Callable[[Iterable[Video]], Iterable[Video]] = iter,
+) -> list[Frame]:
+    """Choose `count` frames of each video, the same for each of its targets.
+
+    The choice for a video follows from `seed` and its name alone. A frame that has a label for a target already is left
+    out for this target; targets that are in `videos.own_labels` are counted among `targets`.
+
+    Args:
+        videos: the user's videos; no annotation is looked at.
+        strategy: "windows" (one frame around each of `count` evenly spaced ones: METHOD.md section 2), "uniform"
+            (anywhere) or "diverse" (`diverse_frames`; needs no seed).
+
+    Returns:
+        (video, target, frame), ascending within each video.
+
+    Raises:
+        SpotError: an unknown strategy, `count` or `targets` below 1, or a frame that cannot be read.
+    """
+    if strategy not in STRATEGIES:
+        raise SpotError(
+            f"strategy={strategy} is unknown for videos without boxes; choose from: {', '.join(STRATEGIES)}"
+        )
+    for key, value in (("labels", count), ("targets", targets)):
+        if value < 1:
+            raise SpotError(f"{key}={value}: give at least 1")
+    labels = videos.own_labels
+    done = set() if labels is None else labels.keys
+    chosen: list[Frame] = []
+    for video in progress(videos):
+        every = np.ones(len(video), bool)
+        uniform = random.Random(f"{seed}/{video.name}").random
+        number = min(count, len(video))
+        if strategy == "diverse":
+            frames = diverse_frames(video, number).tolist()
+        else:
+            draw = draw_windows if strategy == "windows" else draw_uniform
+            frames = draw(every, number, uniform) or list(range(number))  # a video of a frame or two
+        chosen += [
+            (video.name, target, frame)
+            for target in range(1, targets + 1)
+            for frame in sorted(set(frames))
+            if (video.name, target, frame) not in done
+        ]
+    return chosen
+
+
+def diverse_frames(video: Video, count: int) -> np.ndarray:
+    """(k,) int64 frames that look different: k-means on thumbnails and time, the frame nearest to each centre.
+
+    At most 400 evenly spaced frames are looked at. The time of a frame weighs as much as a quarter of what its
+    thumbnail says, so that the frames of a video that hardly changes are spread evenly.
+    """
+    candidates = np.unique(np.linspace(0, len(video) - 1, min(len(video), _CANDIDATES)).round().astype(np.int64))
+    if count >= len(candidates):
+        return candidates
+    looks = np.stack([_thumbnail(video.frames.path(int(i))) for i in candidates])
+    looks = (looks - looks.mean(0)) / max(float(np.sqrt(looks.var(0).sum())), 1e-6)
+    time = candidates / candidates[-1] - 0.5
+    features = np.concatenate([looks, 0.5 * (time / time.std())[:, None]], 1)
+    return np.unique(candidates[nearest_to_centers(features, count)])
+
+
+def nearest_to_centers(features: np.ndarray, count: int) -> np.ndarray:
+    """(k,) int64: for each of `count` clusters of features (n, d) the row nearest to its centre; deterministic.
+
+    Lloyd's k-means. It starts from the row nearest to the mean and then, again and again, the row that is farthest from
+    all that are chosen.
+    """
+    chosen = [int(_distances(features, features.mean(0, keepdims=True))[:, 0].argmin())]
+    while len(chosen) < count:
+        chosen.append(int(_distances(features, features[chosen]).min(1).argmax()))
+    centers = features[chosen]
+    for _ in range(_ROUNDS):
+        own = _distances(features, centers).argmin(1)
+        moved = np.stack([features[own == c].mean(0) if (own == c).any() else centers[c] for c in range(count)])
+        if np.array_equal(moved, centers):
+            break
+        centers = moved
+    distances = _distances(features, centers)
+    own = distances.argmin(1)
+    return np.array([np.where(own == c, distances[:, c], np.inf).argmin() for c in np.unique(own)], np.int64)
+
+
+def _distances(features: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """(n, k) squared distances of rows (n, d) and centres (k, d)."""
+    return ((features[:, None] - centers[None]) ** 2).sum(2)
+
+
+def _thumbnail(path: str) -> np.ndarray:
+    """(768,) float64 colours of an image that is shrunk to 16 x 16 pixels."""
+    frame = read_frame(path, "fast", crop_pixels=8 * _THUMBNAIL, out_pixels=_THUMBNAIL)
+    small = cv2.resize(frame.pixels, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
+    return small.astype(np.float64).ravel()
+
+
+def write_frames(file: str | Path, frames: Sequence[Frame]) -> None:
+    """Write a list of frames to label, whole or not at all."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([("video", "target", "frame"), *frames])
+    with replacing(file, "choose another output=") as aside:
+        aside.write_text(text.getvalue(), encoding="utf-8")
+
+
+def read_frames_to_label(file: str | Path, videos: VideoSet) -> list[Frame]:
+    """Read a list of frames to label. Raises SpotError for a broken list, an unknown video or frame."""
+    try:
+        rows = csv.DictReader(io.StringIO(Path(file).read_text(encoding="utf-8-sig"), newline=""))
+        frames = [(row["video"], int(row.get("target") or 1), int(row["frame"])) for row in rows]
+    except OSError as error:
+        raise SpotError(f"{file}: {error.strerror}; write it with python -m spot.sample") from None
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        raise SpotError(f"{file}: not a list of video,target,frame ({error}); write it with spot.sample") from None
+    for name, _, frame in frames:
+        if not 0 <= frame < len(videos.frames[videos.index_of(name)]):
+            raise SpotError(f"{file}: {name} has no frame {frame}; write the list again with python -m spot.sample")
+    return frames
