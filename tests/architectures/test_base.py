@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from spot.architectures.base import Candidates, Prediction, TrackerLoss, best_cell, hann_window
+from spot.architectures.base import Candidates, Terms, TrackerLoss, best_cell, hann_window, rows
+from spot.architectures.ocean.network import OceanPrediction
 
 
 def test_window_is_the_outer_product_of_symmetric_hann_windows() -> None:
@@ -40,8 +41,8 @@ def test_best_cells_of_a_batch_are_independent() -> None:
 
 
 def test_rows_keep_what_is_absent() -> None:
-    part = Prediction(torch.rand(4, 9, 2), torch.rand(4, 9, 4), torch.rand(4, 9)).rows(1, 3)
-    assert part.logits.shape == (2, 9, 2)
+    part = rows(OceanPrediction(torch.rand(4, 9, 1), torch.rand(4, 9, 4), torch.rand(4, 9)), 1, 3)
+    assert part.logits.shape == (2, 9, 1)
     assert part.align is None
 
 
@@ -49,7 +50,7 @@ def test_total_weighs_each_term_that_is_there() -> None:
     class Loss(TrackerLoss):
         weights = {"class": 2.0, "box": 3.0, "iou": 100.0}  # noqa: RUF012
 
-        def forward(self, *_: object, **__: object) -> dict[str, torch.Tensor]:
+        def forward(self, *_: object, **__: object) -> Terms:
             raise NotImplementedError
 
     assert Loss().total({"class": torch.tensor(1.0), "box": torch.tensor(10.0)}).item() == 32.0
