@@ -279,7 +279,9 @@ def plain_transt_loss(
     return terms
 
 
-def plain_ocean_loss(criterion: OceanLoss, prediction: OceanPrediction, boxes: Tensor, labelled: bool) -> dict[str, Tensor]:
+def plain_ocean_loss(
+    criterion: OceanLoss, prediction: OceanPrediction, boxes: Tensor, labelled: bool
+) -> dict[str, Tensor]:
     """METHOD.md section 6, the class labels of one instance at a time, losses over picked cells."""
     assert prediction.align is not None
     cells, grid = criterion.cells, math.isqrt(len(criterion.cells))

@@ -164,7 +164,8 @@ def rows(prediction: P, start: int, stop: int | None = None) -> P:
     >>> rows(Pair(torch.arange(4.0)), 1, 3)
     Pair(logits=tensor([1., 2.]), align=None)
     """
-    return type(prediction)(*(None if part is None else part[start:stop] for part in prediction))
+    parts: list[Any] = [None if part is None else part[start:stop] for part in prediction]
+    return type(prediction)(*parts)
 
 
 class Mean(NamedTuple):
@@ -172,11 +173,11 @@ class Mean(NamedTuple):
 
     Attributes:
         sum: scalar, with gradient.
-        count: scalar, number or total weight of what was added; with 0 the sum is 0, too.
+        weight: scalar, number or total weight of what was added; with 0 the sum is 0, too.
     """
 
     sum: Tensor
-    count: Tensor
+    weight: Tensor
 
 
 Terms = dict[str, tuple[Mean, ...]]  # each term is the sum of its means
@@ -225,10 +226,10 @@ def mean_terms(terms: Terms, average: Callable[[Tensor], Tensor] = lambda counts
     {'iou': tensor(2.)}
     """
     means = [mean for term in terms.values() for mean in term]
-    counts = average(torch.stack([mean.count.detach().to(mean.sum.dtype) for mean in means]))
+    counts = average(torch.stack([mean.weight.detach().to(mean.sum.dtype) for mean in means]))
     counts = torch.where(counts > 0, counts, 1)
     divided = iter([mean.sum / count for mean, count in zip(means, counts, strict=True)])
-    return {name: sum((next(divided) for _ in term[1:]), start=next(divided)) for name, term in terms.items()}
+    return {name: torch.stack([next(divided) for _ in term]).sum() for name, term in terms.items()}
 
 
 def masked_sum(values: Tensor, mask: Tensor) -> Mean:

@@ -91,9 +91,9 @@ class NetTypeFormat(PublishedFormat):
         """See `PublishedFormat.read`."""
         if not isinstance(content, dict) or not {"net", "net_type"} <= content.keys():
             return None
-        path, found = files[0], content["net_type"]
+        path, found = files[0], str(content["net_type"])
         if found != self.net_type:
-            raise SpotError(f"{path} holds net_type={found}, not {self.net_type}; add arch= of that network")
+            raise SpotError(f"{path} holds net_type={found}, not {self.net_type}; add arch={found.lower()}")
         ours = {self.published_key(key): key for key in network.state_dict()}
         net: Mapping[str, Tensor] = content["net"]
         prefix = "module." if all(key.startswith("module.") for key in net) else ""

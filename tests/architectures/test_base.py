@@ -1,11 +1,24 @@
-"""Windows, best cells and weighted sums that all architectures share."""
+"""Windows, best cells, and sums and counts of losses that all architectures share."""
 
 import numpy as np
 import pytest
 import torch
 
-from spot.architectures.base import Candidates, Terms, TrackerLoss, best_cell, hann_window, rows
-from spot.architectures.ocean.network import OceanPrediction
+from spot.architectures.backbones.networks import SmallCNN
+from spot.architectures.base import (
+    Candidates,
+    Terms,
+    TrackerLoss,
+    TrackerNetwork,
+    best_cell,
+    hann_window,
+    mean_terms,
+    rows,
+)
+from spot.architectures.ocean.loss import OceanLoss
+from spot.architectures.ocean.network import Ocean, OceanPrediction
+from spot.architectures.transt.loss import TransTLoss
+from spot.architectures.transt.network import TransT
 
 
 def test_window_is_the_outer_product_of_symmetric_hann_windows() -> None:
@@ -54,3 +67,43 @@ def test_total_weighs_each_term_that_is_there() -> None:
             raise NotImplementedError
 
     assert Loss().total({"class": torch.tensor(1.0), "box": torch.tensor(10.0)}).item() == 32.0
+
+
+def small_transt() -> tuple[TrackerNetwork, TrackerLoss]:
+    return TransT(SmallCNN((8, 8, 8), (0, 0)), 32, 64, d_model=8, heads=2, layers=1, ffn=8), TransTLoss(64)
+
+
+def small_ocean() -> tuple[TrackerNetwork, TrackerLoss]:
+    network = Ocean(SmallCNN((8, 8, 8), (0, 0)), 64, 96, grid=7, template_margin=1, channels=8, tower_depth=1)
+    return network, OceanLoss(7, 8, 96)
+
+
+@pytest.mark.parametrize("kept", [9, 1], ids=["9 of 24 kept", "1 of 24 kept"])
+@pytest.mark.parametrize("make", [small_transt, small_ocean])
+def test_parts_of_a_batch_have_the_gradient_of_the_whole(make, kept: int) -> None:
+    """As DistributedDataParallel does it: each process's gradient by its own loss, and then their mean."""
+    torch.manual_seed(0)
+    network, loss = make()
+    network, loss = network.double().eval(), loss.double()
+    boxes = torch.cat([torch.rand(24, 2) * 20 + 8, torch.rand(24, 2) * 20 + 10], dim=1).double()
+    keep = torch.zeros(24, dtype=torch.bool)
+    keep[torch.randperm(24)[:kept]] = True
+    batch = [*network.export_inputs(24), boxes, keep]
+    parameters = list(network.parameters())
+
+    def gradient(parts: list[list[torch.Tensor]]) -> tuple[float, torch.Tensor]:
+        terms = [loss(network(*inputs), boxes, keep, train_iou=True) for *inputs, boxes, keep in parts]
+        seen: list[torch.Tensor] = []
+        for part in terms:
+            mean_terms(part, lambda weights: (seen.append(weights), weights)[1])
+        over_all = torch.stack(seen).mean(0)
+        total = torch.stack([loss.total(mean_terms(part, lambda _: over_all)) for part in terms]).mean()
+        found = torch.autograd.grad(total, parameters, allow_unused=True)
+        return total.item(), torch.cat([g.flatten() for g in found if g is not None])
+
+    value, whole = gradient([batch])
+    assert value == loss.total(mean_terms(loss(network(*batch[:3]), boxes, keep, train_iou=True))).item()
+    for processes in (2, 4):
+        split_value, split = gradient([[part[i::processes] for part in batch] for i in range(processes)])
+        assert split_value == pytest.approx(value, rel=1e-9)
+        assert (split - whole).norm() / whole.norm() < 1e-6

@@ -144,7 +144,7 @@ def test_keys_are_the_published_ones(tmp_path: Path, arch: str) -> None:
 
 def test_wrong_architecture_is_named(tmp_path: Path) -> None:
     ocean_file = save(tmp_path, {"net_type": "Ocean", "net": {}}, "o.pth.tar")
-    with pytest.raises(SpotError, match="net_type=Ocean, not TransT; add arch="):
+    with pytest.raises(SpotError, match="net_type=Ocean, not TransT; add arch=ocean"):
         load_network(ocean_file, tiny())
     run = save(tmp_path, run_content(STUDENT, None))
     with pytest.raises(SpotError, match="arch=transt_tiny, not transt; add arch=transt_tiny"):

@@ -72,7 +72,7 @@ def test_outputs_equal_the_published_ones_in_double_precision(prediction, golden
 def test_features_equal_the_published_ones(network, inputs, golden):
     """Where the outputs differ, this says whether the backbone, the neck or the rest is at fault."""
     with torch.no_grad():
-        search = network.backbone(inputs[1][:1].float())
+        search = network.backbone(inputs[2][:1].float())
         template = network.neck(network.backbone(inputs[0][:1].float()))
     torch.testing.assert_close(search[:, :8], torch.from_numpy(golden["search_features"]), rtol=0, atol=1e-3)
     target = template[:, :8, 4:-4, 4:-4]

@@ -52,7 +52,9 @@ def crops(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
     return noise(100, 128), torch.zeros(1, 4, dtype=dtype), noise(200, 256)
 
 
-def assert_cells_equal(prediction: TransTPrediction, golden: dict, prefix: str, step: int = 1, **tolerance: float) -> None:
+def assert_cells_equal(
+    prediction: TransTPrediction, golden: dict, prefix: str, step: int = 1, **tolerance: float
+) -> None:
     for name, atol in tolerance.items():
         expected = golden[f"{prefix}_{name}"]
         ours = getattr(prediction, name)[0, ::step].numpy().reshape(expected.shape)
@@ -118,7 +120,9 @@ def test_loss_terms_of_single_instances(golden: dict, text: dict, row: int) -> N
     """Boxes from less than a cell to more than the crop, inside it and across its border."""
     leaves, targets = loss_inputs(golden)
     prediction = rows(leaves._replace(ious=leaves.ious.squeeze(2)), row, row + 1)
-    terms = mean_terms(TransTLoss()(prediction, targets[row : row + 1], torch.ones(1, dtype=torch.bool), train_iou=True))
+    terms = mean_terms(
+        TransTLoss()(prediction, targets[row : row + 1], torch.ones(1, dtype=torch.bool), train_iou=True)
+    )
     for name, term in terms.items():
         expected = text["losses"]["transt_per_sample_sup"][row][TERMS[name]]
         assert term.item() == pytest.approx(expected, rel=1e-5), name

@@ -111,4 +111,4 @@ def distance_iou(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
 
 
 def _half(mean: Mean) -> Mean:
-    return Mean(mean.sum / 2, mean.count)
+    return Mean(mean.sum / 2, mean.weight)

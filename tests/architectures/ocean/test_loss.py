@@ -38,7 +38,9 @@ def test_masked_instances_count_as_removed(loss, train_iou, spoilt):
     boxes = torch.where(keep[:, None], BOXES, spoilt)
     masked, removed = predict(4), predict(4)
     terms = mean_terms(loss(masked, boxes, keep, train_iou))
-    expected = mean_terms(loss(OceanPrediction(*(t[keep] for t in removed)), BOXES[keep], torch.ones(2, dtype=torch.bool), train_iou))
+    expected = mean_terms(
+        loss(OceanPrediction(*(t[keep] for t in removed)), BOXES[keep], torch.ones(2, dtype=torch.bool), train_iou)
+    )
     assert terms.keys() == expected.keys() == {"class", "box", "align"} | ({"iou"} if train_iou else set())
     for name in terms:
         torch.testing.assert_close(terms[name], expected[name])

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from spot.architectures.ocean.network import OceanPrediction, Ocean
+from spot.architectures.ocean.network import Ocean, OceanPrediction
 from spot.architectures.ocean.tracker import OceanTracker, change_penalty, context_side
 from spot.architectures.subwindow import mean_colour, subwindow
 

@@ -7,8 +7,7 @@ from torch import Tensor, nn
 
 from spot.architectures.backbones.networks import SmallCNN
 from spot.architectures.base import Candidates, TrackerNetwork
-from spot.architectures.transt.network import TransT
-from spot.architectures.transt.network import TransTPrediction
+from spot.architectures.transt.network import TransT, TransTPrediction
 from spot.architectures.transt.tracker import TransTTracker
 
 FRAME = np.full((240, 320, 3), 90, np.uint8)
