@@ -1,0 +1,111 @@
+"""Turn what speaks for a box into the probability that it is right: that its IoU with the true box is at least 0.5.
+
+The labels themselves are the test: each is hidden in turn, its frame is tracked from its neighbours, and the joined box
+is compared with the human one (leave one out). A logistic regression over all targets of all videos is fitted to these
+outcomes. As there may be few of them, it is pulled towards the coefficients that were found on other videos: with a
+handful of labels it stays near those, with hundreds it follows the user's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from spot.annotation.candidates import Candidates
+from spot.annotation.joining import FEATURES, box_iou, join
+
+RIGHT = 0.5  # IoU from which a box counts as right
+LOWEST, HIGHEST = 0.01, 0.99  # nothing is certain but a human's box
+
+# Intercept and coefficients in the order of FEATURES, and how much each may move (standard deviation of the prior).
+PRIOR = np.array([-1.0, 3.0, 1.0, 2.0, 1.0, 1.5, -0.5, -0.5])
+PRIOR_SPREAD = 1.0
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A fitted model.
+
+    Attributes:
+        coefficients: (1 + F,) float64, intercept first.
+        examples: number of hidden labels that it was fitted to.
+        right: how many of them were tracked to an IoU of 0.5 or more.
+    """
+
+    coefficients: np.ndarray
+    examples: int = 0
+    right: int = 0
+
+    def probability(self, features: np.ndarray) -> np.ndarray:
+        """(m,) probabilities in [0.01, 0.99] from (m, F) features."""
+        logits = self.coefficients[0] + features @ self.coefficients[1:]
+        return np.clip(1 / (1 + np.exp(-logits)), LOWEST, HIGHEST)
+
+
+def fit_calibration(examples: Iterable[tuple[Candidates, np.ndarray]]) -> Calibration:
+    """Fit to hidden labels.
+
+    Args:
+        examples: candidates of a single frame and its human box (4,), see `spot.annotation.candidates.held_out`.
+
+    Returns:
+        The prior model where there are no examples.
+    """
+    features, right = [], []
+    for candidates, truth in examples:
+        joined = join(candidates)
+        features.append(joined.features[0])
+        right.append(bool(box_iou(np.nan_to_num(joined.boxes[0]), truth.astype(np.float64)) >= RIGHT))
+    if not features:
+        return Calibration(PRIOR)
+    outcome = np.array(right)
+    return Calibration(fit_logistic(np.array(features), outcome), len(outcome), int(outcome.sum()))
+
+
+def fit_logistic(
+    features: np.ndarray, outcome: np.ndarray, prior: np.ndarray = PRIOR, spread: float = PRIOR_SPREAD
+) -> np.ndarray:
+    """Fit a logistic regression with a normal prior on each coefficient, by Newton's method.
+
+    Args:
+        features: (m, F) float64.
+        outcome: (m,) bool.
+        prior: (1 + F,) means of the prior, intercept first.
+        spread: its standard deviation.
+
+    Returns:
+        (1 + F,) coefficients, intercept first.
+
+    Examples:
+        >>> import numpy as np
+        >>> agreement = np.linspace(0, 1, 200)[:, None]
+        >>> fitted = fit_logistic(agreement, agreement[:, 0] > 0.5, prior=np.zeros(2), spread=10.0)
+        >>> bool(abs(-fitted[0] / fitted[1] - 0.5) < 0.01)  # where it turns
+        True
+    """
+    rows = np.concatenate([np.ones((len(features), 1)), features], axis=1)
+    target = np.asarray(outcome, np.float64)
+    precision = 1 / spread**2
+
+    def objective(values: np.ndarray) -> float:
+        logits = rows @ values
+        likelihood = target @ logits - np.logaddexp(0, logits).sum()
+        return float(likelihood - 0.5 * precision * ((values - prior) ** 2).sum())
+
+    coefficients = prior.astype(np.float64)
+    for _ in range(50):
+        probability = 1 / (1 + np.exp(-(rows @ coefficients)))
+        gradient = rows.T @ (target - probability) - precision * (coefficients - prior)
+        curvature = (rows * (probability * (1 - probability))[:, None]).T @ rows + precision * np.eye(rows.shape[1])
+        step, size = np.linalg.solve(curvature, gradient), 1.0
+        while objective(coefficients + size * step) < objective(coefficients) and size > 1e-6:
+            size /= 2
+        coefficients = coefficients + size * step
+        if np.abs(size * step).max() < 1e-8:
+            break
+    return coefficients
+
+
+assert len(PRIOR) == 1 + len(FEATURES)

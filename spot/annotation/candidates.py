@@ -1,0 +1,91 @@
+"""All that is known of one target's box in every frame, before it is joined into one box."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from spot.annotation.passes import Tracked
+
+
+@dataclass(frozen=True, eq=False)
+class Candidates:
+    """Candidates for the boxes of one target in the m frames `first` to `first + m - 1` of its video.
+
+    Boxes are (m, 4) float32 xywh in image pixels, NaN where there is none; scores are (m,) float32 in [0, 1], 0 there.
+
+    Attributes:
+        first: the first of the frames.
+        labelled: (k,) int64 labelled frames, ascending.
+        labels: (k, 4) float32 human boxes; NaN where the target is absent.
+        forward, forward_scores: the tracker's, started from the label before.
+        backward, backward_scores: the tracker's, started from the label after.
+        relay, relay_scores: the training run's pseudo labels (sampler state) and their predicted IoU.
+    """
+
+    first: int
+    labelled: np.ndarray
+    labels: np.ndarray
+    forward: np.ndarray
+    forward_scores: np.ndarray
+    backward: np.ndarray
+    backward_scores: np.ndarray
+    relay: np.ndarray
+    relay_scores: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.forward)
+
+    @property
+    def frames(self) -> np.ndarray:
+        """(m,) int64 frame numbers."""
+        return np.arange(self.first, self.first + len(self))
+
+
+def empty_candidates(length: int, labelled: np.ndarray, labels: np.ndarray, first: int = 0) -> Candidates:
+    """Candidates of `length` frames of which nothing is known but the labels."""
+    boxes = [np.full((length, 4), np.nan, np.float32) for _ in range(3)]
+    scores = [np.zeros(length, np.float32) for _ in range(3)]
+    pairs = [array for pair in zip(boxes, scores, strict=True) for array in pair]
+    return Candidates(first, np.asarray(labelled, np.int64), np.asarray(labels, np.float32), *pairs)
+
+
+def fill_candidates(candidates: Candidates, tracked: Iterable[Tracked]) -> None:
+    """Put a target's tracked passes in their places, but for labelled frames: see `held_out`."""
+    human = np.zeros(candidates.first + len(candidates), bool)
+    human[candidates.labelled] = True
+    for part in tracked:
+        frames = part.of.indices
+        keep = ~human[frames]
+        boxes, scores = (
+            (candidates.forward, candidates.forward_scores)
+            if part.of.step == 1
+            else (candidates.backward, candidates.backward_scores)
+        )
+        boxes[frames[keep] - candidates.first] = part.boxes[keep]
+        scores[frames[keep] - candidates.first] = part.scores[keep]
+
+
+def held_out(candidates: Candidates, tracked: Iterable[Tracked]) -> list[tuple[Candidates, np.ndarray]]:
+    """For each label with a box: candidates of its frame as if it were not labelled, and the human box.
+
+    Each is what the trackers that were started from the neighbouring labels found on arriving there. The training run's
+    pseudo labels are left out: the run has learnt from this very label.
+    """
+    arrivals: dict[int, list[Tracked]] = {}
+    for part in tracked:
+        arrivals.setdefault(part.of.stop, []).append(part)
+    examples = []
+    for i, (frame, box) in enumerate(zip(candidates.labelled.tolist(), candidates.labels, strict=True)):
+        parts = arrivals.get(frame, [])
+        if not np.isfinite(box).all() or not parts:
+            continue
+        others = np.arange(len(candidates.labelled)) != i
+        one = empty_candidates(1, candidates.labelled[others], candidates.labels[others], first=frame)
+        for part in parts:
+            ours = (one.forward, one.forward_scores) if part.of.step == 1 else (one.backward, one.backward_scores)
+            ours[0][0], ours[1][0] = part.boxes[-1], part.scores[-1]
+        examples.append((one, box))
+    return examples

@@ -1,0 +1,179 @@
+"""Join the candidates of each frame into one box: what a target's box most likely is, given all that was tried.
+
+Where forward and backward tracking agree, their boxes are averaged; where they do not, the surer and nearer one counts.
+Interpolation between the labels on both sides steadies the size. `docs/own_videos.md` has the figures behind the rule.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from spot.annotation.candidates import Candidates
+
+AGREE = 0.4  # IoU from which two candidates are taken for the same object
+RELAY_WEIGHT = 0.5  # of a pseudo label of the training run beside a tracked box next to its label
+INTERPOLATION_WEIGHT = 0.15  # of the interpolated box next to a label
+
+
+class Joined(NamedTuple):
+    """One box a frame, and what speaks for it.
+
+    Attributes:
+        boxes: (m, 4) float64 xywh in image pixels; NaN where nothing is known.
+        features: (m, FEATURES) float64, see `spot.annotation.calibration`.
+        absent: (m,) bool: the target cannot be seen between labels that say so on both sides.
+    """
+
+    boxes: np.ndarray
+    features: np.ndarray
+    absent: np.ndarray
+
+
+FEATURES = ("agreement", "one_direction", "score", "lower_score", "with_interpolation", "log_distance", "log_gap")
+
+
+class Gaps(NamedTuple):
+    """Where frames lie between the labels with a box.
+
+    Attributes:
+        before, after: (m,) int64 distance in frames to the label before and after; a large number without one.
+        interpolated: (m, 4) float64 linear interpolation; the nearest label's box outside of them.
+    """
+
+    before: np.ndarray
+    after: np.ndarray
+    interpolated: np.ndarray
+
+
+NONE = 10**9  # distance to a label that there is not
+
+
+def place_between_labels(candidates: Candidates) -> Gaps:
+    """Distances to the labels on both sides and the box interpolated between them."""
+    frames = candidates.frames
+    visible = np.all(np.isfinite(candidates.labels), axis=1)
+    labelled, boxes = candidates.labelled[visible], candidates.labels[visible].astype(np.float64)
+    if not len(labelled):
+        nothing = np.full(len(frames), NONE)
+        return Gaps(nothing, nothing, np.full((len(frames), 4), np.nan))
+    right = np.searchsorted(labelled, frames)
+    left = np.where(
+        (right < len(labelled)) & (labelled[np.minimum(right, len(labelled) - 1)] == frames), right, right - 1
+    )
+    before = np.where(left >= 0, frames - labelled[np.maximum(left, 0)], NONE)
+    after = np.where(right < len(labelled), labelled[np.minimum(right, len(labelled) - 1)] - frames, NONE)
+    corners = np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], axis=1)
+    between = np.stack([np.interp(frames, labelled, column) for column in corners.T], axis=1)
+    return Gaps(before, after, np.concatenate([between[:, :2] - between[:, 2:] / 2, between[:, 2:]], axis=1))
+
+
+def join(candidates: Candidates) -> Joined:
+    """Join the candidates of one target.
+
+    The candidates of a frame vote: each stands for itself and, with its weight, for those that overlap it. The one with
+    most support wins, and those that agree with it are averaged by their weights. A tracked box weighs its tracker's
+    score times its nearness to the label that it started from.
+
+    Returns:
+        Boxes of all frames, labelled ones included (human boxes as they are).
+    """
+    gaps = place_between_labels(candidates)
+    gap = np.where((gaps.before < NONE) & (gaps.after < NONE), gaps.before + gaps.after, 0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        near_before = np.where(gap > 0, gaps.after / np.maximum(gap, 1), 1.0)
+        near_after = np.where(gap > 0, gaps.before / np.maximum(gap, 1), 1.0)
+    nearest = np.minimum(gaps.before, gaps.after)
+    sources = np.stack([candidates.forward, candidates.backward, candidates.relay, gaps.interpolated], axis=1).astype(
+        np.float64
+    )
+    weights = np.stack(
+        [
+            candidates.forward_scores * (0.2 + near_before),
+            candidates.backward_scores * (0.2 + near_after),
+            RELAY_WEIGHT * candidates.relay_scores,
+            INTERPOLATION_WEIGHT / (1 + nearest / 4.0),
+        ],
+        axis=1,
+    ).astype(np.float64)
+    known = np.all(np.isfinite(sources), axis=2)
+    weights = np.where(known, np.maximum(weights, 1e-6), 0.0)
+    filled = np.where(known[..., None], sources, 0.0)
+    overlaps = pairwise_iou(filled)
+    winner = np.argmax(np.einsum("mij,mj->mi", overlaps, weights) * known, axis=1)
+    rows = np.arange(len(winner))
+    agreeing = weights * ((overlaps[rows, winner] >= AGREE) & known)
+    agreeing[rows, winner] = weights[rows, winner]
+    total = np.maximum(agreeing.sum(1, keepdims=True), 1e-12)
+    centres = filled[..., :2] + filled[..., 2:] / 2
+    centre = np.einsum("mi,mij->mj", agreeing / total, centres)
+    with np.errstate(divide="ignore"):
+        sizes = np.where(filled[..., 2:] > 0, np.log(np.maximum(filled[..., 2:], 1e-3)), 0.0)
+    size = np.einsum("mi,mij->mj", agreeing / total, sizes)
+    interpolated_size = np.log(np.maximum(np.nan_to_num(gaps.interpolated[:, 2:], nan=1.0), 1e-3))
+    size = np.exp(np.where(known[:, 3:], (size + interpolated_size) / 2, size))
+    boxes = np.concatenate([centre - size / 2, size], axis=1)
+    boxes[~np.any(known, axis=1)] = np.nan
+    features = _features(candidates, gaps, boxes, overlaps, known)
+    at = candidates.labelled - candidates.first
+    inside = (at >= 0) & (at < len(candidates))
+    boxes[at[inside]] = candidates.labels[inside]
+    return Joined(boxes, features, absent_frames(candidates))
+
+
+def _features(
+    candidates: Candidates, gaps: Gaps, boxes: np.ndarray, overlaps: np.ndarray, known: np.ndarray
+) -> np.ndarray:
+    """(m, FEATURES): what the probability that a box is right is computed from."""
+    both = known[:, 0] & known[:, 1]
+    pair = np.stack([candidates.forward_scores, candidates.backward_scores], axis=1).astype(np.float64)
+    alone = pair.max(1)
+    nearest = np.minimum(gaps.before, gaps.after)
+    farthest = np.maximum(gaps.before, gaps.after)
+    with_interpolation = box_iou(np.nan_to_num(boxes), np.nan_to_num(gaps.interpolated))
+    return np.stack(
+        [
+            np.where(both, overlaps[:, 0, 1], 0.0),
+            1.0 - both,
+            np.where(both, pair.mean(1), alone),
+            np.where(both, pair.min(1), alone),
+            with_interpolation,
+            np.log1p(np.minimum(nearest, 10**5)) / 5,
+            np.log1p(np.minimum(np.where(farthest < NONE, farthest, nearest), 10**5)) / 5,
+        ],
+        axis=1,
+    )
+
+
+def absent_frames(candidates: Candidates) -> np.ndarray:
+    """(m,) bool: labelled absent, or between two labels next to each other that both say absent."""
+    absent = ~np.all(np.isfinite(candidates.labels), axis=1)
+    frames = candidates.frames
+    if not len(candidates.labelled):
+        return np.zeros(len(frames), bool)
+    last = len(candidates.labelled) - 1
+    right = np.searchsorted(candidates.labelled, frames)
+    exact = (right <= last) & (candidates.labelled[np.minimum(right, last)] == frames)
+    after = np.where(right <= last, absent[np.minimum(right, last)], True)
+    before = np.where(right > 0, absent[np.maximum(right - 1, 0)], True)
+    outside = (right == 0) | (right > last)  # before the first label or after the last: that one counts
+    return np.where(
+        exact,
+        absent[np.minimum(right, last)],
+        np.where(outside, (before | (right == 0)) & (after | (right > last)), before & after),
+    )
+
+
+def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """IoU of boxes (..., 4) xywh, element by element, broadcasting; 0 where one has no area."""
+    low = np.maximum(a[..., :2], b[..., :2])
+    high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
+    inside = np.clip(high - low, 0, None).prod(-1)
+    union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - inside
+    return inside / np.maximum(union, 1e-9)
+
+
+def pairwise_iou(boxes: np.ndarray) -> np.ndarray:
+    """(m, s, s) IoU of every two of the (m, s, 4) boxes of a frame."""
+    return box_iou(boxes[:, :, None], boxes[:, None])

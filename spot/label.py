@@ -1,0 +1,86 @@
+"""python -m spot.label data=videos paths.videos=/clips: draw boxes on a local page; import= and export= for other tools."""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from spot.runtime.command import command
+from spot.runtime.errors import SpotError
+
+if TYPE_CHECKING:
+    from spot.data.labels import Sizes
+    from spot.data.video import VideoSet
+
+
+def label(cfg: DictConfig) -> Path:
+    """Open the label page, or read or write another tool's file.
+
+    Returns:
+        The CSV file of labels.
+    """
+    from hydra.utils import instantiate
+
+    from spot.data.datasets.videos import frame_sizes
+    from spot.data.labels import labels_file
+
+    videos = instantiate(cfg.data.train[0])
+    file = labels_file(cfg.paths.labels, videos.name)
+    sizes = frame_sizes(videos)
+    _serve(cfg, videos, sizes, file)
+    return file
+
+
+def _serve(cfg: DictConfig, videos: VideoSet, sizes: Sizes, file: Path) -> None:
+    try:
+        import uvicorn
+
+        from spot.annotation.label_server import HOST, build_app, open_socket
+    except ImportError as error:
+        raise SpotError(f"the label page needs {error.name}; pip install 'spot-tracking[label]'") from None
+    from spot.annotation.label_session import LabelSession
+    from spot.data.frames_to_label import choose_frames, list_file, read_frames_to_label
+
+    listed = Path(cfg.frames) if cfg.frames else list_file(cfg.paths.labels, videos.name)
+    if cfg.frames or listed.is_file():
+        chosen = read_frames_to_label(listed, videos)
+    else:
+        chosen = choose_frames(videos, cfg.labels, cfg.seed)
+    session = LabelSession(videos, sizes, chosen, file)
+    opened = open_socket(cfg.port)
+    token = secrets.token_urlsafe(16)
+    next_command = f"python -m spot.train experiment=own_videos paths.videos={cfg.paths.videos} run=mine"
+    settings = uvicorn.Config("", log_level="error", timeout_graceful_shutdown=1)
+    server = uvicorn.Server(settings)
+
+    def finish() -> None:
+        server.should_exit = True
+
+    settings.app = build_app(session, token, next_command, finish)
+    address = f"http://{HOST}:{opened.getsockname()[1]}/?token={token}"
+    print(f"label page: {address}\nlabels are written to {file}; Ctrl-C ends", flush=True)
+    if cfg.browser:
+        webbrowser.open(address)
+    try:
+        server.run(sockets=[opened])
+    except KeyboardInterrupt:
+        pass
+    finally:
+        session.close()
+    done, total = session.progress()
+    print(f"{done} of {total} frames are labelled: {file}")
+    print(f"next: {next_command}" if done == total else "the same command continues", file=sys.stdout)
+
+
+@command("label")
+def main(cfg: DictConfig) -> None:
+    label(cfg)
+
+
+if __name__ == "__main__":
+    main()
