@@ -15,7 +15,7 @@ from spot.runtime.errors import SpotError
 
 if TYPE_CHECKING:
     from spot.architectures.base import TrackerNetwork
-    from spot.architectures.checkpoint import Weights
+    from spot.architectures.published import Weights
 
 
 def convert(cfg: DictConfig) -> tuple[Path, ...]:
@@ -55,11 +55,10 @@ def to_native(cfg: DictConfig, source: Path, target: Path) -> None:
 
 def to_published(cfg: DictConfig, source: Path, target: Path) -> None:
     """One network as the published program writes it."""
-    from spot.architectures.checkpoint import published_content
-    from spot.architectures.weight_files import write_file
-
     network, weights = _read(cfg, source)
-    write_file(target, published_content(weights, network))
+    if network.published is None:
+        raise SpotError(f"kind=published: arch={cfg.arch.name} has no published form; choose another kind=")
+    network.published.write(weights, network, target)
 
 
 def to_onnx(cfg: DictConfig, source: Path, target: Path) -> None:

@@ -8,8 +8,8 @@ from torch.nn import functional as F
 from torchvision.ops import box_convert
 
 from spot.architectures.backbones.networks import Backbone
-from spot.architectures.base import Candidates, Prediction, TrackerNetwork
-from spot.architectures.transt.network import cell_anchors
+from spot.architectures.base import Candidates, TrackerNetwork
+from spot.architectures.transt.network import TransTPrediction, cell_anchors
 
 
 class Correlation(TrackerNetwork):
@@ -31,24 +31,24 @@ class Correlation(TrackerNetwork):
         self.iou_head = nn.Conv2d(width, 1, 1)
         self.register_buffer("anchors", cell_anchors(self.grid), persistent=False)
 
-    def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
+    def encode_template(self, template: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
         """The middle half of the features, where the target is, as a kernel (B, channels, kernel, kernel)."""
         features = self.backbone(template)
         margin = features.shape[-1] // 4
         return (F.adaptive_avg_pool2d(features[..., margin:-margin, margin:-margin], self.kernel),)
 
-    def predict(self, code: tuple[Tensor, ...], search: Tensor) -> Prediction:
+    def predict(self, template_features: tuple[Tensor, ...], search: Tensor) -> TransTPrediction:
         """N = (search_size / 8) ** 2 cells, row by row."""
-        (kernel,), features = code, self.backbone(search)
+        (kernel,), features = template_features, self.backbone(search)
         kernels = kernel.flatten(0, 1)[:, None] / self.kernel**2
         one_row = features.flatten(0, 1)[None]
         matched = F.conv2d(one_row, kernels, padding=self.kernel // 2, groups=len(kernels)).view_as(features)
         fused = self.tower(torch.cat([features, matched], dim=1))
         logits, boxes = self.head(fused).flatten(2).transpose(1, 2).split([2, 4], dim=-1)
         ious = self.iou_head(fused.detach()).flatten(1)  # the judge of boxes must not make them worse
-        return Prediction(logits, (boxes + self.anchors).sigmoid(), ious.sigmoid())
+        return TransTPrediction(logits, (boxes + self.anchors).sigmoid(), ious.sigmoid())
 
-    def candidates(self, prediction: Prediction) -> Candidates:
+    def candidates(self, prediction: TransTPrediction) -> Candidates:
         """Target probability, xywh box in search-crop pixels and predicted IoU of every cell."""
         boxes = box_convert(prediction.boxes * self.search_size, "cxcywh", "xywh")
         return Candidates(prediction.logits.softmax(-1)[..., 0], boxes, prediction.ious)

@@ -70,8 +70,8 @@ def noise(network: TrackerNetwork, labelled: int, unlabelled: int) -> Batch:
     def uniform(count: int, *ranges: tuple[float, float]) -> torch.Tensor:
         return torch.stack([torch.rand(count, generator=generator) * (high - low) + low for low, high in ranges], 1)
 
-    def boxes(count: int) -> torch.Tensor:
-        return uniform(count, (0.3, 0.4), (0.3, 0.4), (0.15, 0.35), (0.15, 0.35)) * search
+    def boxes(count: int, size: int) -> torch.Tensor:
+        return uniform(count, (0.3, 0.4), (0.3, 0.4), (0.15, 0.35), (0.15, 0.35)) * size
 
     def whether(count: int, share: float) -> torch.Tensor:
         return torch.rand(count, generator=generator) < share
@@ -82,16 +82,19 @@ def noise(network: TrackerNetwork, labelled: int, unlabelled: int) -> Batch:
     n, zeros = unlabelled, torch.zeros(unlabelled, dtype=torch.int64)
     pairs = LabelledPairs(
         images(labelled, template),
+        boxes(labelled, template),
         images(labelled, search),
-        boxes(labelled),
+        boxes(labelled, search),
         uniform(labelled, (0.8, 1.2), (0.8, 1.2)),
         whether(labelled, 0.5),
     )
     frames = UnlabelledInstances(
         key=images(n, template),
+        key_box=boxes(n, template),
         teacher_search=images(n, search),
         teacher_geometry=places(n),
         relay=images(n, template),
+        relay_box=boxes(n, template),
         student_search=images(n, search),
         student_geometry=places(n),
         image_size=torch.tensor([[640.0, 360.0]]).repeat(n, 1),

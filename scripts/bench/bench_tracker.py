@@ -140,10 +140,13 @@ def bench_onnx(arch: str, turns: int) -> dict[str, float]:
         options.intra_op_num_threads = 1
         file = onnx_files(Path(folder) / f"{arch}.onnx")[1]
         session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        code = tracked.encode_template(first)
-        given = dict(zip((i.name for i in session.get_inputs()), (search, *code), strict=True))
+        features = tracked.encode_template(first, torch.zeros(1, 4))
+        given = dict(zip((i.name for i in session.get_inputs()), (search, *features), strict=True))
         arrays = {name: tensor.numpy() for name, tensor in given.items()}
-        ways: list[Callable[[], object]] = [lambda: tracked.predict(code, search), lambda: session.run(None, arrays)]
+        ways: list[Callable[[], object]] = [
+            lambda: tracked.predict(features, search),
+            lambda: session.run(None, arrays),
+        ]
         times = [[timed(way)[0] for way in ways] for _ in range(turns)]
     ratio = median(ours / onnx for ours, onnx in times)
     print(f"{arch}: ONNX Runtime {ratio:6.2f} x as fast as ours")

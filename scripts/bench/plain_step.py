@@ -20,14 +20,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import DeformConv2d, box_convert
 
-from spot.architectures.base import Prediction, TrackerNetwork
+from spot.architectures.base import TrackerNetwork, rows
 from spot.architectures.convolution import Conv2d
 from spot.architectures.linear import Linear
 from spot.architectures.ocean.loss import OceanLoss
-from spot.architectures.ocean.network import MovedTaps, Ocean, correlate
+from spot.architectures.ocean.network import MovedTaps, Ocean, OceanPrediction, correlate
 from spot.architectures.transt.attention import Attention, Dropout
 from spot.architectures.transt.loss import TransTLoss, iou_and_giou
-from spot.architectures.transt.network import CrossFeature, TransT
+from spot.architectures.transt.network import CrossFeature, TransT, TransTPrediction
 from spot.data.augmentation import LUMA
 from spot.data.crops import clip_boxes, to_crop, to_image
 from spot.data.pairs import Batch
@@ -78,9 +78,10 @@ def plain_positions(features: Tensor, width: int) -> Tensor:
 class PlainOcean(Ocean):
     """Ocean with kernels weighted after the correlation, and the taps of one instance at a time."""
 
-    def predict(self, code: tuple[Tensor, ...], search: Tensor) -> Prediction:
+    def predict(self, template_features: tuple[Tensor, ...], search: Tensor) -> OceanPrediction:
         features = self.neck(self.backbone(search))
-        cls_map, box_map = self._matched(code[:3], features, True), self._matched(code[3:], features, False)
+        cls_map = self._matched(template_features[:3], features, True)
+        box_map = self._matched(template_features[3:], features, False)
         box_features = self.box_tower(box_map)
         distances = (self.box_scale * self.box_pred(box_features) + self.box_bias).clamp(max=4.7).exp()
         taps = torch.cat([self._taps(one) for one in distances])
@@ -88,9 +89,9 @@ class PlainOcean(Ocean):
         ious = self.iou_pred(self.iou_tower(box_map.detach())).sigmoid()
         maps = 0.1 * self.cls_pred(self.cls_tower(cls_map)), distances, ious, self.align_pred(aligned)
         logits, boxes, iou, align = (x.flatten(2).transpose(1, 2) for x in maps)
-        return Prediction(logits, boxes, iou.squeeze(-1), align.squeeze(-1))
+        return OceanPrediction(logits, boxes, iou.squeeze(-1), align.squeeze(-1))
 
-    def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
+    def encode_template(self, template: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
         cut = slice(self.template_margin, -self.template_margin or None)
         target = self.neck(self.backbone(template))[..., cut, cut]
         return tuple(encode(target) for match in (self.cls_match, self.box_match) for encode in match.template)
@@ -181,11 +182,11 @@ class PlainStep:
         template = _augmented(pairs.template, pairs.box, pairs.brightness[:, 0], pairs.grey, None, None, pairs.box)[0]
         other = _augmented(pairs.search, pairs.box, pairs.brightness[:, 1], pairs.grey, None, None, pairs.box)[0]
         templates, searches = (self.student.normalise(torch.cat(x)) for x in ((template, relay), (other, search)))
-        prediction = self.student(templates, searches)
+        prediction = self.student(templates, torch.cat([pairs.template_box, frames.relay_box[chosen]]), searches)
         labelled, total = len(pairs.box), len(searches)
         criterion = plain_transt_loss if isinstance(self.student, TransT) else plain_ocean_loss
-        first = criterion(self.criterion, prediction.rows(0, labelled), pairs.box, True)
-        second = criterion(self.criterion, prediction.rows(labelled), target, False)
+        first = criterion(self.criterion, rows(prediction, 0, labelled), pairs.box, True)
+        second = criterion(self.criterion, rows(prediction, labelled), target, False)
         for terms in (first, second):
             for (
                 name,
@@ -205,14 +206,14 @@ class PlainStep:
             network.normalise(_augmented(x, frames.fill, frames.brightness[:, i], none, None, None, frames.fill)[0])
             for i, x in enumerate((frames.key, frames.teacher_search))
         )
-        found = network.candidates(network(keys, search))
+        found = network.candidates(network(keys, frames.key_box, search))
         hanning = torch.tensor(np.hanning(network.grid), dtype=torch.float32)
         window = torch.outer(hanning, hanning).flatten()
         best = (self.window_weight * window + (1 - self.window_weight) * found.scores).max(1).indices
-        rows = torch.arange(len(best))
-        boxes = to_image(found.boxes[rows, best], frames.teacher_geometry, network.search_size)
+        number = torch.arange(len(best))
+        boxes = to_image(found.boxes[number, best], frames.teacher_geometry, network.search_size)
         boxes = clip_boxes(boxes, *frames.image_size.unbind(1))
-        return boxes, [confidence.item() >= self.threshold for confidence in found.ious[rows, best]]
+        return boxes, [confidence.item() >= self.threshold for confidence in found.ious[number, best]]
 
 
 @torch.no_grad()
@@ -235,7 +236,7 @@ def _augmented(images, boxes, brightness, grey, angle, flip, fill) -> tuple[Tens
 
 
 def plain_transt_loss(
-    criterion: TransTLoss, prediction: Prediction, boxes: Tensor, labelled: bool
+    criterion: TransTLoss, prediction: TransTPrediction, boxes: Tensor, labelled: bool
 ) -> dict[str, Tensor]:
     """METHOD.md section 6, the cells of one instance at a time."""
     count, cells = prediction.logits.shape[:2]
@@ -278,7 +279,9 @@ def plain_transt_loss(
     return terms
 
 
-def plain_ocean_loss(criterion: OceanLoss, prediction: Prediction, boxes: Tensor, labelled: bool) -> dict[str, Tensor]:
+def plain_ocean_loss(
+    criterion: OceanLoss, prediction: OceanPrediction, boxes: Tensor, labelled: bool
+) -> dict[str, Tensor]:
     """METHOD.md section 6, the class labels of one instance at a time, losses over picked cells."""
     assert prediction.align is not None
     cells, grid = criterion.cells, math.isqrt(len(criterion.cells))

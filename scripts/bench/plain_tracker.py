@@ -30,7 +30,8 @@ class PlainTracker:
         self.fill = np.mean(frame, axis=(0, 1))
         hanning = np.hanning(self.network.grid)
         self.window = np.outer(hanning, hanning)
-        self.code = self.network.encode_template(self.crop(frame, self.template_side(), self.network.template_size))
+        template = self.crop(frame, self.template_side(), self.network.template_size)
+        self.template_features = self.network.encode_template(template, torch.zeros(1, 4))
 
     def template_side(self) -> int:
         raise NotImplementedError
@@ -82,7 +83,7 @@ class PlainTransTTracker(PlainTracker):
     @torch.no_grad()
     def step(self, frame: np.ndarray) -> np.ndarray:
         side = self.side(4)
-        found = self.network.predict(self.code, self.crop(frame, side, self.network.search_size))
+        found = self.network.predict(self.template_features, self.crop(frame, side, self.network.search_size))
         logits = found.logits.permute(2, 1, 0).contiguous().view(2, -1).permute(1, 0)
         score = torch.softmax(logits, dim=1).data[:, 0].cpu().numpy()
         boxes = found.boxes.permute(2, 1, 0).contiguous().view(4, -1).cpu().numpy()
@@ -111,7 +112,7 @@ class PlainOceanTracker(PlainTracker):
         scale = network.template_size / context
         # halves up, as Python 2 rounds
         side = math.floor(context * network.search_size / network.template_size + 0.5)
-        found = network.predict(self.code, self.crop(frame, side, network.search_size))
+        found = network.predict(self.template_features, self.crop(frame, side, network.search_size))
         assert found.align is not None
         score, align = (torch.sigmoid(x).flatten().cpu().numpy() for x in (found.logits, found.align))
         score = 0.94 * score + (1 - 0.94) * align

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spot.architectures.tracker_base import Tracker, TrackState
+from spot.architectures.tracker import Tracker, TrackState
 from spot.data.images import read_frame
 from spot.data.video import Frames
 from spot.runtime.errors import SpotError
@@ -116,7 +116,7 @@ def track_passes(
     A pass's boxes do not depend on its neighbours in the batch. Memory holds a few decoded frames of each pass.
 
     Args:
-        tracker: see `spot.architectures.tracker_base.Tracker`.
+        tracker: see `spot.architectures.tracker.Tracker`.
         passes: taken one by one as places in the batch become free.
         batch: at least 1.
         advance: called with the number of frames tracked in each step.

@@ -1,9 +1,9 @@
 """A tracker as two ONNX files, so that it runs without PyTorch: one for the template, one for search crops.
 
-    <stem>_template.onnx   template (B, 3, T, T) -> code_0, code_1, ...
-    <stem>_search.onnx     search (B, 3, S, S), code_0, code_1, ... -> scores (B, N), boxes (B, N, 4), ious (B, N)
+    <stem>_template.onnx   template (B, 3, T, T), template_box (B, 4) -> template_features_0, template_features_1, ...
+    <stem>_search.onnx     search (B, 3, S, S), template_features_0, ... -> scores (B, N), boxes (B, N, 4), ious (B, N)
 
-Images are normalised RGB; the files' metadata holds mean and standard deviation. Boxes are xywh in pixels of the search
+An input that a network does not need (`template_box` of TransT and Ocean) is left out. Images are normalised RGB; the files' metadata holds mean and standard deviation. Boxes are xywh in pixels of the search
 crop, N is the number of score cells; what a tracker does with them is in `spot/tracking`.
 """
 
@@ -40,9 +40,9 @@ class TemplateNetwork(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, template: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, template: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
         """See `TrackerNetwork.encode_template`."""
-        return self.network.encode_template(template)
+        return self.network.encode_template(template, boxes)
 
 
 class SearchNetwork(nn.Module):
@@ -52,9 +52,9 @@ class SearchNetwork(nn.Module):
         super().__init__()
         self.network = network
 
-    def forward(self, search: Tensor, *code: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, search: Tensor, *template_features: Tensor) -> tuple[Tensor, ...]:
         """See `TrackerNetwork.predict` and `TrackerNetwork.candidates`."""
-        return tuple(self.network.candidates(self.network.predict(code, search)))
+        return tuple(self.network.candidates(self.network.predict(template_features, search)))
 
 
 def onnx_files(target: str | Path) -> tuple[Path, Path]:
@@ -77,16 +77,13 @@ def export_onnx(network: TrackerNetwork, target: str | Path) -> None:
     _need_packages()
     files = onnx_files(target)
     batch = 1 if isinstance(network, SINGLE_INSTANCE) else 2
-    generator = torch.Generator().manual_seed(0)
-    template, search = (
-        torch.randn(batch, 3, size, size, generator=generator) for size in (network.template_size, network.search_size)
-    )
+    template, boxes, search = network.export_inputs(batch)
     network.eval()
     with torch.no_grad():
-        code = network.encode_template(template)
-        codes = [f"code_{i}" for i in range(len(code))]
-        _export(TemplateNetwork(network).eval(), {"template": template}, codes, files[0])
-        inputs = {"search": search, **dict(zip(codes, code, strict=True))}
+        features = network.encode_template(template, boxes)
+        names = [f"template_features_{i}" for i in range(len(features))]
+        _export(TemplateNetwork(network).eval(), {"template": template, "template_box": boxes}, names, files[0])
+        inputs = {"search": search, **dict(zip(names, features, strict=True))}
         _export(SearchNetwork(network).eval(), inputs, list(Candidates._fields), files[1])
 
 
@@ -95,7 +92,7 @@ def _export(part: TemplateNetwork | SearchNetwork, inputs: dict[str, Tensor], ou
     axes: Any = None
     if len(arguments[0]) > 1:
         axis = {0: torch.export.Dim("batch")}
-        axes = (axis, (axis,) * (len(arguments) - 1)) if isinstance(part, SearchNetwork) else (axis,)
+        axes = (axis, (axis,) * (len(arguments) - 1)) if isinstance(part, SearchNetwork) else (axis, axis)
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -107,6 +104,8 @@ def _export(part: TemplateNetwork | SearchNetwork, inputs: dict[str, Tensor], ou
         reason = f"operator {operator[1]}" if operator else str(error).split("\n", 1)[0]
         raise SpotError(f"{file.name}: ONNX opset {OPSET} cannot express it: {reason}") from error
     assert program is not None
+    for unused in [value for value in program.model.graph.inputs if not value.uses()]:
+        program.model.graph.inputs.remove(unused)
     for key, values in {"pixel_mean": part.network.pixel_mean, "pixel_std": part.network.pixel_std}.items():
         program.model.metadata_props[key] = " ".join(f"{value:g}" for value in values.flatten().tolist())
     with replacing(file) as partial:
@@ -123,7 +122,7 @@ def _compare(part: nn.Module, inputs: dict[str, Tensor], file: Path, name: str) 
     except Exception as error:  # one class of its own for each of its error codes
         reason = str(error).split("\n", 1)[0]
         raise SpotError(f"{name}: onnxruntime {onnxruntime.__version__} cannot run it: {reason}; update it") from None
-    found = session.run(None, {key: value.numpy() for key, value in inputs.items()})
+    found = session.run(None, {value.name: inputs[value.name].numpy() for value in session.get_inputs()})
     rounded = part(*inputs.values())
     exact = copy.deepcopy(part).double()(*(value.double() for value in inputs.values()))
     for output, theirs, ours, truth in zip(session.get_outputs(), found, rounded, exact, strict=True):

@@ -63,7 +63,7 @@ class LabelledPairs(NamedTuple):
     """B pairs of key frames.
 
     Attributes:
-        template: (B, 3, T, T) uint8 RGB.
+        template: (B, 3, T, T) uint8 RGB; template_box: (B, 4) float32 its target, xywh in crop pixels.
         search: (B, 3, S, S) uint8 RGB.
         box: (B, 4) float32 target in the search crop, xywh in crop pixels, not clipped.
         brightness: (B, 2) float32 factors of template and search.
@@ -71,6 +71,7 @@ class LabelledPairs(NamedTuple):
     """
 
     template: Tensor
+    template_box: Tensor
     search: Tensor
     box: Tensor
     brightness: Tensor
@@ -81,9 +82,9 @@ class UnlabelledInstances(NamedTuple):
     """B unlabelled frames with what teacher and student need of each.
 
     Attributes:
-        key: (B, 3, T, T) uint8, the teacher's template, a key frame.
+        key: (B, 3, T, T) uint8, the teacher's template, a key frame; key_box: (B, 4) float32 its target in the crop.
         teacher_search: (B, 3, S, S) uint8, the frame around its coarse box; teacher_geometry: (B, 3) float32.
-        relay: (B, 3, T, T) uint8, the student's template, a relay frame.
+        relay: (B, 3, T, T) uint8, the student's template, a relay frame; relay_box: (B, 4) float32 likewise.
         student_search: (B, 3, S, S) uint8, the same frame, jittered; student_geometry: (B, 3) float32.
         image_size: (B, 2) float32 width, height of the frame.
         fill: (B, 3) float32 its mean colour, 0-255.
@@ -95,9 +96,11 @@ class UnlabelledInstances(NamedTuple):
     """
 
     key: Tensor
+    key_box: Tensor
     teacher_search: Tensor
     teacher_geometry: Tensor
     relay: Tensor
+    relay_box: Tensor
     student_search: Tensor
     student_geometry: Tensor
     image_size: Tensor
@@ -157,8 +160,10 @@ class _Instances(Dataset):
                 broken.append(str(error))
         raise SpotError(f"{ATTEMPTS} draws in a row could not be read, the last: {broken[-1]}")
 
-    def template(self, frame: Frame, box: np.ndarray) -> np.ndarray:
-        return _channels_first(crop(frame, box, self.crops.template_factor, self.crops.template_size)[0])
+    def template(self, frame: Frame, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Crop of the template and the target's box in it."""
+        pixels, geometry = crop(frame, box, self.crops.template_factor, self.crops.template_size)
+        return _channels_first(pixels), _to_crop(box, geometry, self.crops.template_size)
 
     def search(self, frame: Frame, box: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         pixels, geometry = crop(frame, around, self.crops.search_factor, self.crops.search_size, target=box)
@@ -215,8 +220,10 @@ class LabelledDataset(_Instances):
             search_frame if same else self.read(self.targets.frame_path(target, int(ids[a])), [for_template])
         )
         search, geometry = self.search(search_frame, boxes[b], around)
+        template, template_box = self.template(template_frame, boxes[a])
         return {
-            "template": self.template(template_frame, boxes[a]),
+            "template": template,
+            "template_box": template_box,
             "search": search,
             "box": _to_crop(boxes[b], geometry, c.search_size),
             "brightness": self.brightness(rng, 2),
@@ -289,12 +296,16 @@ class UnlabelledDataset(_Instances):
         teacher_search, teacher_geometry = self.search(unlabelled, box, box)
         student_search, student_geometry = self.search(unlabelled, box, around)
         settings = self.augment
+        key_crop, key_in_crop = self.template(frames[key], key_box)
+        relay_crop, relay_in_crop = self.template(frames[relay], relay_box)
         flip, half_turn, angle = rng.random(), rng.random(), rng.integers(-settings.angle, settings.angle + 1)
         return {
-            "key": self.template(frames[key], key_box),
+            "key": key_crop,
+            "key_box": key_in_crop,
             "teacher_search": teacher_search,
             "teacher_geometry": teacher_geometry,
-            "relay": self.template(frames[relay], relay_box),
+            "relay": relay_crop,
+            "relay_box": relay_in_crop,
             "student_search": student_search,
             "student_geometry": student_geometry,
             "image_size": np.array([unlabelled.width, unlabelled.height], np.float32),

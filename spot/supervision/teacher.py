@@ -61,7 +61,7 @@ class Teacher(nn.Module):
         with torch.inference_mode():
             keys = network.normalise(photometric(batch.key, batch.brightness[:, 0]))
             search = network.normalise(photometric(batch.teacher_search, batch.brightness[:, 1]))
-            candidates = network.candidates(network(keys, search))
+            candidates = network.candidates(network(keys, batch.key_box, search))
             best = best_cell(candidates, self.window, self.window_weight)
         # tensors made in inference mode may not take part in a graph; their copies may
         box, confidence = best.box.float().clone(), best.confidence.float().clone()

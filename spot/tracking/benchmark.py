@@ -20,7 +20,7 @@ from spot.architectures.base import TrackerNetwork
 from spot.architectures.convolution import Conv2d, quick_convolutions
 from spot.architectures.folding import folded
 from spot.architectures.memory import keep_freed_memory
-from spot.architectures.tracker_base import Tracker
+from spot.architectures.tracker import Tracker
 from spot.data.video import Video, VideoSet
 from spot.results.folder import ResultFolder
 from spot.runtime.errors import SpotError

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 import torch
 
-from spot.architectures.tracker_base import Tracker, TrackState
+from spot.architectures.tracker import Tracker, TrackState
 from spot.data.annotations import drawable
 from spot.data.images import read_frame
 from spot.data.video import Video
@@ -223,16 +223,17 @@ def _corners(box: np.ndarray) -> np.ndarray:
 def _row(state: TrackState, i: int) -> TrackState:
     """One video's part of a state."""
     rows: dict[str, Any] = {name: getattr(state, name)[i : i + 1] for name in _arrays(state)}
-    return replace(state, code=tuple(tensor[i : i + 1] for tensor in state.code), **rows)
+    features = tuple(tensor[i : i + 1] for tensor in state.template_features)
+    return replace(state, template_features=features, **rows)
 
 
 def _join(states: Sequence[TrackState]) -> TrackState:
     """Single videos' states as one batch."""
-    code = tuple(torch.cat(tensors) for tensors in zip(*(s.code for s in states), strict=True))
+    features = tuple(torch.cat(tensors) for tensors in zip(*(s.template_features for s in states), strict=True))
     rows: dict[str, Any] = {n: np.concatenate([getattr(s, n) for s in states]) for n in _arrays(states[0])}
-    return replace(states[0], code=code, **rows)
+    return replace(states[0], template_features=features, **rows)
 
 
 def _arrays(state: TrackState) -> list[str]:
     """Names of the fields with a row a video, those of an architecture's own state included."""
-    return [field.name for field in fields(state) if field.name != "code"]
+    return [field.name for field in fields(state) if field.name != "template_features"]

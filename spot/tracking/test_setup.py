@@ -14,7 +14,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from spot.architectures.base import TrackerNetwork
-from spot.architectures.checkpoint import Loaded, find_checkpoint, load_network
+from spot.architectures.checkpoint import find_checkpoint, load_network
+from spot.architectures.published import Loaded
 from spot.data.video import VideoSet
 from spot.results.folder import ResultFolder, write_result
 from spot.runtime.errors import SpotError

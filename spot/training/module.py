@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torchvision.ops import box_convert, box_iou
 
-from spot.architectures.base import Prediction, TrackerLoss, TrackerNetwork, best_cell
+from spot.architectures.base import Prediction, TrackerLoss, TrackerNetwork, best_cell, mean_terms, rows
 from spot.architectures.convolution import quick_convolutions
 from spot.data.augmentation import photometric, rotate_flip
 from spot.data.crops import to_crop
@@ -25,24 +24,27 @@ from spot.supervision.teacher import Teacher, TeacherLabels
 from spot.training.data_module import TrackingData
 
 
-@dataclass(frozen=True)
 class Recipe:
     """How an architecture is optimised.
 
-    Attributes:
+    Args:
         optimizer: builds it from parameter groups.
         scheduler: builds it from the optimiser; it steps once an epoch.
-        lr: learning rate of all but the backbone, whose rate is `lr * backbone_lr_ratio`.
-        frozen_epochs: the backbone is frozen before this epoch.
+        lr: highest learning rate.
         clip_norm: largest gradient norm, None for no clipping; with it a step whose norm is not finite is skipped.
+        groups: further options are arguments of the network's `parameter_groups`, such as backbone_lr_ratio.
     """
 
-    optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer]
-    scheduler: Callable[[Optimizer], LRScheduler]
-    lr: float
-    backbone_lr_ratio: float = 0.1
-    frozen_epochs: int = 0
-    clip_norm: float | None = None
+    def __init__(
+        self,
+        optimizer: Callable[[Iterable[dict[str, Any]]], Optimizer],
+        scheduler: Callable[[Optimizer], LRScheduler],
+        lr: float,
+        clip_norm: float | None = None,
+        **groups: Any,
+    ) -> None:
+        self.optimizer, self.scheduler = optimizer, scheduler
+        self.lr, self.clip_norm, self.groups = lr, clip_norm, groups
 
 
 class SparseTracker(pl.LightningModule):
@@ -88,20 +90,24 @@ class SparseTracker(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one step; records what the teacher said for the sampler state."""
         template, search, boxes = self._labelled_inputs(batch.labelled)
+        template_boxes = batch.labelled.template_box
         labelled = len(boxes)
         if batch.unlabelled is None:
             kept = torch.ones(labelled, dtype=torch.bool, device=boxes.device)
-            return self._half("labelled", self.student(template, search), boxes, kept, train_iou=True)
+            return self._half("labelled", self.student(template, template_boxes, search), boxes, kept, train_iou=True)
 
         assert self.teacher is not None
         labels = self.teacher.label(batch.unlabelled)
         self._record(batch.unlabelled, labels)
         relay, aug_search, pseudo_boxes, kept = self.pseudo_inputs(batch.unlabelled, labels)
-        prediction = self.student(torch.cat([template, relay]), torch.cat([search, aug_search]))
+        relay_boxes = batch.unlabelled.relay_box
+        prediction = self.student(
+            torch.cat([template, relay]), torch.cat([template_boxes, relay_boxes]), torch.cat([search, aug_search])
+        )
 
         everything = torch.ones(labelled, dtype=torch.bool, device=boxes.device)
-        first = self._half("labelled", prediction.rows(0, labelled), boxes, everything, train_iou=True)
-        second = self._half("pseudo", prediction.rows(labelled), pseudo_boxes, kept, train_iou=False)
+        first = self._half("labelled", rows(prediction, 0, labelled), boxes, everything, train_iou=True)
+        second = self._half("pseudo", rows(prediction, labelled), pseudo_boxes, kept, train_iou=False)
         labelled_fraction = labelled / (labelled + len(kept))
         loss = labelled_fraction * first + (1 - labelled_fraction) * second
         self._log_mean("train/loss", loss.detach(), labelled + len(kept))
@@ -127,7 +133,7 @@ class SparseTracker(pl.LightningModule):
         return self.student.normalise(relay), self.student.normalise(search), boxes, kept
 
     def _half(self, half: str, prediction: Any, boxes: Tensor, kept: Tensor, train_iou: bool) -> Tensor:
-        terms = self.loss(prediction, boxes, kept, train_iou)
+        terms = mean_terms(self.loss(prediction, boxes, kept, train_iou))
         total = self.loss.total(terms)
         for name, value in {"loss": total, **terms}.items():
             self._log_mean(f"{half}/{name}", value.detach(), len(boxes))
@@ -137,7 +143,8 @@ class SparseTracker(pl.LightningModule):
     @torch.no_grad()
     def _pair_iou(self, prediction: Prediction, boxes: Tensor, kept: Tensor) -> Tensor:
         """Mean IoU of the student's best box with the target, over the kept pairs."""
-        best = best_cell(self.student.candidates(prediction), torch.zeros_like(prediction.ious[0]), 0).box
+        candidates = self.student.candidates(prediction)
+        best = best_cell(candidates, torch.zeros_like(candidates.ious[0]), 0).box
         ious = box_iou(*(box_convert(each.float(), "xywh", "xyxy") for each in (best, boxes))).diagonal()
         return (ious * kept).sum() / kept.sum().clamp(min=1)
 
@@ -158,14 +165,14 @@ class SparseTracker(pl.LightningModule):
             self.recorded.clear()
             gathered = self.all_gather(mine)
             assert isinstance(gathered, Tensor)
-            rows = gathered.reshape(-1, mine.shape[1]).cpu().numpy()
-            rows = rows[np.argsort(rows[:, 0], kind="stable")]
-            rows = rows[rows[:, 3] > 0]
+            labels = gathered.reshape(-1, mine.shape[1]).cpu().numpy()
+            labels = labels[np.argsort(labels[:, 0], kind="stable")]
+            labels = labels[labels[:, 3] > 0]
             results = PseudoLabels(
-                rows[:, 1].astype(np.int64),
-                rows[:, 2].astype(np.int64),
-                rows[:, 4:8].astype(np.float32),
-                rows[:, 8].astype(np.float32),
+                labels[:, 1].astype(np.int64),
+                labels[:, 2].astype(np.int64),
+                labels[:, 4:8].astype(np.float32),
+                labels[:, 8].astype(np.float32),
             )
             if self.trainer.is_global_zero:
                 report = data.commit(results, self.current_epoch + 1)
@@ -216,8 +223,7 @@ class SparseTracker(pl.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Everything that depends on the epoch follows from its number alone, so that a resumed run is the same run."""
         torch.manual_seed(hash_seed(self.seed, self.current_epoch, self.global_rank))
-        if self.recipe.frozen_epochs:
-            self.student.backbone.freeze(self.current_epoch < self.recipe.frozen_epochs)  # type: ignore[operator]
+        self.student.begin_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """The teacher moves before it labels; unreadable frames are counted."""
@@ -227,17 +233,8 @@ class SparseTracker(pl.LightningModule):
             self.teacher.update_ema(self.student)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One optimiser with two groups: backbone, and the rest."""
-        backbone = list(self.student.backbone.parameters())
-        inside = {id(p) for p in backbone}
-        rest = [p for p in self.student.parameters() if id(p) not in inside]
-        lr = self.recipe.lr
-        optimizer = self.recipe.optimizer(
-            [
-                {"params": rest, "lr": lr, "name": "head"},
-                {"params": backbone, "lr": lr * self.recipe.backbone_lr_ratio, "name": "backbone"},
-            ]
-        )
+        """One optimiser with the network's groups of parameters."""
+        optimizer = self.recipe.optimizer(self.student.parameter_groups(self.recipe.lr, **self.recipe.groups))
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": self.recipe.scheduler(optimizer), "interval": "epoch"},

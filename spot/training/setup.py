@@ -13,7 +13,6 @@ from spot.architectures.start_weights import load_initial
 from spot.data.pairs import AugmentSettings, CropSettings
 from spot.data.steps import StepPlan
 from spot.data.training_sets import labelled_sets
-from spot.runtime.errors import SpotError
 from spot.supervision.teacher import Teacher
 from spot.training.callbacks.checkpoints import default_callbacks
 from spot.training.callbacks.monitoring import Monitoring
@@ -55,11 +54,7 @@ def build_tracker(cfg: DictConfig) -> SparseTracker:
     if cfg.compile:
         network.compile()
     recipe = instantiate(cfg.arch.recipe)
-    if recipe.frozen_epochs and not hasattr(network.backbone, "freeze"):
-        raise SpotError(
-            f"arch.recipe.frozen_epochs={recipe.frozen_epochs}: {type(network.backbone).__name__} cannot be frozen; "
-            f"give 0, or a backbone that can (ocean_resnet50)"
-        )
+    network.begin_epoch(0)  # refuses a backbone that cannot be frozen, before any work
     teacher = functools.partial(
         Teacher, threshold=cfg.teacher.threshold, window=cfg.teacher.window, decay=cfg.teacher.decay
     )

@@ -11,9 +11,7 @@ from torch import Tensor
 from spot.architectures.backbones.networks import SmallCNN
 from spot.architectures.base import Candidates, Prediction, TrackerNetwork
 from spot.architectures.export import SearchNetwork, _compare, export_onnx, onnx_files
-from spot.architectures.ocean import network as ocean
 from spot.architectures.ocean.network import Ocean
-from spot.architectures.transt import network as transt
 from spot.architectures.transt.network import TransT
 from spot.runtime.errors import SpotError
 from tests.parity.weights import fill
@@ -30,10 +28,10 @@ def make(arch: str) -> TrackerNetwork:
     """Small networks with the parity tests' weights, which leave nothing constant."""
     if arch == "transt":
         network = TransT(backbone(), 32, 64, d_model=8, heads=2, layers=1, ffn=8)
-        fill(network, transt.published_key)
+        fill(network, network.published.published_key)
         return network
     network = Ocean(backbone(), 64, 128, grid=11, template_margin=1, channels=8, tower_depth=1)
-    fill(network, ocean.published_key)
+    fill(network, network.published.published_key)
     return network
 
 
@@ -60,10 +58,10 @@ def test_both_files_say_what_the_network_says(tmp_path: Path, arch: str, batch: 
     generator = torch.Generator().manual_seed(1)
     crops = [torch.randn(batch, 3, n, n, generator=generator) for n in (network.template_size, network.search_size)]
     with torch.no_grad():
-        code = network.encode_template(crops[0])
-        expected = network.candidates(network.predict(code, crops[1]))
+        features = network.encode_template(crops[0], torch.zeros(batch, 4))
+        expected = network.candidates(network.predict(features, crops[1]))
     encoded = onnx_outputs(template_file, crops[0])
-    assert list(encoded) == [f"code_{i}" for i in range(len(code))]
+    assert list(encoded) == [f"template_features_{i}" for i in range(len(features))]
     found = onnx_outputs(search_file, crops[1], *(torch.from_numpy(part) for part in encoded.values()))
     assert list(found) == ["scores", "boxes", "ious"]
     for name, value in expected._asdict().items():
@@ -73,7 +71,7 @@ def test_both_files_say_what_the_network_says(tmp_path: Path, arch: str, batch: 
     metadata = onnxruntime.InferenceSession(template_file).get_modelmeta().custom_metadata_map
     assert metadata == {"pixel_mean": "0.485 0.456 0.406", "pixel_std": "0.229 0.224 0.225"}
 
-    inputs = {"search": crops[1], **{f"code_{i}": part for i, part in enumerate(code)}}
+    inputs = {"search": crops[1], **{f"template_features_{i}": part for i, part in enumerate(features)}}
     with torch.no_grad():
         network.get_parameter("iou_head.4.bias" if arch == "transt" else "iou_pred.bias").add_(0.1)
         with pytest.raises(SpotError, match=r"ious of onnxruntime is off by 0\.0"):
@@ -85,10 +83,10 @@ class Unwritable(TrackerNetwork):
 
     template_size = search_size = 8
 
-    def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
+    def encode_template(self, template: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
         return (torch.linalg.pinv(template.mean(1)),)
 
-    def predict(self, code: tuple[Tensor, ...], search: Tensor) -> Prediction:
+    def predict(self, template_features: tuple[Tensor, ...], search: Tensor) -> Prediction:
         raise NotImplementedError
 
     def candidates(self, prediction: Prediction) -> Candidates:

@@ -30,12 +30,10 @@ def test_a_folded_network_says_the_same_in_double_precision(options):
             for tensor in (module.weight, module.bias, module.running_mean, module.running_var):
                 tensor.data.uniform_(0.5, 1.5)
     network.eval()
-    template, search = (
-        torch.randn(2, 3, s, s, dtype=torch.float64) for s in (network.template_size, network.search_size)
-    )
+    inputs = network.export_inputs(2)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     with torch.inference_mode():
-        plain, fast = network(template, search), folded(network)(template, search)
+        plain, fast = network(*inputs), folded(network)(*inputs)
     for theirs, ours in zip(plain, fast, strict=True):
         if theirs is not None:
             torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-9)

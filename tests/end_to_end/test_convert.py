@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from spot.architectures.ocean.backbone import OceanResNet50
-from spot.architectures.transt.network import TransT, published_key
+from spot.architectures.transt.network import TransT
 from spot.convert import convert
 from spot.runtime.command import config_folder
 from spot.runtime.errors import SpotError
@@ -43,7 +43,7 @@ def net(path: Path) -> dict[str, torch.Tensor]:
 def published(tmp_path: Path) -> Path:
     """A published teacher."""
     path = tmp_path / "TransT_ep0400_t.pth.tar"
-    tensors = {published_key(k): t for k, t in network(tmp_path, 1).state_dict().items()}
+    tensors = {TransT.published.published_key(k): t for k, t in network(tmp_path, 1).state_dict().items()}
     torch.save({"net_type": "TransT", "net": tensors, "net_info": None}, path)
     return path
 

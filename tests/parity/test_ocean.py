@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from spot.architectures.base import Prediction
 from spot.architectures.ocean.backbone import OceanResNet50
-from spot.architectures.ocean.network import Ocean, published_key, tap_offsets
+from spot.architectures.ocean.network import Ocean, OceanPrediction, tap_offsets
 from tests.parity.weights import fill
 from tests.paths import GOLDEN, PARITY_DATA, requires_shared
 
@@ -25,19 +24,19 @@ def golden():
 @pytest.fixture(scope="module")
 def network():
     network = Ocean(OceanResNet50(weights="none"))
-    fill(network, published_key)
+    fill(network, Ocean.published.published_key)
     return network.eval()
 
 
 @pytest.fixture(scope="module")
 def inputs():
-    """Template and search crops, rounded as they were stored."""
+    """Template crops, their boxes (not used) and search crops, rounded as they were stored."""
 
     def draw(seed: int, side: int) -> torch.Tensor:
         values = np.random.RandomState(seed).standard_normal((2, 3, side, side))
         return torch.from_numpy(values.astype(np.float32).astype(np.float16)).double()
 
-    return draw(101, 127), draw(201, 255)
+    return draw(101, 127), torch.zeros(2, 4), draw(201, 255)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def rows(maps: np.ndarray) -> torch.Tensor:
 
 
 def test_names_and_shapes_are_the_published_ones_but_for_renaming(network, golden):
-    ours = {published_key(key): list(tensor.shape) for key, tensor in network.state_dict().items()}
+    ours = {Ocean.published.published_key(key): list(tensor.shape) for key, tensor in network.state_dict().items()}
     assert ours == json.loads(str(golden["keys"]))
     assert len(ours) == len(network.state_dict())  # no two of ours share a published name
     assert sum(p.numel() for p in network.parameters()) == 28_823_890
@@ -73,7 +72,7 @@ def test_outputs_equal_the_published_ones_in_double_precision(prediction, golden
 def test_features_equal_the_published_ones(network, inputs, golden):
     """Where the outputs differ, this says whether the backbone, the neck or the rest is at fault."""
     with torch.no_grad():
-        search = network.backbone(inputs[1][:1].float())
+        search = network.backbone(inputs[2][:1].float())
         template = network.neck(network.backbone(inputs[0][:1].float()))
     torch.testing.assert_close(search[:, :8], torch.from_numpy(golden["search_features"]), rtol=0, atol=1e-3)
     target = template[:, :8, 4:-4, 4:-4]
@@ -86,7 +85,7 @@ def test_boxes_in_the_crop_and_tap_offsets_equal_the_published_ones(network):
     before, after = rows(exact["ocean_out0_bbox_pred_to_img"]).split(2, dim=-1)
     boxes = torch.cat([before, after - before], dim=-1)
     zeros = torch.zeros(1, 625)
-    ours = network.candidates(Prediction(zeros[..., None], rows(exact["ocean_out0_pred_boxes"]), zeros, zeros))
+    ours = network.candidates(OceanPrediction(zeros[..., None], rows(exact["ocean_out0_pred_boxes"]), zeros, zeros))
     torch.testing.assert_close(ours.boxes, boxes, rtol=0, atol=1e-9)
 
     # From the stored single-precision boxes, because the stored offsets are those of them.

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from spot.architectures.base import Prediction, best_cell, hann_window
+from spot.architectures.base import best_cell, hann_window, mean_terms
 from spot.architectures.ocean.loss import OceanLoss, distance_iou
-from spot.architectures.ocean.network import Ocean
+from spot.architectures.ocean.network import Ocean, OceanPrediction
 from tests.paths import GOLDEN, requires_shared
 
 pytestmark = requires_shared
@@ -36,10 +36,10 @@ def rows(maps: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(maps).flatten(2).transpose(1, 2)
 
 
-def outputs(golden, first: int = 0, last: int | None = None) -> Prediction:
+def outputs(golden, first: int = 0, last: int | None = None) -> OceanPrediction:
     logits, distances, ious = (rows(golden[f"oc_pred_{name}"][first:last]) for name in ("logits", "boxes", "ious"))
     align = rows(golden["oc_align_logits"][first:last])
-    return Prediction(logits, distances, ious.squeeze(-1), align.squeeze(-1))
+    return OceanPrediction(logits, distances, ious.squeeze(-1), align.squeeze(-1))
 
 
 def kept(count: int) -> torch.Tensor:
@@ -62,9 +62,9 @@ def test_labels_equal_the_published_ones(golden, boxes):
 
 @pytest.mark.parametrize(("half", "train_iou"), [("sup", True), ("unsup", False)], ids=["labelled", "pseudo"])
 def test_terms_and_gradients_equal_the_published_ones(golden, results, boxes, half, train_iou):
-    prediction = Prediction(*(tensor.clone().requires_grad_() for tensor in outputs(golden) if tensor is not None))
+    prediction = OceanPrediction(*(tensor.clone().requires_grad_() for tensor in outputs(golden) if tensor is not None))
     loss = OceanLoss()
-    terms = loss(prediction, boxes, kept(16), train_iou)
+    terms = mean_terms(loss(prediction, boxes, kept(16), train_iou))
     published = {ours: results[f"ocean_{half}"][name] for ours, name in PUBLISHED.items() if ours in terms}
     assert {name: term.item() for name, term in terms.items()} == pytest.approx(published, rel=1e-5)
     total = loss.total(terms)
@@ -92,7 +92,7 @@ def test_each_instance_alone_equals_the_published_terms_or_is_defined_where_they
     gaps = {"class": [], "iou": []}
     for i, published in enumerate(results["ocean_per_sample_sup"]):
         prediction = outputs(golden, first=i, last=i + 1)
-        terms = loss(prediction, boxes[i : i + 1], kept(1), train_iou=True)
+        terms = mean_terms(loss(prediction, boxes[i : i + 1], kept(1), train_iou=True))
         if results["ocean_per_sample_num_pos_cls"][i] == 0:
             assert published["loss_ce"] == 0
             negatives = torch.nn.functional.softplus(prediction.logits).mean()
@@ -117,7 +117,7 @@ def test_teacher_decoding_equals_the_published_one():
     backbone.channels = 1
     network = Ocean(backbone, channels=1, tower_depth=1)
     distances = torch.cat([network.cells - before, after - network.cells], dim=-1)
-    prediction = Prediction(
+    prediction = OceanPrediction(
         rows(golden["oc_logits"]), distances, rows(golden["oc_ious"]).squeeze(-1), rows(golden["oc_align"]).squeeze(-1)
     )
     best = best_cell(network.candidates(prediction), hann_window(25), window_weight=0.30)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from spot.architectures.ocean.backbone import OceanResNet50
-from spot.architectures.ocean.network import Ocean, published_key
+from spot.architectures.ocean.network import Ocean
 from spot.architectures.ocean.tracker import OceanTracker
 from tests.parity.weights import fill
 from tests.paths import GOLDEN, requires_shared
@@ -34,7 +34,7 @@ def meta():
 @pytest.fixture(scope="module")
 def tracker():
     network = Ocean(OceanResNet50(weights="none"))
-    fill(network, published_key)
+    fill(network, Ocean.published.published_key)
     return OceanTracker(network.double())
 
 

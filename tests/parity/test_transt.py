@@ -14,9 +14,9 @@ from torch import Tensor
 from torchvision.ops import box_convert
 
 from spot.architectures.backbones.networks import ResNet50
-from spot.architectures.base import Prediction, best_cell, hann_window
+from spot.architectures.base import best_cell, hann_window, mean_terms, rows
 from spot.architectures.transt.loss import TransTLoss, target_cells
-from spot.architectures.transt.network import TransT, published_key
+from spot.architectures.transt.network import TransT, TransTPrediction
 from tests.parity.weights import fill
 from tests.paths import PARITY_DATA
 
@@ -38,21 +38,23 @@ def text(golden: dict[str, np.ndarray]) -> dict:
 def network() -> TransT:
     """The published sizes with the name-seeded weights, in evaluation mode."""
     network = TransT(ResNet50(weights="none")).eval()
-    fill(network, published_key)
+    fill(network, TransT.published.published_key)
     return network
 
 
-def crops(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Template and search crop of the golden data, which were made and stored as half-precision noise."""
+def crops(dtype: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """Template, its box (not used) and search crop of the golden data, which were made and stored as half-precision noise."""
 
     def noise(seed: int, size: int) -> Tensor:
         values = np.random.RandomState(seed).standard_normal((1, 3, size, size))
         return torch.from_numpy(values.astype(np.float32)).half().to(dtype)
 
-    return noise(100, 128), noise(200, 256)
+    return noise(100, 128), torch.zeros(1, 4, dtype=dtype), noise(200, 256)
 
 
-def assert_cells_equal(prediction: Prediction, golden: dict, prefix: str, step: int = 1, **tolerance: float) -> None:
+def assert_cells_equal(
+    prediction: TransTPrediction, golden: dict, prefix: str, step: int = 1, **tolerance: float
+) -> None:
     for name, atol in tolerance.items():
         expected = golden[f"{prefix}_{name}"]
         ours = getattr(prediction, name)[0, ::step].numpy().reshape(expected.shape)
@@ -60,7 +62,7 @@ def assert_cells_equal(prediction: Prediction, golden: dict, prefix: str, step: 
 
 
 def test_state_is_the_published_one_but_for_names(network: TransT, text: dict) -> None:
-    ours = {published_key(key): list(tensor.shape) for key, tensor in network.state_dict().items()}
+    ours = {TransT.published.published_key(key): list(tensor.shape) for key, tensor in network.state_dict().items()}
     assert ours == text["shapes"]
     assert sum(p.numel() for p in network.parameters()) == 23_147_847
 
@@ -76,19 +78,19 @@ def test_float64_outputs(network: TransT, golden: dict) -> None:
     """A template that was encoded once gives the published forward() as well as its template() and track()."""
     double = TransT(ResNet50(weights="none")).double().eval()
     double.load_state_dict(network.state_dict())
-    template, search = crops(torch.float64)
+    template, boxes, search = crops(torch.float64)
     with torch.no_grad():
-        prediction = double.predict(double.encode_template(template), search)
+        prediction = double.predict(double.encode_template(template, boxes), search)
     assert_cells_equal(prediction, golden, "out0", logits=1e-6, boxes=1e-6, ious=1e-6)
     assert_cells_equal(prediction, golden, "track0", step=8, logits=1e-6, boxes=1e-6)
 
 
-def loss_inputs(golden: dict) -> tuple[Prediction, Tensor]:
+def loss_inputs(golden: dict) -> tuple[TransTPrediction, Tensor]:
     logits, boxes, ious = (
         torch.from_numpy(golden[f"loss_{name}"].copy()).requires_grad_() for name in ("logits", "boxes", "ious")
     )
     targets = box_convert(torch.from_numpy(golden["loss_targets"]), "cxcywh", "xywh") * 256
-    return Prediction(logits, boxes, ious), targets
+    return TransTPrediction(logits, boxes, ious), targets
 
 
 @pytest.mark.parametrize("tag", ["sup", "unsup"], ids=["labelled: IoU head trained", "pseudo: without it"])
@@ -96,7 +98,7 @@ def test_loss_terms_and_gradients(golden: dict, text: dict, tag: str) -> None:
     leaves, targets = loss_inputs(golden)
     prediction = leaves._replace(ious=leaves.ious.squeeze(2))
     criterion = TransTLoss()
-    terms = criterion(prediction, targets, torch.ones(6, dtype=torch.bool), train_iou=tag == "sup")
+    terms = mean_terms(criterion(prediction, targets, torch.ones(6, dtype=torch.bool), train_iou=tag == "sup"))
     expected = text["losses"][f"transt_{tag}"]
     assert {TERMS[name] for name in terms} == set(expected) & set(TERMS.values())
     for name, term in terms.items():
@@ -117,8 +119,10 @@ def test_loss_terms_and_gradients(golden: dict, text: dict, tag: str) -> None:
 def test_loss_terms_of_single_instances(golden: dict, text: dict, row: int) -> None:
     """Boxes from less than a cell to more than the crop, inside it and across its border."""
     leaves, targets = loss_inputs(golden)
-    prediction = leaves._replace(ious=leaves.ious.squeeze(2)).rows(row, row + 1)
-    terms = TransTLoss()(prediction, targets[row : row + 1], torch.ones(1, dtype=torch.bool), train_iou=True)
+    prediction = rows(leaves._replace(ious=leaves.ious.squeeze(2)), row, row + 1)
+    terms = mean_terms(
+        TransTLoss()(prediction, targets[row : row + 1], torch.ones(1, dtype=torch.bool), train_iou=True)
+    )
     for name, term in terms.items():
         expected = text["losses"]["transt_per_sample_sup"][row][TERMS[name]]
         assert term.item() == pytest.approx(expected, rel=1e-5), name
@@ -137,7 +141,7 @@ def test_teacher_decoding(network: TransT, golden: dict) -> None:
     That shifts a box which leaves the crop; ours stays whole here and is clipped as a box later (METHOD.md section 9).
     """
     logits, boxes, ious = (torch.from_numpy(golden[f"teacher_{name}"]) for name in ("logits", "boxes", "ious"))
-    best = best_cell(network.candidates(Prediction(logits, boxes, ious.squeeze(2))), hann_window(32), 0.4)
+    best = best_cell(network.candidates(TransTPrediction(logits, boxes, ious.squeeze(2))), hann_window(32), 0.4)
     np.testing.assert_allclose(best.score, golden["teacher_best_score"], rtol=1e-6)
     np.testing.assert_array_equal(best.confidence, golden["teacher_best_conf"])
     leaves = (best.box[:, :2] < 0).any(dim=1)

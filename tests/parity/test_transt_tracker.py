@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from spot.architectures.backbones.networks import ResNet50
-from spot.architectures.tracker_base import TrackState
-from spot.architectures.transt.network import TransT, published_key
+from spot.architectures.tracker import TrackState
+from spot.architectures.transt.network import TransT
 from spot.architectures.transt.tracker import TransTTracker
 from tests.parity.weights import fill
 from tests.paths import GOLDEN, requires_shared
@@ -39,7 +39,7 @@ def positions() -> dict[str, list[list[int]]]:
 @pytest.fixture(scope="module")
 def tracker() -> TransTTracker:
     network = TransT(ResNet50(weights="none"))
-    fill(network, published_key)
+    fill(network, TransT.published.published_key)
     return TransTTracker(network.double())
 
 

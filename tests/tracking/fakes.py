@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from spot.architectures.base import Candidates, Prediction, TrackerNetwork
-from spot.architectures.tracker_base import Tracker, TrackState
+from spot.architectures.tracker import Tracker, TrackState
 from spot.data.datasets import synthetic
 from spot.data.video import Video, VideoSet
 
@@ -23,10 +23,10 @@ class FakeNetwork(TrackerNetwork):
         super().__init__()
         self.scale = torch.nn.Parameter(torch.tensor(0.1))
 
-    def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
+    def encode_template(self, template: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
         return (template.float().mean((1, 2, 3)) * self.scale,)
 
-    def predict(self, code: tuple[Tensor, ...], search: Tensor) -> Prediction:
+    def predict(self, template_features: tuple[Tensor, ...], search: Tensor) -> Prediction:
         raise NotImplementedError
 
     def candidates(self, prediction: Prediction) -> Candidates:
@@ -56,15 +56,15 @@ class FakeTracker(Tracker):
     def start(self, frames: Sequence[np.ndarray], boxes: np.ndarray) -> TrackState:
         self.calls.append(("start", len(frames)))
         light = torch.from_numpy(np.stack([f[:64, :64] for f in frames]))
-        code = self.network.encode_template(light)
+        features = self.network.encode_template(light, torch.zeros(len(frames), 4))
         centers = boxes[:, :2] + boxes[:, 2:] / 2
-        return FakeState(code, centers, boxes[:, 2:], np.zeros((len(frames), 3)), np.zeros(len(frames), int))
+        return FakeState(features, centers, boxes[:, 2:], np.zeros((len(frames), 3)), np.zeros(len(frames), int))
 
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
         assert isinstance(state, FakeState)
         self.calls.append(("step", len(frames)))
         light = np.array([f.mean() for f in frames])
-        drift = 0.1 * light - state.code[0].detach().double().numpy()
+        drift = 0.1 * light - state.template_features[0].detach().double().numpy()
         age = state.age + 1
         centers = state.centers + 0.1 * drift[:, None] + self.bad
         state = replace(state, centers=centers, age=age)

@@ -16,13 +16,12 @@ def test_a_full_network_says_the_same_as_in_double_precision(arch):
         cfg = compose("train", [f"arch={arch}", "data=synthetic", "arch.network.backbone.weights=none"])
     torch.manual_seed(0)
     network = instantiate(cfg.arch.network).eval()
-    template = torch.rand(2, 3, network.template_size, network.template_size)
-    search = torch.rand(2, 3, network.search_size, network.search_size)
+    inputs = network.export_inputs(2)
     quick = prepare_for_inference(network)
     with torch.inference_mode():
-        ours = quick.candidates(quick(template, search))
+        ours = quick.candidates(quick(*inputs))
         assert any(module.prepared for module in quick.modules() if isinstance(module, Conv2d))
         network.double()
-        exact = network.candidates(network(template.double(), search.double()))
+        exact = network.candidates(network(*(part.double() for part in inputs)))
     for name, atol in (("scores", 1e-5), ("boxes", 1e-3), ("ious", 1e-5)):
         torch.testing.assert_close(getattr(ours, name).double(), getattr(exact, name), rtol=0, atol=atol)

@@ -11,7 +11,7 @@ import torch
 
 from spot.architectures.backbones.networks import SmallCNN
 from spot.architectures.base import Candidates
-from spot.architectures.tracker_base import Tracker
+from spot.architectures.tracker import Tracker
 from spot.architectures.transt.network import TransT
 from spot.architectures.transt.tracker import TransTTracker
 from spot.data.video import Video, VideoSet
@@ -46,7 +46,7 @@ def tiny_transt() -> TransTTracker:
 @pytest.mark.parametrize(
     "tracker",
     [
-        pytest.param(fake(), id="a state of its own beside the code"),
+        pytest.param(fake(), id="a state of its own beside the template's features"),
         pytest.param(tiny_transt(), id="a network, whose rounding depends on the batch"),
     ],
 )
@@ -93,7 +93,7 @@ def test_how_one_rounds_is_found_out(difference: float, monkeypatch) -> None:
     monkeypatch.setattr(tracker.network, "candidates", lambda batch: Candidates(*batch))
     box, score = torch.zeros(2, 5, 4), torch.full((2, 5), 0.5)
     batches = {1: (score[:1] + difference, box[:1], score[:1]), 2: (score, box, score)}
-    monkeypatch.setattr(tracker.network, "predict", lambda code, search: batches[len(search)])
+    monkeypatch.setattr(tracker.network, "predict", lambda template_features, search: batches[len(search)])
     before = torch.get_rng_state()
     assert tracker.rounds_one_as_several == (difference == 0)
     assert torch.equal(torch.get_rng_state(), before)

@@ -26,6 +26,6 @@ OCEAN = (
     "arch.network.backbone._target_=tests.training.staged.SmallStages",
     "~arch.network.backbone.widths",
     "~arch.network.backbone.blocks",
-    "arch.recipe.frozen_epochs=2",
+    "arch.network.frozen_epochs=2",
 )
 """Options of an Ocean whose backbone thaws after the second epoch."""

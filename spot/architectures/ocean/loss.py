@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spot.architectures.base import Prediction, TrackerLoss
-from spot.architectures.ocean.network import cell_positions
+from spot.architectures.base import Mean, Terms, TrackerLoss, masked_sum
+from spot.architectures.ocean.network import OceanPrediction, cell_positions
 
 
 class OceanLoss(TrackerLoss):
@@ -45,8 +45,8 @@ class OceanLoss(TrackerLoss):
         self.weights = {"class": class_weight, "box": box_weight, "align": align_weight, "iou": iou_weight}
         self.register_buffer("cells", cell_positions(grid, stride, search_size), persistent=False)
 
-    def forward(self, prediction: Prediction, boxes: Tensor, keep: Tensor, train_iou: bool) -> dict[str, Tensor]:
-        """Unweighted terms, scalars; see `TrackerLoss.forward`. Without an align head there is no such term.
+    def forward(self, prediction: OceanPrediction, boxes: Tensor, keep: Tensor, train_iou: bool) -> Terms:
+        """Return the unweighted terms; see `TrackerLoss.forward`. Without an align head there is no such term.
 
         The align label is not detached, as published: the align term moves the boxes too.
         """
@@ -59,16 +59,16 @@ class OceanLoss(TrackerLoss):
             prediction.logits.squeeze(-1), positive.to(prediction.logits.dtype), reduction="none"
         )
         kept = keep[:, None].expand_as(inside)
-        terms = {
-            "class": (masked_mean(class_error, kept & positive) + masked_mean(class_error, kept & ~positive)) / 2,
-            "box": masked_mean(-overlap.log(), inside),
+        terms: Terms = {
+            "class": tuple(_half(masked_sum(class_error, kept & cells)) for cells in (positive, ~positive)),
+            "box": (masked_sum(-overlap.log(), inside),),
         }
         if prediction.align is not None:
             align_error = F.binary_cross_entropy_with_logits(prediction.align, align_label, reduction="none")
-            terms["align"] = masked_mean(align_error, kept)
+            terms["align"] = (masked_sum(align_error, kept),)
         if train_iou:
             error = (prediction.ious - align_label.detach()).abs()
-            terms["iou"] = masked_mean(error, self.inside(boxes, self.iou_margin) & kept)
+            terms["iou"] = (masked_sum(error, self.inside(boxes, self.iou_margin) & kept),)
         return terms
 
     def distances(self, boxes: Tensor, margin: float = 0.0) -> Tensor:
@@ -110,6 +110,5 @@ def distance_iou(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     return (intersection + 1) / (areas[0] + areas[1] - intersection + 1)
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the values where the mask is True; 0 where it is True nowhere."""
-    return torch.where(mask, values, 0).sum() / mask.sum().clamp(min=1)
+def _half(mean: Mean) -> Mean:
+    return Mean(mean.sum / 2, mean.weight)

@@ -9,24 +9,40 @@ moves every tap by 1/16 of a cell and some class labels by one cell; published w
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import DeformConv2d
 
-from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, Prediction, TrackerNetwork
+from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, TrackerNetwork
 from spot.architectures.linear import runs_on_cpu
+from spot.architectures.ocean.published import OceanFormat
 from spot.runtime.errors import SpotError
 
 MAX_LOG_DISTANCE = 4.7  # 110 pixels
 
 
+class OceanPrediction(NamedTuple):
+    """Raw outputs for B search crops with N = grid * grid cells, row by row.
+
+    Attributes:
+        logits: (B, N, 1) class logits.
+        boxes: (B, N, 4) distances left, top, right, bottom in search-crop pixels from the cell's position to the sides
+            of its box.
+        ious: (B, N) predicted IoU of each box, in [0, 1].
+        align: (B, N) alignment logits, or None in a network without that head.
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    ious: Tensor
+    align: Tensor | None = None
+
+
 class Ocean(TrackerNetwork):
     """SP-Ocean: Ocean with a head that predicts the IoU of each box.
-
-    `Prediction.logits` has one class; `Prediction.boxes` are distances left, top, right, bottom in search-crop pixels
-    from the cell's position to the sides of its box; `Prediction.align` is present where the network has that head.
 
     Args:
         backbone: (B, 3, H, W) to (B, backbone.channels, about H / stride, about W / stride).
@@ -41,9 +57,11 @@ class Ocean(TrackerNetwork):
         align: whether there is an align head. Its deformable convolution costs a small network on a CPU half of its step.
         first_distance: box distances in pixels before training. From few pixels the IoU is near 0 everywhere, and
             quick steps can drive the IoU head's sigmoid flat for good; half a target's side avoids that.
+        frozen_epochs: first epochs, in which the backbone is not trained.
         pixel_mean, pixel_std: normalisation that the backbone expects.
     """
 
+    published = OceanFormat("Ocean")
     cells: Tensor
 
     def __init__(
@@ -59,10 +77,11 @@ class Ocean(TrackerNetwork):
         class_fraction: float = 0.94,
         align: bool = True,
         first_distance: float = math.e,
+        frozen_epochs: int = 0,
         pixel_mean: tuple[float, ...] = IMAGENET_MEAN,
         pixel_std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
-        super().__init__(pixel_mean, pixel_std)
+        super().__init__(pixel_mean, pixel_std, frozen_epochs)
         self.template_size, self.search_size = template_size, search_size
         self.grid, self.stride, self.template_margin = grid, stride, template_margin
         self.class_fraction = class_fraction
@@ -83,17 +102,18 @@ class Ocean(TrackerNetwork):
             self.align_pred = nn.Conv2d(channels, 1, 1)
         self.register_buffer("cells", cell_positions(grid, stride, search_size), persistent=False)
 
-    def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
-        """Six correlation kernels (B, channels, h, w): three of the class branch, three of the box branch."""
+    def encode_template(self, template: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
+        """Return six correlation kernels (B, channels, h, w), three for each branch: class, box. The box is not needed."""
         features, margin = self.neck(self.backbone(template)), self.template_margin
         height, width = features.shape[-2:]
         target = features[..., margin : height - margin, margin : width - margin]
         return *self.cls_match.kernels(target), *self.box_match.kernels(target)
 
-    def predict(self, code: tuple[Tensor, ...], search: Tensor) -> Prediction:
+    def predict(self, template_features: tuple[Tensor, ...], search: Tensor) -> OceanPrediction:
         """Outputs for (B, 3, search_size, search_size), N = grid ** 2 cells."""
         features = self.neck(self.backbone(search))
-        cls_map, box_map = self.cls_match(code[:3], features), self.box_match(code[3:], features)
+        cls_map = self.cls_match(template_features[:3], features)
+        box_map = self.box_match(template_features[3:], features)
         if cls_map.shape[-1] != self.grid:
             raise SpotError(f"network.grid={self.grid}: these sizes give {cls_map.shape[-1]} cells a side; set that")
         # The IoU head judges boxes and must not make them worse, hence the detached input.
@@ -105,7 +125,7 @@ class Ocean(TrackerNetwork):
                 return self._heads(*(output.float() for output in outputs))
         return self._heads(*outputs)
 
-    def candidates(self, prediction: Prediction) -> Candidates:
+    def candidates(self, prediction: OceanPrediction) -> Candidates:
         """Blend of class and align score, xywh box in search-crop pixels (not clipped), predicted IoU of each cell."""
         scores = _apart(prediction.logits.squeeze(-1)).sigmoid()
         if prediction.align is not None:
@@ -113,10 +133,10 @@ class Ocean(TrackerNetwork):
         before, after = prediction.boxes.split(2, dim=-1)
         return Candidates(scores, torch.cat([self.cells - before, before + after], dim=-1), prediction.ious)
 
-    def _heads(self, cls_features: Tensor, box_features: Tensor, iou_features: Tensor) -> Prediction:
+    def _heads(self, cls_features: Tensor, box_features: Tensor, iou_features: Tensor) -> OceanPrediction:
         log_distances = self.box_scale * self.box_pred(box_features) + self.box_bias
         distances = log_distances.clamp(max=MAX_LOG_DISTANCE).exp()
-        return Prediction(
+        return OceanPrediction(
             logits=_rows(0.1 * self.cls_pred(cls_features)),
             boxes=_rows(distances),
             ious=_rows(self.iou_pred(iou_features)).squeeze(-1).sigmoid(),
@@ -241,33 +261,3 @@ def _apart(x: Tensor) -> Tensor:
 def _rows(maps: Tensor) -> Tensor:
     """(B, C, H, W) to (B, H * W, C)."""
     return maps.flatten(2).transpose(1, 2)
-
-
-# Beginnings of our keys and of the published ones.
-_PUBLISHED = {
-    "backbone.stem.": "features.features.",
-    "backbone.": "features.features.",
-    "neck.": "neck.downsample.",
-    **{
-        f"{ours}_match.{side}.{i}.": f"connect_model.{theirs}_encode.{matrix}_{letter}."
-        for ours, theirs in (("cls", "cls"), ("box", "reg"))
-        for side, letter in (("template", "k"), ("search", "s"))
-        for i, matrix in enumerate(("matrix11", "matrix12", "matrix21"))
-    },
-    "cls_match.": "connect_model.cls_dw.",
-    "box_match.": "connect_model.reg_dw.",
-    "box_tower.": "connect_model.bbox_tower.",
-    "box_pred.": "connect_model.bbox_pred.",
-    "box_scale": "connect_model.adjust",
-    "box_bias": "connect_model.bias",
-    "iou_tower.": "connect_model.iou_pred_tower.",
-    "align_conv.": "align_head.rpn_conv.conv.",
-    "align_pred.": "align_head.rpn_cls.",
-    "": "connect_model.",
-}
-
-
-def published_key(key: str) -> str:
-    """The published implementation's name of one of `Ocean`'s parameters or buffers (a pure renaming)."""
-    ours = next(ours for ours in _PUBLISHED if key.startswith(ours))
-    return _PUBLISHED[ours] + key.removeprefix(ours)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spot.architectures.base import TrackerNetwork, hann_window
 from spot.architectures.subwindow import mean_colour, subwindows
-from spot.architectures.tracker_base import Tracker, TrackState
+from spot.architectures.tracker import Tracker, TrackState, centred_boxes
 
 
 class OceanTracker(Tracker):
@@ -48,7 +48,8 @@ class OceanTracker(Tracker):
         state = TrackState((), boxes[:, :2] + sizes / 2, sizes, np.stack([mean_colour(f) for f in frames]))
         sides = np.rint(context_side(sizes, self.context))
         crops = self._crops(state, frames, sides, self.network.template_size)
-        return replace(state, code=self.network.encode_template(crops))
+        placed = torch.from_numpy(centred_boxes(sizes, sides, self.network.template_size)).to(crops)
+        return replace(state, template_features=self.network.encode_template(crops, placed))
 
     @torch.inference_mode()
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
@@ -57,7 +58,7 @@ class OceanTracker(Tracker):
         scale = (self.network.template_size / template_side)[:, None]  # crop pixels per image pixel
         sides = np.floor(template_side * self.network.search_size / self.network.template_size + 0.5)
         crops = self._crops(state, frames, sides, self.network.search_size)
-        candidates = self.network.candidates(self.network.predict(state.code, crops))
+        candidates = self.network.candidates(self.network.predict(state.template_features, crops))
         found = torch.cat((candidates.boxes, candidates.scores[..., None]), dim=-1).double().cpu().numpy()
         boxes, scores = found[..., :4], found[..., 4]
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchvision.ops import box_convert
 
-from spot.architectures.base import Prediction, TrackerLoss
+from spot.architectures.base import Mean, Terms, TrackerLoss, masked_sum
+from spot.architectures.transt.network import TransTPrediction
 
 
 class TransTLoss(TrackerLoss):
@@ -40,8 +41,8 @@ class TransTLoss(TrackerLoss):
         self.background_weight = background_weight
         self.ring = ring
 
-    def forward(self, prediction: Prediction, boxes: Tensor, keep: Tensor, train_iou: bool) -> dict[str, Tensor]:
-        """Unweighted terms, scalars; see `TrackerLoss.forward`."""
+    def forward(self, prediction: TransTPrediction, boxes: Tensor, keep: Tensor, train_iou: bool) -> Terms:
+        """Return the unweighted terms; see `TrackerLoss.forward`."""
         # A dropped instance may carry any box, NaN too: a harmless one takes its place, and its cells count nowhere.
         whole = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
         boxes = torch.where(keep[:, None], boxes / self.search_size, whole)
@@ -54,21 +55,21 @@ class TransTLoss(TrackerLoss):
             box_convert(prediction.boxes, "cxcywh", "xyxy"), box_convert(boxes, "xywh", "xyxy")[:, None]
         )
         positive = inside & kept
-        terms = {
-            "class": self._class_term(prediction.logits, inside, kept),
-            "box": masked_mean(distance, positive),
-            "giou": masked_mean(1 - giou, positive),
+        terms: Terms = {
+            "class": (self._class_term(prediction.logits, inside, kept),),
+            "box": (masked_sum(distance, positive),),
+            "giou": (masked_sum(1 - giou, positive),),
         }
         if train_iou:
             error = (prediction.ious - iou.detach()).abs()
-            terms["iou"] = masked_mean(error, positive) + masked_mean(error, ring & kept)
+            terms["iou"] = masked_sum(error, positive), masked_sum(error, ring & kept)
         return terms
 
-    def _class_term(self, logits: Tensor, inside: Tensor, kept: Tensor) -> Tensor:
+    def _class_term(self, logits: Tensor, inside: Tensor, kept: Tensor) -> Mean:
         """Mean over the kept cells, weighted by class: (B, N, 2) logits, (B, N) target cells, (B, 1) kept instances."""
         entropy = F.cross_entropy(logits.transpose(1, 2), (~inside).long(), reduction="none")
         weight = torch.where(inside, 1.0, self.background_weight).to(entropy.dtype) * kept
-        return (weight * entropy).sum() / weight.sum().clamp(min=self.background_weight)
+        return Mean((weight * entropy).sum(), weight.sum())
 
 
 def target_cells(boxes: Tensor, grid: int, ring: int) -> tuple[Tensor, Tensor]:
@@ -107,8 +108,3 @@ def iou_and_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     tiny = torch.finfo(union.dtype).tiny
     iou = overlap_area / union.clamp(min=tiny)
     return iou, iou - (hull_area - union) / hull_area.clamp(min=tiny)
-
-
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of the values where the mask is True; 0 where it is True nowhere."""
-    return (values * mask).sum() / mask.sum().clamp(min=1)

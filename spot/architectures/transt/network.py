@@ -3,26 +3,38 @@
 from __future__ import annotations
 
 import math
-import re
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
 from spot.architectures.backbones.networks import Backbone
-from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, Prediction, TrackerNetwork
+from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, TrackerNetwork
 from spot.architectures.linear import Linear, linear
 from spot.architectures.transt.attention import Attention, Dropout
+from spot.architectures.transt.published import TransTFormat
 from spot.runtime.errors import SpotError
 
 STRIDE = 8
 
 
+class TransTPrediction(NamedTuple):
+    """Raw outputs for B search crops with N = grid * grid cells, row by row.
+
+    Attributes:
+        logits: (B, N, 2) of the classes 0 target, 1 background.
+        boxes: (B, N, 4) cx, cy, w, h in [0, 1], relative to the search crop.
+        ious: (B, N) predicted IoU of each box, in [0, 1].
+    """
+
+    logits: Tensor
+    boxes: Tensor
+    ious: Tensor
+
+
 class TransT(TrackerNetwork):
     """SP-TransT: TransT with a head that predicts the IoU of each box.
-
-    `Prediction.logits` has two classes (0 target, 1 background); `Prediction.boxes` are cx, cy, w, h in [0, 1],
-    relative to the search crop.
 
     Args:
         backbone: turns images into features of stride 8.
@@ -35,8 +47,11 @@ class TransT(TrackerNetwork):
         dropout: of attention weights and of residual branches, in training.
         anchored: boxes start at their cell's centre, a quarter of the crop wide and high, instead of anywhere. Published
             networks find out where their cells are, which takes long.
+        frozen_epochs: first epochs, in which the backbone is not trained.
         pixel_mean, pixel_std: normalisation that the backbone expects.
     """
+
+    published = TransTFormat("TransT")
 
     def __init__(
         self,
@@ -49,10 +64,11 @@ class TransT(TrackerNetwork):
         ffn: int = 2048,
         dropout: float = 0.1,
         anchored: bool = False,
+        frozen_epochs: int = 0,
         pixel_mean: tuple[float, ...] = IMAGENET_MEAN,
         pixel_std: tuple[float, ...] = IMAGENET_STD,
     ) -> None:
-        super().__init__(pixel_mean, pixel_std)
+        super().__init__(pixel_mean, pixel_std, frozen_epochs)
         for name, size in (("template_size", template_size), ("search_size", search_size)):
             if size % STRIDE:
                 raise SpotError(f"network.{name}={size}: give a multiple of {STRIDE}")
@@ -76,13 +92,13 @@ class TransT(TrackerNetwork):
             self.register_buffer(name, sine_positions(grid, d_model), persistent=False)
         self.register_buffer("anchors", cell_anchors(self.grid) if anchored else None, persistent=False)
 
-    def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
-        """Tokens of the template before fusion, (B, (template_size / 8) ** 2, d_model)."""
+    def encode_template(self, template: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
+        """Return the tokens of the template before fusion; the box is not needed. (B, (template_size / 8) ** 2, d_model)."""
         return (self._tokens(template),)
 
-    def predict(self, code: tuple[Tensor, ...], search: Tensor) -> Prediction:
+    def predict(self, template_features: tuple[Tensor, ...], search: Tensor) -> TransTPrediction:
         """Outputs for (B, 3, search_size, search_size), N = (search_size / 8) ** 2 cells."""
-        (template,), search = code, self._tokens(search)
+        (template,), search = template_features, self._tokens(search)
         positions = self.template_positions, self.search_positions
         for layer in self.fusion:
             template, search = layer(template, search, *positions)
@@ -94,7 +110,7 @@ class TransT(TrackerNetwork):
                 return self._heads(fused.float())
         return self._heads(fused)
 
-    def candidates(self, prediction: Prediction) -> Candidates:
+    def candidates(self, prediction: TransTPrediction) -> Candidates:
         """Target probability, xywh box in search-crop pixels (not clipped) and predicted IoU of every cell."""
         boxes = box_convert(prediction.boxes * self.search_size, "cxcywh", "xywh")
         return Candidates(prediction.logits.softmax(-1)[..., 0], boxes, prediction.ious)
@@ -102,13 +118,13 @@ class TransT(TrackerNetwork):
     def _tokens(self, images: Tensor) -> Tensor:
         return self.projection(self.backbone(images)).flatten(2).transpose(1, 2)
 
-    def _heads(self, fused: Tensor) -> Prediction:
+    def _heads(self, fused: Tensor) -> TransTPrediction:
         # The IoU head judges boxes and must not make them worse, hence the detached input.
         ious = self.iou_head(fused.detach()).sigmoid().squeeze(-1)
         boxes = self.box_head(fused)
         if self.anchors is not None:
             boxes = boxes + self.anchors
-        return Prediction(self.class_head(fused), boxes.sigmoid(), ious)
+        return TransTPrediction(self.class_head(fused), boxes.sigmoid(), ious)
 
 
 def cell_anchors(grid: int) -> Tensor:
@@ -197,38 +213,3 @@ def _head(d_model: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
         Linear(d_model, d_model), nn.ReLU(), Linear(d_model, d_model), nn.ReLU(), Linear(d_model, outputs)
     )
-
-
-def _published_names() -> list[tuple[str, str]]:
-    """Pattern and replacement of each part's name, in the order in which they apply."""
-    fusion = "featurefusion_network"
-    names = [
-        (r"^backbone\.", "backbone.0.body."),
-        (r"^projection\.", "input_proj."),
-        (r"^fusion\.", f"{fusion}.encoder.layers."),
-        (r"^decoder\.attention\.", f"{fusion}.decoder.layers.0.multihead_attn."),
-        (r"^decoder\.", f"{fusion}.decoder.layers.0."),
-        (r"^decoder_norm\.", f"{fusion}.decoder.norm."),
-    ]
-    for branch, number in (("template", 1), ("search", 2)):
-        names += [
-            (rf"{branch}_ego\.attention\.", f"self_attn{number}."),
-            (rf"{branch}_ego\.norm\.", f"norm{number}1."),
-            (rf"{branch}_cross\.attention\.", f"multihead_attn{number}."),
-            (rf"{branch}_cross\.norm1\.", f"norm{number}2."),
-            (rf"{branch}_cross\.norm2\.", f"norm{number}3."),
-            (rf"{branch}_cross\.linear", f"linear{number}"),
-        ]
-    for ours, theirs in (("class", "class"), ("box", "bbox"), ("iou", "iou")):
-        names += [(rf"^{ours}_head\.{2 * i}\.", f"{theirs}_embed.layers.{i}.") for i in range(3)]
-    return names
-
-
-_PUBLISHED = _published_names()
-
-
-def published_key(key: str) -> str:
-    """The published implementation's name of one of `TransT`'s parameters or buffers (a pure renaming)."""
-    for pattern, replacement in _PUBLISHED:
-        key = re.sub(pattern, replacement, key)
-    return key

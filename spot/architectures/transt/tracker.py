@@ -11,7 +11,7 @@ from torch import Tensor
 
 from spot.architectures.base import TrackerNetwork, best_cell, hann_window
 from spot.architectures.subwindow import mean_colour, subwindows
-from spot.architectures.tracker_base import Tracker, TrackState
+from spot.architectures.tracker import Tracker, TrackState, centred_boxes
 
 
 class TransTTracker(Tracker):
@@ -44,14 +44,15 @@ class TransTTracker(Tracker):
         boxes = np.asarray(boxes, np.float64)
         sizes = boxes[:, 2:]
         state = TrackState((), boxes[:, :2] + sizes / 2, sizes, np.stack([mean_colour(f) for f in frames]))
-        crops, _ = self._crops(state, frames, self.template_factor, self.network.template_size)
-        return replace(state, code=self.network.encode_template(crops))
+        crops, sides = self._crops(state, frames, self.template_factor, self.network.template_size)
+        placed = torch.from_numpy(centred_boxes(sizes, sides, self.network.template_size)).to(crops)
+        return replace(state, template_features=self.network.encode_template(crops, placed))
 
     @torch.inference_mode()
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
         """See `Tracker.step`; the score is that of the best cell after blending with the window."""
         crops, sides = self._crops(state, frames, self.search_factor, self.network.search_size)
-        candidates = self.network.candidates(self.network.predict(state.code, crops))
+        candidates = self.network.candidates(self.network.predict(state.template_features, crops))
         best = best_cell(candidates, self.window, self.window_weight)
         found = torch.cat((best.box, best.score[:, None]), dim=1).double().cpu().numpy()
         # Half the crop, not (out - 1) / 2 as in training: published checkpoints are tested so.

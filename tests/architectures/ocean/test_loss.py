@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from spot.architectures.base import Prediction
+from spot.architectures.base import mean_terms
 from spot.architectures.ocean.loss import OceanLoss
+from spot.architectures.ocean.network import OceanPrediction
 
 BOXES = torch.tensor([[100.0, 90, 60, 70], [20, 40, 90, 50], [127, 127, 30, 30], [200, 10, 40, 60]])
 OUTSIDE = torch.tensor([[400.0, 400, 20, 20]])  # no cell is inside it or near its centre
@@ -18,15 +19,15 @@ def loss():
     return OceanLoss()
 
 
-def predict(count: int, seed: int = 0) -> Prediction:
+def predict(count: int, seed: int = 0) -> OceanPrediction:
     """Random outputs for `count` crops, leaves of the graph."""
     generator = torch.Generator().manual_seed(seed)
     logits, distances = (torch.randn(count, 625, n, generator=generator) for n in (1, 4))
     ious, align = (torch.rand(count, 625, generator=generator) for _ in range(2))
-    return Prediction(*(t.requires_grad_() for t in (logits, (3 + distances / 2).exp(), ious, align)))
+    return OceanPrediction(*(t.requires_grad_() for t in (logits, (3 + distances / 2).exp(), ious, align)))
 
 
-def gradients(prediction: Prediction) -> list[torch.Tensor]:
+def gradients(prediction: OceanPrediction) -> list[torch.Tensor]:
     return [torch.zeros_like(t) if t.grad is None else t.grad for t in prediction]
 
 
@@ -36,8 +37,10 @@ def test_masked_instances_count_as_removed(loss, train_iou, spoilt):
     keep = torch.tensor([True, False, True, False])
     boxes = torch.where(keep[:, None], BOXES, spoilt)
     masked, removed = predict(4), predict(4)
-    terms = loss(masked, boxes, keep, train_iou)
-    expected = loss(Prediction(*(t[keep] for t in removed)), BOXES[keep], torch.ones(2, dtype=torch.bool), train_iou)
+    terms = mean_terms(loss(masked, boxes, keep, train_iou))
+    expected = mean_terms(
+        loss(OceanPrediction(*(t[keep] for t in removed)), BOXES[keep], torch.ones(2, dtype=torch.bool), train_iou)
+    )
     assert terms.keys() == expected.keys() == {"class", "box", "align"} | ({"iou"} if train_iou else set())
     for name in terms:
         torch.testing.assert_close(terms[name], expected[name])
@@ -49,7 +52,7 @@ def test_masked_instances_count_as_removed(loss, train_iou, spoilt):
 
 def test_none_kept_gives_zeros_with_zero_gradients(loss):
     prediction = predict(4)
-    terms = loss(prediction, BOXES, torch.zeros(4, dtype=torch.bool), train_iou=True)
+    terms = mean_terms(loss(prediction, BOXES, torch.zeros(4, dtype=torch.bool), train_iou=True))
     assert {name: term.item() for name, term in terms.items()} == {"class": 0, "box": 0, "align": 0, "iou": 0}
     loss.total(terms).backward()
     assert not any(gradient.any() for gradient in gradients(prediction))  # nor NaN, which counts as True
@@ -58,7 +61,7 @@ def test_none_kept_gives_zeros_with_zero_gradients(loss):
 def test_without_a_positive_cell_the_negatives_still_teach(loss):
     """The published class term is 0 then; its box term is 0 too, and its IoU term NaN."""
     prediction = predict(1)
-    terms = loss(prediction, OUTSIDE, torch.ones(1, dtype=torch.bool), train_iou=True)
+    terms = mean_terms(loss(prediction, OUTSIDE, torch.ones(1, dtype=torch.bool), train_iou=True))
     torch.testing.assert_close(terms["class"], F.softplus(prediction.logits).mean() / 2)
     torch.testing.assert_close(terms["align"], F.softplus(prediction.align).mean())
     assert terms["box"] == terms["iou"] == 0
@@ -73,7 +76,7 @@ def test_a_lone_positive_cell_counts(loss):
     assert positive.nonzero().tolist() == [[0, 624]]
     prediction = predict(1)
     logits = prediction.logits.squeeze(-1)
-    terms = loss(prediction, lone, torch.ones(1, dtype=torch.bool), train_iou=False)
+    terms = mean_terms(loss(prediction, lone, torch.ones(1, dtype=torch.bool), train_iou=False))
     expected = (F.softplus(-logits[0, 624]) + F.softplus(logits[0, :624]).mean()) / 2
     torch.testing.assert_close(terms["class"], expected)
 
@@ -93,7 +96,7 @@ def test_who_moves_what(loss):
     """The align label carries gradient into the boxes, as published; the IoU head's label does not."""
     for name, moved in (("align", {"boxes", "align"}), ("iou", {"ious"}), ("box", {"boxes"}), ("class", {"logits"})):
         prediction = predict(4)
-        loss(prediction, BOXES, torch.ones(4, dtype=torch.bool), train_iou=True)[name].backward()
+        mean_terms(loss(prediction, BOXES, torch.ones(4, dtype=torch.bool), train_iou=True))[name].backward()
         assert {field for field, t in prediction._asdict().items() if t.grad is not None and t.grad.any()} == moved
 
 
@@ -101,13 +104,13 @@ def test_a_perfect_prediction_has_no_box_loss_and_pulls_nowhere_else(loss):
     boxes = BOXES[:1]
     distances = loss.distances(boxes).clamp(min=1)
     inside = loss.inside(boxes)
-    perfect = Prediction(
+    perfect = OceanPrediction(
         logits=torch.where(loss.positive(boxes), 30.0, -30.0)[..., None],
         boxes=distances,
         ious=inside.float(),
         align=torch.where(inside, 30.0, -30.0),
     )
-    terms = loss(perfect, boxes, torch.ones(1, dtype=torch.bool), train_iou=True)
+    terms = mean_terms(loss(perfect, boxes, torch.ones(1, dtype=torch.bool), train_iou=True))
     assert all(term.item() == pytest.approx(0, abs=1e-6) for term in terms.values())
 
 

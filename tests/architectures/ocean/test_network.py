@@ -10,9 +10,17 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import DeformConv2d, box_convert, box_iou, deform_conv2d
 
-from spot.architectures.base import Prediction, best_cell, hann_window
+from spot.architectures.base import best_cell, hann_window, mean_terms, rows
 from spot.architectures.ocean.loss import OceanLoss
-from spot.architectures.ocean.network import MovedTaps, Ocean, cell_positions, correlate, sampled_taps, tap_offsets
+from spot.architectures.ocean.network import (
+    MovedTaps,
+    Ocean,
+    OceanPrediction,
+    cell_positions,
+    correlate,
+    sampled_taps,
+    tap_offsets,
+)
 from spot.runtime.errors import SpotError
 from tests.paths import ROOT
 
@@ -41,7 +49,7 @@ def network():
 @pytest.fixture
 def crops():
     torch.manual_seed(1)
-    return torch.randn(3, 3, 63, 63), torch.randn(3, 3, SIDE, SIDE)
+    return torch.randn(3, 3, 63, 63), torch.zeros(3, 4), torch.randn(3, 3, SIDE, SIDE)
 
 
 def test_shapes_and_ranges(network, crops):
@@ -57,26 +65,26 @@ def test_instances_do_not_see_each_other(network, crops):
     """The correlation folds the batch into groups of one convolution: every instance must meet its own template."""
     together = network(*crops)
     for i in range(3):
-        alone = network.predict(network.encode_template(crops[0][i : i + 1]), crops[1][i : i + 1])
-        for a, b in zip(together.rows(i, i + 1), alone, strict=True):
+        alone = network(*(part[i : i + 1] for part in crops))
+        for a, b in zip(rows(together, i, i + 1), alone, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
 
 
 def test_scores_are_to_the_last_bit_those_of_an_instance_by_itself(network):
     torch.manual_seed(0)
-    many = Prediction(torch.randn(2000, 9, 1), torch.rand(2000, 9, 4), torch.rand(2000, 9), torch.randn(2000, 9))
+    many = OceanPrediction(torch.randn(2000, 9, 1), torch.rand(2000, 9, 4), torch.rand(2000, 9), torch.randn(2000, 9))
     together = network.candidates(many).scores
-    assert torch.equal(together, torch.cat([network.candidates(many.rows(i, i + 1)).scores for i in range(2000)]))
+    assert torch.equal(together, torch.cat([network.candidates(rows(many, i, i + 1)).scores for i in range(2000)]))
 
 
 def test_a_template_is_encoded_once_and_for_all(network, crops):
-    """Its whole part, the weights of the three encodings included, is in the code."""
-    code = network.encode_template(crops[0])
+    """Its whole part, the weights of the three encodings included, is in the features."""
+    features = network.encode_template(*crops[:2])
     expected = network(*crops)
     for parameter in network.cls_match.template.parameters():
         nn.init.zeros_(parameter)
     nn.init.normal_(network.cls_match.weight)
-    for a, b in zip(network.predict(code, crops[1]), expected, strict=True):
+    for a, b in zip(network.predict(features, crops[2]), expected, strict=True):
         torch.testing.assert_close(a, b)
 
 
@@ -96,7 +104,7 @@ def test_candidates_measure_from_the_cells_and_blend_two_scores(network):
     """Cell 5 of a 3 x 3 grid is in row 1, column 2: 8 pixels right of the centre pixel 31."""
     logits, align = torch.full((1, 9, 1), -1.0), torch.full((1, 9), 2.0)
     distances = torch.tensor([10.0, 20.0, 30.0, 5.0]).expand(1, 9, 4)
-    candidates = network.candidates(Prediction(logits, distances, torch.zeros(1, 9), align))
+    candidates = network.candidates(OceanPrediction(logits, distances, torch.zeros(1, 9), align))
     assert candidates.boxes[0, 5].tolist() == [39 - 10, 31 - 20, 40, 25]
     expected = 0.94 * torch.tensor(-1.0).sigmoid() + 0.06 * torch.tensor(2.0).sigmoid()
     torch.testing.assert_close(candidates.scores[0, 5], expected)
@@ -203,17 +211,18 @@ def test_the_tiny_configuration_is_small_and_learns():
         template[i, :, 16:48, 16:48] = 1
         search[i, :, y : y + h, x : x + w] = 1
     with FlopCounterMode(display=False) as counter:
-        network(template[:1], search[:1])
+        network(template[:1], boxes[:1], search[:1])
     assert counter.get_total_flops() < 0.17e9
 
     optimizer = recipe.optimizer(network.parameters(), lr=recipe.lr)
     keep = torch.ones(4, dtype=torch.bool)
     for _ in range(40):
         optimizer.zero_grad()
-        loss.total(loss(network(template, search), boxes, keep, train_iou=True)).backward()
+        terms = loss(network(template, boxes, search), boxes, keep, train_iou=True)
+        loss.total(mean_terms(terms)).backward()
         optimizer.step()
     with torch.no_grad():
-        best = best_cell(network.candidates(network(template, search)), hann_window(network.grid), 0.0)
+        best = best_cell(network.candidates(network(template, boxes, search)), hann_window(network.grid), 0.0)
     overlap = box_iou(box_convert(best.box, "xywh", "xyxy"), box_convert(boxes, "xywh", "xyxy")).diag()
     assert overlap.min() > 0.6
     assert (best.confidence - overlap).abs().max() < 0.3  # the IoU head has not died

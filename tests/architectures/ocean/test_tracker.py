@@ -7,8 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from spot.architectures.base import Prediction
-from spot.architectures.ocean.network import Ocean
+from spot.architectures.ocean.network import Ocean, OceanPrediction
 from spot.architectures.ocean.tracker import OceanTracker, change_penalty, context_side
 from spot.architectures.subwindow import mean_colour, subwindow
 
@@ -23,15 +22,15 @@ class Told(Ocean):
         self.scores = torch.full((625,), 0.1)
         self.boxes = torch.full((625, 4), 20.0)
 
-    def encode_template(self, template: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    def encode_template(self, template: torch.Tensor, boxes: torch.Tensor) -> tuple[torch.Tensor, ...]:
         self.template = template
         return (template.mean((1, 2, 3)),)
 
-    def predict(self, code: tuple[torch.Tensor, ...], search: torch.Tensor) -> Prediction:
+    def predict(self, template_features: tuple[torch.Tensor, ...], search: torch.Tensor) -> OceanPrediction:
         self.search = search
         batch = len(search)
         logits = torch.logit(self.scores).expand(batch, 625)
-        return Prediction(logits[..., None], self.boxes.expand(batch, 625, 4), torch.zeros(batch, 625), logits)
+        return OceanPrediction(logits[..., None], self.boxes.expand(batch, 625, 4), torch.zeros(batch, 625), logits)
 
 
 @pytest.fixture

@@ -6,17 +6,18 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torchvision.ops import box_convert, generalized_box_iou, generalized_box_iou_loss
 
-from spot.architectures.base import Prediction
+from spot.architectures.base import mean_terms
 from spot.architectures.transt.loss import TransTLoss, iou_and_giou, target_cells
+from spot.architectures.transt.network import TransTPrediction
 
 GRID = 8
 
 
-def instances(count: int, seed: int = 0) -> tuple[Prediction, Tensor]:
+def instances(count: int, seed: int = 0) -> tuple[TransTPrediction, Tensor]:
     """Random predictions that require gradients, and boxes inside a crop of 64 pixels."""
     generator = torch.Generator().manual_seed(seed)
     cells = GRID * GRID
-    prediction = Prediction(
+    prediction = TransTPrediction(
         torch.randn(count, cells, 2, generator=generator).requires_grad_(),
         torch.rand(count, cells, 4, generator=generator).requires_grad_(),
         torch.rand(count, cells, generator=generator).requires_grad_(),
@@ -35,9 +36,9 @@ def test_dropped_instances_count_as_if_absent(train_iou: bool) -> None:
     boxes[1] = torch.nan
     boxes[3] = 0.0
     loss = TransTLoss(search_size=64)
-    masked = loss(prediction, boxes, mask(1, 0, 1, 0), train_iou)
-    kept = Prediction(*(t[[0, 2]].detach().requires_grad_() for t in prediction[:3]))
-    alone = loss(kept, boxes[[0, 2]], mask(1, 1), train_iou)
+    masked = mean_terms(loss(prediction, boxes, mask(1, 0, 1, 0), train_iou))
+    kept = TransTPrediction(*(t[[0, 2]].detach().requires_grad_() for t in prediction[:3]))
+    alone = mean_terms(loss(kept, boxes[[0, 2]], mask(1, 1), train_iou))
     assert masked.keys() == alone.keys()
     for name in alone:
         assert masked[name].item() == pytest.approx(alone[name].item(), rel=1e-6), name
@@ -54,7 +55,7 @@ def test_dropped_instances_count_as_if_absent(train_iou: bool) -> None:
 def test_none_kept_is_zero_with_zero_gradients() -> None:
     prediction, boxes = instances(3)
     loss = TransTLoss(search_size=64)
-    terms = loss(prediction, boxes * torch.nan, mask(0, 0, 0), True)
+    terms = mean_terms(loss(prediction, boxes * torch.nan, mask(0, 0, 0), True))
     assert {name: term.item() for name, term in terms.items()} == dict.fromkeys(("class", "box", "giou", "iou"), 0)
     loss.total(terms).backward()
     assert all(torch.equal(t.grad, torch.zeros_like(t)) for t in prediction[:3])
@@ -62,7 +63,7 @@ def test_none_kept_is_zero_with_zero_gradients() -> None:
 
 def test_iou_term_trains_the_iou_head_alone() -> None:
     prediction, boxes = instances(2)
-    TransTLoss(search_size=64)(prediction, boxes, mask(1, 1), True)["iou"].backward()
+    mean_terms(TransTLoss(search_size=64)(prediction, boxes, mask(1, 1), True))["iou"].backward()
     assert prediction.ious.grad.any()
     assert prediction.boxes.grad is None
 
@@ -70,9 +71,10 @@ def test_iou_term_trains_the_iou_head_alone() -> None:
 def test_no_transfer_from_the_device() -> None:
     """Fake tensors have no values: reading one, or a shape that depends on one, would fail here."""
     with FakeTensorMode():
-        prediction, boxes = Prediction(torch.rand(4, 64, 2), torch.rand(4, 64, 4), torch.rand(4, 64)), torch.rand(4, 4)
+        prediction = TransTPrediction(torch.rand(4, 64, 2), torch.rand(4, 64, 4), torch.rand(4, 64))
+        boxes = torch.rand(4, 4)
         loss = TransTLoss(search_size=64)
-        total = loss.total(loss(prediction, boxes, torch.ones(4, dtype=torch.bool), True))
+        total = loss.total(mean_terms(loss(prediction, boxes, torch.ones(4, dtype=torch.bool), True)))
     assert total.shape == ()
 
 

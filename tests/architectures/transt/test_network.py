@@ -11,9 +11,9 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spot.architectures.backbones.networks import SmallCNN
-from spot.architectures.base import Prediction
+from spot.architectures.base import mean_terms, rows
 from spot.architectures.transt.loss import TransTLoss
-from spot.architectures.transt.network import TransT, published_key, sine_positions
+from spot.architectures.transt.network import TransT, TransTPrediction, sine_positions
 from spot.runtime.errors import SpotError
 from tests.paths import ROOT
 
@@ -25,15 +25,17 @@ def small(**settings: object) -> TransT:
     return TransT(SmallCNN((8, 8, 16), (1, 1)), **(sizes | settings))
 
 
-def crops(batch: int) -> tuple[Tensor, Tensor]:
+def crops(batch: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Template, box and search."""
     generator = torch.Generator().manual_seed(1)
-    return torch.randn(batch, 3, 32, 32, generator=generator), torch.randn(batch, 3, 64, 64, generator=generator)
+    template, search = (torch.randn(batch, 3, side, side, generator=generator) for side in (32, 64))
+    return template, torch.zeros(batch, 4), search
 
 
-def loss_of(network: TransT, prediction: Prediction) -> Tensor:
+def loss_of(network: TransT, prediction: TransTPrediction) -> Tensor:
     boxes = torch.tensor([[20.0, 16.0, 24.0, 30.0]]).expand(len(prediction.logits), 4)
     loss = TransTLoss(network.search_size)
-    return loss.total(loss(prediction, boxes, torch.ones(len(boxes), dtype=torch.bool), train_iou=True))
+    return loss.total(mean_terms(loss(prediction, boxes, torch.ones(len(boxes), dtype=torch.bool), train_iou=True)))
 
 
 def test_shapes_and_ranges() -> None:
@@ -52,17 +54,17 @@ def test_shapes_and_ranges() -> None:
 
 def test_score_is_the_probability_of_class_0() -> None:
     logits = torch.tensor([[[3.0, 0.0], [0.0, 3.0]]])
-    scores = small().candidates(Prediction(logits, torch.rand(1, 2, 4), torch.rand(1, 2))).scores
+    scores = small().candidates(TransTPrediction(logits, torch.rand(1, 2, 4), torch.rand(1, 2))).scores
     assert scores[0, 0] > 0.9 > 0.1 > scores[0, 1]
 
 
 def test_instances_of_a_batch_are_independent() -> None:
     network = small().eval()
-    template, search = crops(3)
+    template, boxes, search = crops(3)
     with torch.no_grad():
-        together = network(template, search)
-        alone = network.predict(tuple(t[1:2] for t in network.encode_template(template)), search[1:2])
-    for joint, single in zip(together.rows(1, 2)[:3], alone[:3], strict=True):
+        together = network(template, boxes, search)
+        alone = network.predict(tuple(t[1:2] for t in network.encode_template(template, boxes)), search[1:2])
+    for joint, single in zip(rows(together, 1, 2), alone, strict=True):
         torch.testing.assert_close(joint, single, rtol=1e-4, atol=1e-5)
 
 
@@ -70,19 +72,19 @@ def test_the_template_passes_the_backbone_once() -> None:
     network = small().eval()
     seen: list[int] = []
     network.backbone.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape[-1]))
-    template, search = crops(1)
-    code = network.encode_template(template)
+    template, boxes, search = crops(1)
+    features = network.encode_template(template, boxes)
     for _ in range(3):
-        network.predict(code, search)
+        network.predict(features, search)
     assert seen == [32, 64, 64, 64]
 
 
 def test_the_search_crop_decides_with_the_template() -> None:
     network = small().eval()
-    template, search = crops(2)
+    template, boxes, search = crops(2)
     same_search = search[:1].expand(2, -1, -1, -1)
     with torch.no_grad():
-        logits = network(template, same_search).logits
+        logits = network(template, boxes, same_search).logits
     assert (logits[0] - logits[1]).abs().max() > 1e-3
 
 
@@ -138,7 +140,7 @@ def test_attention_maps_are_never_stored() -> None:
     network = small(search_size=128, dropout=0.0)
     attention_map = 4 * 256 * 256
     with LargestTensor() as largest:
-        loss_of(network, network(torch.randn(1, 3, 32, 32), torch.randn(1, 3, 128, 128))).backward()
+        loss_of(network, network(*network.export_inputs())).backward()
     assert largest.numel < attention_map / 2
 
 
@@ -179,8 +181,9 @@ def test_impossible_sizes_are_refused(settings: dict[str, int], message: str) ->
 
 
 def test_published_keys_are_distinct() -> None:
-    keys = list(small(layers=3).state_dict())
-    assert len({published_key(key) for key in keys}) == len(keys)
+    network = small(layers=3)
+    keys = list(network.state_dict())
+    assert len({network.published.published_key(key) for key in keys}) == len(keys)
 
 
 def test_bfloat16_autocast_trains_and_keeps_boxes_exact() -> None:
@@ -195,15 +198,15 @@ def test_bfloat16_autocast_trains_and_keeps_boxes_exact() -> None:
     torch.testing.assert_close(prediction.boxes, reference.boxes, rtol=0, atol=0.05)
 
 
-def smallest() -> tuple[TransT, tuple[Tensor, Tensor]]:
+def smallest() -> tuple[TransT, tuple[Tensor, Tensor, Tensor]]:
     """What compiles soonest, and its inputs."""
     network = small(template_size=16, search_size=32, layers=1, dropout=0.0)
     network.backbone.eval()  # or either pass would move the statistics of the other
-    return network, (torch.randn(1, 3, 16, 16), torch.randn(1, 3, 32, 32))
+    return network, network.export_inputs()
 
 
-def assert_same(ours: Prediction, expected: Prediction) -> None:
-    for a, b in zip(ours[:3], expected[:3], strict=True):
+def assert_same(ours: TransTPrediction, expected: TransTPrediction) -> None:
+    for a, b in zip(ours, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
@@ -239,7 +242,8 @@ def test_learns_where_a_bright_square_is() -> None:
         for image, (x, y) in zip(search, corners.tolist(), strict=True):
             image[:, y : y + 24, x : x + 24] = 1
         boxes = torch.cat((corners, torch.full((8, 2), 24)), dim=1).float()
-        total = loss.total(loss(network(template, search), boxes, torch.ones(8, dtype=torch.bool), True))
+        found = network(template, torch.zeros(8, 4), search)
+        total = loss.total(mean_terms(loss(found, boxes, torch.ones(8, dtype=torch.bool), True)))
         optimiser.zero_grad()
         total.backward()
         optimiser.step()

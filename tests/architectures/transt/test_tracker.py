@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from spot.architectures.backbones.networks import SmallCNN
-from spot.architectures.base import Candidates, Prediction, TrackerNetwork
-from spot.architectures.transt.network import TransT
+from spot.architectures.base import Candidates, TrackerNetwork
+from spot.architectures.transt.network import TransT, TransTPrediction
 from spot.architectures.transt.tracker import TransTTracker
 
 FRAME = np.full((240, 320, 3), 90, np.uint8)
@@ -23,17 +23,17 @@ class Oracle(TrackerNetwork):
         self.backbone = nn.Identity()
         self.box = box
 
-    def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
+    def encode_template(self, template: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
         assert template.shape[1:] == (3, 64, 64)
         return (template,)
 
-    def predict(self, code: tuple[Tensor, ...], search: Tensor) -> Prediction:
-        assert search.shape == (len(code[0]), 3, 128, 128)
+    def predict(self, template_features: tuple[Tensor, ...], search: Tensor) -> TransTPrediction:
+        assert search.shape == (len(template_features[0]), 3, 128, 128)
         scores = torch.zeros(len(search), 25)
         scores[:, 12] = 0.6
-        return Prediction(scores, torch.tensor(self.box).expand(len(search), 25, 4), scores)
+        return TransTPrediction(scores, torch.tensor(self.box).expand(len(search), 25, 4), scores)
 
-    def candidates(self, prediction: Prediction) -> Candidates:
+    def candidates(self, prediction: TransTPrediction) -> Candidates:
         return Candidates(prediction.logits, prediction.boxes, prediction.ious)
 
 
@@ -62,9 +62,9 @@ def test_padding_is_the_first_frames_mean_colour() -> None:
     seen = []
 
     class Watching(Oracle):
-        def predict(self, code: tuple[Tensor, ...], search: Tensor) -> Prediction:
+        def predict(self, template_features: tuple[Tensor, ...], search: Tensor) -> TransTPrediction:
             seen.append(search)
-            return super().predict(code, search)
+            return super().predict(template_features, search)
 
     tracker = TransTTracker(Watching([54, 54, 20, 20]))
     state = tracker.start([FRAME], np.array([[0.0, 0.0, 40.0, 40.0]]))

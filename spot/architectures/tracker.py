@@ -1,4 +1,4 @@
-"""The interface of a tracker: videos in lock-step, batch-first, frame by frame."""
+"""The interface of a tracker: an architecture's network on video, frame by frame, several videos in lock-step."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from spot.architectures.base import TrackerNetwork
 
 @dataclass
 class TrackState:
-    """Where B targets are.
+    """Where B targets are. An architecture may add fields, arrays with one row a video.
 
     Attributes:
-        code: the encoded templates, batch-first tensors.
+        template_features: the encoded templates, batch-first tensors.
         centers: (B, 2) float64 x, y in image pixels.
         sizes: (B, 2) float64 w, h in image pixels.
         fill: (B, 3) float64 padding colour: mean colour of each video's first frame, RGB in [0, 255].
     """
 
-    code: tuple[Tensor, ...]
+    template_features: tuple[Tensor, ...]
     centers: np.ndarray
     sizes: np.ndarray
     fill: np.ndarray
@@ -49,14 +49,10 @@ class Tracker(ABC):
         Kernels for one instance may round otherwise than those for several, which round alike. Which kernels are taken
         depends on sizes alone, so any crops tell.
         """
-        network, generator = self.network, torch.Generator().manual_seed(0)
-        template, search = (
-            torch.rand(1, 3, side, side, generator=generator).to(network.pixel_mean)
-            for side in (network.template_size, network.search_size)
-        )
+        network = self.network
         one, two = (
-            network.candidates(network.predict(network.encode_template(z), x))
-            for z, x in ((template, search), (template.repeat(2, 1, 1, 1), search.repeat(2, 1, 1, 1)))
+            network.candidates(network(*(x.repeat(n, *[1] * (x.dim() - 1)) for x in network.export_inputs())))
+            for n in (1, 2)
         )
         return torch.equal(one.scores[0], two.scores[0]) and torch.equal(one.boxes[0], two.boxes[0])
 
@@ -67,3 +63,18 @@ class Tracker(ABC):
     @abstractmethod
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
         """Track into the next frames: new state, (B, 4) float64 boxes xywh in image pixels, (B,) float64 scores in [0, 1]."""
+
+
+def centred_boxes(sizes: np.ndarray, sides: np.ndarray, out: int) -> np.ndarray:
+    """Return where targets lie in crops cut around them, as training places them (docs/method.md section 3).
+
+    Args:
+        sizes: (B, 2) w, h of the targets in image pixels.
+        sides: (B,) sides of the crops in image pixels.
+        out: side of the crops after resizing, pixels.
+
+    Returns:
+        (B, 4) float64 xywh in crop pixels, centred at (out - 1) / 2.
+    """
+    size = sizes * (out / sides)[:, None]
+    return np.concatenate([(out - 1) / 2 - size / 2, size], axis=1)
