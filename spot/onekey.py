@@ -63,9 +63,9 @@ def _train(cfg: DictConfig) -> None:
 
 
 def _test(options: DictConfig) -> None:
+    from spot.runtime.ranks import is_first_process
     from spot.test import test
     from spot.tracking.benchmark import several_processes
-    from spot.training.run import is_first_process
 
     if is_first_process() or several_processes(options.accelerator, options.devices, options.num_nodes):
         test(options)
@@ -92,8 +92,8 @@ def _test_options(cfg: DictConfig, epoch: int) -> DictConfig:
 
 def _evaluate(cfg: DictConfig) -> None:
     from spot.evaluate import evaluate
+    from spot.runtime.ranks import is_first_process
     from spot.tracking.test_setup import run_label
-    from spot.training.run import is_first_process
 
     if not is_first_process():
         return

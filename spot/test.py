@@ -8,6 +8,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from spot.runtime.command import command
+from spot.runtime.locks import locked
 
 
 def test(cfg: DictConfig) -> Path:
@@ -39,9 +40,10 @@ def test(cfg: DictConfig) -> Path:
     videos = select_videos(instantiate(cfg.benchmark.videos), cfg.videos)
     folder = Path(cfg.paths.results) / cfg.benchmark.name / tracker_name(cfg, checkpoint, loaded)
     results = ResultFolder(folder, cfg.benchmark.result_format)
-    check_results_folder(results, cfg, checkpoint, loaded)
-    run = BenchmarkRun(network, instantiate(cfg.arch.tracker), videos, results, cfg.batch, cfg.corrupt_fraction)
-    stats = run_benchmark(run, cfg.accelerator, cfg.devices, cfg.num_nodes, cfg.precision)
+    with locked(folder, f"the results in {folder}"):
+        check_results_folder(results, cfg, checkpoint, loaded)
+        run = BenchmarkRun(network, instantiate(cfg.arch.tracker), videos, results, cfg.batch, cfg.corrupt_fraction)
+        stats = run_benchmark(run, cfg.accelerator, cfg.devices, cfg.num_nodes, cfg.precision)
     if run.global_rank == 0:
         print(f"{cfg.benchmark.name}: {stats.summary(len(videos))} -> {folder}")
     return folder

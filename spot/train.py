@@ -7,6 +7,9 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from spot.runtime.command import command
+from spot.runtime.locks import locked
+from spot.runtime.ranks import is_first_process
+from spot.training.run import Run, check_settings, open_run, repair, write_config
 
 
 def train(cfg: DictConfig) -> Path:
@@ -15,47 +18,56 @@ def train(cfg: DictConfig) -> Path:
     Returns:
         The run's folder.
     """
-    from spot.training.run import check_settings, is_first_process, open_run, write_config
-
     check_settings(cfg)
-    run = open_run(cfg)
+    with locked(Path(cfg.paths.outputs) / cfg.run, f"run {cfg.run}"):
+        run = open_run(cfg)
+        _train(cfg, run)
+    return run.folder
 
+
+def _train(cfg: DictConfig, run: Run) -> None:
     import torch
     from hydra.utils import instantiate
 
     from spot.reporting.plots import draw_exploration
     from spot.training.callbacks.progress import waiting
     from spot.training.checkpoint_files import WholeCheckpoints
+    from spot.training.csv_logger import EpochCSVLogger, MetricsRows
     from spot.training.fit import fit
     from spot.training.loggers import close
     from spot.training.quiet import quieten
     from spot.training.setup import build_callbacks, build_data, build_loggers, build_tracker
 
     quieten()
+    if is_first_process():
+        repair(run)
     if run.finished_epochs >= cfg.training.epochs:
         print(f"run {cfg.run} is done: {run.finished_epochs} epochs in {run.folder}")
-        return run.folder
+        if is_first_process() and cfg.supervision.pseudo_labels and not (run.folder / "exploration.png").is_file():
+            draw_exploration(run.folder / "metrics.csv", run.folder / "exploration")
+        return
     torch.manual_seed(cfg.seed)
     with waiting("reading annotations"):
         data = build_data(cfg, run)
     tracker = build_tracker(cfg)
-    if is_first_process():
-        write_config(run, cfg)
-        print(f"run {cfg.run}: " + (f"continues after epoch {run.finished_epochs}" if run.resume_from else "starts"))
+    loggers = build_loggers(cfg, run)
+    assert isinstance(loggers[0], EpochCSVLogger)
     trainer = instantiate(
         cfg.trainer,
-        logger=build_loggers(cfg, run),
-        callbacks=build_callbacks(cfg, run),
+        logger=loggers,
+        callbacks=[*build_callbacks(cfg, run), MetricsRows(loggers[0])],
         plugins=[WholeCheckpoints()],
         default_root_dir=run.folder,
         enable_progress_bar=False,  # there is one among the callbacks
         use_distributed_sampler=False,  # our own share of each step follows from the rank
     )
+    if is_first_process():  # not before: a start that fails must not keep a mended one from taking the name
+        write_config(run, cfg)
+        print(f"run {cfg.run}: " + (f"continues after epoch {run.finished_epochs}" if run.resume_from else "starts"))
     fit(trainer, tracker, data, run)
     close(trainer.loggers)
     if trainer.is_global_zero and cfg.supervision.pseudo_labels:
         draw_exploration(run.folder / "metrics.csv", run.folder / "exploration")
-    return run.folder
 
 
 @command("train")

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from spot.runtime.atomic_files import sync, whole_file
 from spot.runtime.errors import SpotError
 
 FORMAT = 1
@@ -52,7 +53,7 @@ def checksum(array: np.ndarray, start: int = 0) -> int:
 
 
 def write_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    """Write a file under a passing name, flush it to the disk, then switch to it by renaming.
+    """Write a file that appears whole or not at all.
 
     Returns:
         The digest, 32 hexadecimal digits.
@@ -62,21 +63,12 @@ def write_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.
     """
     text, starts, size = _layout(header, arrays)
     digest = blake2b(text, digest_size=16)
-    partial = path.with_name("next.partial")
-    try:
-        with _opened(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC) as file:
-            _write(file, _MAGIC + digest.digest() + len(text).to_bytes(8, "little") + text, 0)
-            base = _aligned(_PREFIX + len(text))
-            for name, array in arrays.items():
-                _write(file, array, base + starts[name])
-            os.ftruncate(file, base + size)
-            os.fsync(file)
-        os.rename(partial, path)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.unlink(partial)
-        raise
-    sync_folder(path.parent)
+    with whole_file(path) as partial, _opened(partial, os.O_WRONLY | os.O_CREAT) as file:
+        _write(file, _MAGIC + digest.digest() + len(text).to_bytes(8, "little") + text, 0)
+        base = _aligned(_PREFIX + len(text))
+        for name, array in arrays.items():
+            _write(file, array, base + starts[name])
+        os.ftruncate(file, base + size)
     return digest.hexdigest()
 
 
@@ -126,7 +118,7 @@ def append_rows(path: Path, rows: np.ndarray, at: int) -> None:
         _write(file, rows, start)
         os.fsync(file)
     if not at:
-        sync_folder(path.parent)
+        sync(path.parent)
 
 
 def map_rows(path: Path, count: int, columns: int) -> np.ndarray:
@@ -144,12 +136,6 @@ def map_rows(path: Path, count: int, columns: int) -> np.ndarray:
     except OSError as error:
         raise SpotError(f"{path}: cannot be opened ({error.strerror}); restore it or roll back") from None
     return np.ndarray((count, columns), np.float32, buffer=view)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a loss of power."""
-    with _opened(folder, os.O_RDONLY) as file:
-        os.fsync(file)
 
 
 def _layout(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[bytes, dict[str, int], int]:

@@ -4,14 +4,16 @@ A folder holds
 
     paths.state               names, lengths and key frames of the targets; written once
     VERSION-EPOCH.state       a version: its explored frames and, for each, a row of the record log
-    VERSION-EPOCH.keep        that version is a snapshot
+    VERSION-EPOCH.keep        that version is not pruned
     records-VERSION.log       boxes and confidences, (r, 5) float32; rows once written never change
 
 A commit appends to the log, flushes it, and then switches to the new version by renaming one file. Whatever stops
-it, the version before is whole: it sees the log's first rows alone. Where the rows out of use exceed a tenth of those
-in use the commit starts another log, which bounds a version to 32 bytes a frame; a log goes when no version needs it.
+it, the version before is whole: it sees the log's first rows alone. A commit starts another log where the rows out of
+use exceed a tenth of those in use, which bounds a version to 32 bytes a frame, and after version 0, whose log stays
+small. A log is removed when no version needs it.
 
-There is one writer at a time; readers may open and read while it writes.
+Version 0 and the versions marked by `snapshot` are never pruned, so that a run can begin anew or continue from any
+checkpoint that it has kept. There is one writer at a time; readers may open and read while it writes.
 """
 
 from __future__ import annotations
@@ -19,17 +21,17 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from spot.runtime.atomic_files import remove_partial, sync, whole_folder
 from spot.runtime.errors import SpotError
 from spot.state.merge import CommitReport, Index, PseudoLabels, find_gaps, make_records, merge
 from spot.state.sampler_state import TARGETS_FILE, SamplerState, TargetState, TargetTable, target_arrays
-from spot.state.state_files import append_rows, checksum, sync_folder, write_arrays
+from spot.state.state_files import append_rows, checksum, write_arrays
 
 __all__ = ["CommitReport", "PseudoLabels", "SamplerState", "StateStore", "TargetState"]
 
@@ -94,20 +96,11 @@ class StateStore:
         if explored is not None:
             index, added, _ = merge(index, records, arrays["lengths"], index, explored)
             records = np.concatenate([records, added])
-        building = folder.with_name(f".{folder.name}.partial")
-        with _explained(folder):
-            shutil.rmtree(building, ignore_errors=True)
-            try:
-                building.mkdir(parents=True)
-                write_arrays(building / TARGETS_FILE, {"kind": "paths", "fingerprint": fingerprint}, arrays)
-                header = {"parent": "", "fingerprint": fingerprint} | _log_header(0, records)
-                append_rows(building / header["log"], records, 0)
-                _write_version(building, 0, 0, header, index)
-                os.rename(building, folder)
-            except OSError:
-                shutil.rmtree(building, ignore_errors=True)
-                raise
-            sync_folder(folder.parent)
+        with _explained(folder), whole_folder(folder) as partial:
+            write_arrays(partial / TARGETS_FILE, {"kind": "paths", "fingerprint": fingerprint}, arrays)
+            header = {"parent": "", "fingerprint": fingerprint} | _log_header(0, records)
+            append_rows(partial / header["log"], records, 0)
+            _write_version(partial, 0, 0, header, index)
         return cls(folder)
 
     @classmethod
@@ -159,6 +152,7 @@ class StateStore:
             SpotError: the epoch has been committed before, or the disk cannot hold it; the state is as before.
             ValueError: a result names no frame of any target, or holds a number that is not finite.
         """
+        remove_partial(self.folder)
         now = self.at(_EVER)
         if epoch <= now.epoch:
             raise SpotError(f"{self.folder}: already at epoch {now.epoch}; roll back before committing epoch {epoch}")
@@ -166,7 +160,7 @@ class StateStore:
         version, kept = now.version + 1, len(now.log)
         header = {"log": now.log_file.name, "log_rows": kept + len(records)}
         header["log_crc32"] = checksum(records, now.log_crc32)
-        if 10 * (kept + len(records) - len(index.ids)) > len(index.ids):
+        if now.version == 0 or 10 * (kept + len(records) - len(index.ids)) > len(index.ids):
             records = np.concatenate([now.log, records])[index.records]
             index = index._replace(records=np.arange(len(records), dtype=np.int32))
             kept, header = 0, _log_header(version, records)
@@ -183,40 +177,44 @@ class StateStore:
                 raise
         return report
 
-    def rollback(self, version: int, digest: str) -> None:
+    def rollback(self, version: int, digest: str | None = None) -> None:
         """Return to a version: later ones are removed, and committing the same results makes the same files again.
 
+        Args:
+            version: its number; 0 is what `create` made.
+            digest: of that version, as a checkpoint names it; None where there is no checkpoint.
+
         Raises:
-            SpotError: the version is gone, or its digest differs.
+            SpotError: the version is gone, or damaged, or its digest differs.
         """
         entries = self._versions()
         if version not in entries:
-            raise SpotError(
-                f"{self.folder}: holds no version {version} (it has {_span(entries)}); resume from another checkpoint"
-            )
+            remedy = "resume from another checkpoint" if version else "remove this folder to begin anew"
+            raise SpotError(f"{self.folder}: holds no version {version} (it has {_span(entries)}); {remedy}")
         state = SamplerState(self._targets, self.folder / entries[version])
-        if state.digest != digest:
+        if digest is not None and state.digest != digest:
             raise SpotError(
                 f"{self.folder}: version {version} is {state.digest[:8]}, not {digest[:8]} as the checkpoint says; "
                 "resume from the checkpoint of this state"
             )
+        _verify(state)
+        remove_partial(self.folder)
         self._remove([v for v in entries if v > version])
 
     def snapshot(self, epoch: int) -> None:
-        """Keep the version in force at this epoch whatever is pruned."""
+        """Mark the version in force at this epoch: it is never pruned."""
         with _explained(self.folder):
             (self.folder / self._in_force(epoch)).with_suffix(".keep").touch()
-            sync_folder(self.folder)
+            sync(self.folder)
 
-    def prune(self, keep: Collection[int] = (), keep_from: int | None = None) -> None:
-        """Remove versions. The newest one and snapshots stay.
+    def prune(self, keep_from: int | None = None) -> None:
+        """Remove versions. Version 0, the newest one and those that `snapshot` has marked stay.
 
         Args:
-            keep: numbers of versions that stay too.
             keep_from: versions in force at this epoch or later stay too.
         """
         entries = self._versions()
-        stay = {max(entries), *keep}
+        stay = {0, max(entries)}
         stay |= {v for v, name in entries.items() if (self.folder / name).with_suffix(".keep").exists()}
         if keep_from is not None:
             epochs = {v: _epoch(name) for v, name in entries.items()}
@@ -225,13 +223,10 @@ class StateStore:
         self._remove([v for v in entries if v not in stay])
 
     def verify(self) -> None:
-        """Read and check every byte. Raises SpotError naming the damaged file."""
+        """Read and check every byte of every version. Raises SpotError naming the damaged file."""
         self._targets.file.verify()
         for name in self._versions().values():
-            state = SamplerState(self._targets, self.folder / name)
-            state.file.verify()
-            if checksum(state.log) != state.log_crc32:
-                raise SpotError(f"{state.log_file}: damaged (checksum differs); restore it or roll back")
+            _verify(SamplerState(self._targets, self.folder / name))
 
     def _versions(self) -> dict[int, str]:
         """File name of each version, oldest first."""
@@ -256,7 +251,13 @@ class StateStore:
             needed = {SamplerState(self._targets, self.folder / name).log_file for name in entries.values()}
             for log in set(self.folder.glob("records-*.log")) - needed:
                 log.unlink()
-            sync_folder(self.folder)
+            sync(self.folder)
+
+
+def _verify(state: SamplerState) -> None:
+    state.file.verify()
+    if checksum(state.log) != state.log_crc32:
+        raise SpotError(f"{state.log_file}: damaged (checksum differs); restore it or roll back")
 
 
 def _name(version: int, epoch: int) -> str:

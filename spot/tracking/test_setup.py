@@ -18,6 +18,7 @@ from spot.architectures.checkpoint import find_checkpoint, load_network
 from spot.architectures.published import Loaded
 from spot.data.video import VideoSet
 from spot.results.folder import ResultFolder, write_result
+from spot.runtime.atomic_files import remove_partial
 from spot.runtime.errors import SpotError
 
 SETTINGS_FILE = "tracker.json"
@@ -123,11 +124,17 @@ def check_results_folder(results: ResultFolder, cfg: DictConfig, checkpoint: Pat
         "weights": digest,
     }
     note = results.folder / SETTINGS_FILE
+    remove_partial(results.folder)  # of a test that was killed, perhaps before it had written anything whole
     if results.folder.is_dir() and any(results.folder.iterdir()):
         try:
             found = json.loads(note.read_text())
-        except (OSError, json.JSONDecodeError):
-            raise SpotError(f"{results.folder} holds results from elsewhere; choose another tracker=") from None
+            if not isinstance(found, dict):
+                raise ValueError
+        except (OSError, ValueError, RecursionError):
+            raise SpotError(
+                f"{results.folder} holds results from elsewhere ({note.name} is missing or damaged); "
+                "choose another tracker=, or remove the folder"
+            ) from None
         if cfg.overwrite:
             shutil.rmtree(results.folder)
         elif found != settings:

@@ -1,31 +1,40 @@
 """metrics.csv: one row an epoch, continued when a run is.
 
-Lightning's own CSV logger starts an empty file each time that it is opened.
+Lightning writes an epoch's metrics after its checkpoint, and its own CSV logger starts an empty file each time that it is
+opened. Here the checkpoint carries the rows (`MetricsRows`), so that none is lost whenever the run stops.
 """
 
 from __future__ import annotations
 
 import csv
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.utilities import rank_zero_only
 
 from spot.runtime.atomic_files import replacing
+from spot.runtime.errors import SpotError
+
+Rows = dict[int, dict[str, Any]]
+"""Epoch -> metric -> value; values that were read from a file are text."""
+CHECKPOINT_KEY = "metrics_rows"
 
 
 class EpochCSVLogger(Logger):
     """Writes the metrics of each epoch as a row of `folder/metrics.csv`.
 
-    An epoch that is trained again after an interruption replaces its row.
+    An epoch that is trained again after an interruption replaces its row and those after it.
     """
 
     def __init__(self, folder: str | Path) -> None:
         super().__init__()
         self.file = Path(folder) / "metrics.csv"
-        self._rows: dict[int, dict[str, Any]] | None = None
+        self._rows: Rows | None = None
 
     @property
     def name(self) -> str:
@@ -39,32 +48,80 @@ class EpochCSVLogger(Logger):
     def save_dir(self) -> str:
         return str(self.file.parent)
 
+    def rows_until(self, epoch: int) -> Rows:
+        """The rows of the epochs before this one, and what has been logged of this one."""
+        if self._rows is None:
+            self._rows = {number: row for number, row in read_rows(self.file).items() if number < epoch}
+        return self._rows
+
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, Any] | Namespace, *_: Any, **__: Any) -> None:
-        """Nothing: the run's config.yaml has them."""
+        """Do nothing: the run's config.yaml has them."""
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Add metrics to the row of their epoch; without an epoch they are not of this file's kind."""
+        """Add metrics to the row of their epoch; metrics without an epoch do not belong in this file."""
         if "epoch" not in metrics:
             return
         epoch = int(metrics["epoch"])
-        if self._rows is None:
-            self._rows = {row: values for row, values in self._read().items() if row < epoch}
-        row = self._rows.setdefault(epoch, {})
-        row.update({**metrics, "epoch": epoch, "step": step})
-        self._write()
+        rows = self.rows_until(epoch)
+        rows[epoch] = {**rows.get(epoch, {}), **metrics, "epoch": epoch, "step": step}
+        write_rows(self.file, rows)
 
-    def _read(self) -> dict[int, dict[str, Any]]:
-        if not self.file.is_file():
+
+class MetricsRows(Callback):
+    """Puts the rows of all epochs, the one that ends included, into each checkpoint."""
+
+    def __init__(self, logger: EpochCSVLogger) -> None:
+        self._logger = logger
+        self._earlier: dict[str, Any] = {}
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._earlier = dict(trainer.callback_metrics)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        # Lightning keeps metrics of earlier epochs; those that were logged in this one are new objects
+        values = {k: float(v) for k, v in trainer.callback_metrics.items() if self._earlier.get(k) is not v}
+        if not trainer.is_global_zero:
+            return
+        epoch = trainer.current_epoch
+        rows = self._logger.rows_until(epoch)
+        row = {**rows.get(epoch, {}), **values, "epoch": epoch, "step": trainer.global_step - 1}
+        checkpoint[CHECKPOINT_KEY] = {**rows, epoch: row}
+
+
+def read_rows(file: Path) -> Rows:
+    """Rows of a metrics.csv; none where there is no file. Raises SpotError where it is damaged."""
+    try:
+        if not file.is_file():
             return {}
-        with self.file.open(newline="") as file:
-            return {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(file)}
+        with file.open(newline="", encoding="utf-8") as opened:
+            return {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(opened)}
+    except OSError as error:
+        raise SpotError(f"{file}: {error.strerror}; correct the rights of the file") from None
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
+        raise SpotError(f"{file}: damaged ({error}); remove it, the run's checkpoint has its rows") from None
 
-    def _write(self) -> None:
-        assert self._rows is not None
-        names = sorted({name for row in self._rows.values() for name in row} - {"epoch", "step"})
-        with replacing(self.file) as aside, aside.open("w", newline="") as file:
-            writer = csv.DictWriter(file, ["epoch", "step", *names])
-            writer.writeheader()
-            writer.writerows(self._rows.values())
+
+def write_rows(file: Path, rows: Mapping[int, Mapping[str, Any]]) -> None:
+    """Write a metrics.csv whole; `epoch` and `step` come first, other columns by name."""
+    names = sorted({name for row in rows.values() for name in row} - {"epoch", "step"})
+    with replacing(file) as partial, partial.open("w", newline="", encoding="utf-8") as opened:
+        writer = csv.DictWriter(opened, ["epoch", "step", *names])
+        writer.writeheader()
+        writer.writerows(rows[epoch] for epoch in sorted(rows))
+
+
+def restore_rows(file: Path, rows: Rows) -> None:
+    """Make metrics.csv what the checkpoint says, if it differs: rows may have been lost, or belong to later epochs."""
+    if not rows:
+        return  # a checkpoint of version 0.1
+    try:
+        found = read_rows(file)
+    except SpotError:
+        found = {}
+    wanted = {epoch: {k: str(v) for k, v in row.items()} for epoch, row in rows.items()}
+    if found != wanted:
+        write_rows(file, rows)

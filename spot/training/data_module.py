@@ -31,6 +31,7 @@ class TrackingData(pl.LightningDataModule):
         plan: composition of a step and of the epoch.
         crops, augment: sizes and random ranges of the crops.
         state_folder: where the sampler state lies; made from the key frames when absent.
+        fresh: the run begins anew: a state that is there, left by a start without a checkpoint, goes back to version 0.
         pseudo_labels: False trains on labelled pairs alone (the baselines); no state is kept.
         seed: of every draw.
         workers: loader processes; the data do not depend on it.
@@ -40,6 +41,7 @@ class TrackingData(pl.LightningDataModule):
         relay_template: see `UnlabelledDataset`.
         snapshot_every: epochs between versions of the state that are kept.
         resume_every: epochs between resume points; versions since the last one are kept for it.
+        checkpoint_every: epochs between kept checkpoints; the version that belongs to one is kept with it.
         max_broken_fraction: fraction of the drawn frames that may be unreadable before the run stops.
     """
 
@@ -51,6 +53,7 @@ class TrackingData(pl.LightningDataModule):
         crops: CropSettings,
         augment: AugmentSettings,
         state_folder: Path,
+        fresh: bool = False,
         pseudo_labels: bool = True,
         seed: int = 0,
         workers: int = 0,
@@ -60,6 +63,7 @@ class TrackingData(pl.LightningDataModule):
         relay_template: bool = True,
         snapshot_every: int = 100,
         resume_every: int = 1,
+        checkpoint_every: int = 25,
         max_broken_fraction: float = 0.01,
     ) -> None:
         super().__init__()
@@ -67,10 +71,12 @@ class TrackingData(pl.LightningDataModule):
         self.targets = Targets(sets, key_frames, distinct)
         self.plan = plan
         self.state_folder = state_folder
+        self.fresh = fresh
         self.pseudo_labels = pseudo_labels
         self.workers = workers
         self.snapshot_every = snapshot_every
         self.resume_every = resume_every
+        self.checkpoint_every = checkpoint_every
         self.max_broken_fraction = max_broken_fraction
         self._labelled = LabelledDataset(self.targets, crops, augment, seed, decode, distinct)
         self._unlabelled_arguments: dict[str, Any] = {
@@ -82,8 +88,8 @@ class TrackingData(pl.LightningDataModule):
             "relay_template": relay_template,
         }
         self._store: StateStore | None = None
-        self._drawn = 0
-        self._broken = 0
+        self._drawn = self._broken = 0  # instances of this process in this epoch
+        self._earlier = (0, 0)  # the same of all processes in the epochs before
 
     @property
     def store(self) -> StateStore:
@@ -93,9 +99,13 @@ class TrackingData(pl.LightningDataModule):
         return self._store
 
     def prepare_data(self) -> None:
-        """Make the sampler state where there is none. First process only."""
-        if self.pseudo_labels and not StateStore.exists(self.state_folder):
+        """Make the sampler state where there is none; a run that begins anew begins at version 0. First process only."""
+        if not self.pseudo_labels:
+            return
+        if not StateStore.exists(self.state_folder):
             StateStore.create(self.state_folder, *self.targets.state_arguments())
+        elif self.fresh:
+            self.store.rollback(0)
 
     def train_dataloader(self) -> DataLoader:
         """One loader of whole steps; an item is a `Batch`."""
@@ -126,24 +136,33 @@ class TrackingData(pl.LightningDataModule):
         """
         self._drawn += batch.instances + len(batch.broken)
         self._broken += len(batch.broken)
-        for complaint in batch.broken[: max(0, 20 - self._broken + len(batch.broken))]:
+        drawn, broken = self._earlier[0] + self._drawn, self._earlier[1] + self._broken
+        for complaint in batch.broken[: max(0, 20 - broken + len(batch.broken))]:
             log.warning("skipped: %s", complaint)
         # a few early ones say nothing of the fraction yet
-        if self._broken > 10 and self._broken > self.max_broken_fraction * self._drawn:
+        if broken > 10 and broken > self.max_broken_fraction * drawn:
             raise SpotError(
-                f"{self._broken} of {self._drawn} drawn instances could not be read, more than "
+                f"{broken} of {drawn} drawn instances could not be read, more than "
                 f"loader.max_broken_fraction={self.max_broken_fraction}; the last: {batch.broken[-1]}"
             )
 
-    @property
-    def broken(self) -> int:
-        """Instances that could not be read since the process started."""
-        return self._broken
+    def count_epoch(self) -> int:
+        """Add up the epoch's counts over all processes. All of them call this once, at the epoch's end.
+
+        Returns:
+            Instances of the whole run that could not be read.
+        """
+        assert self.trainer is not None
+        counts = torch.tensor([self._drawn, self._broken], device=self.trainer.strategy.root_device)
+        drawn, broken = self.trainer.strategy.reduce(counts, reduce_op="sum").tolist()
+        self._earlier = (self._earlier[0] + drawn, self._earlier[1] + broken)
+        self._drawn = self._broken = 0
+        return self._earlier[1]
 
     def commit(self, results: PseudoLabels, epoch: int) -> CommitReport:
         """Merge the results of the epoch that ends; the new version is in force from `epoch` on. First process only."""
         report = self.store.commit(results, epoch)
-        if self.snapshot_every and epoch % self.snapshot_every == 0:
+        if epoch % self.checkpoint_every == 0 or (self.snapshot_every and epoch % self.snapshot_every == 0):
             self.store.snapshot(epoch)
         self.store.prune(keep_from=epoch - self.resume_every - 1)
         return report
@@ -154,14 +173,16 @@ class TrackingData(pl.LightningDataModule):
         return int(state.explored_counts.sum()), float(iou.mean()) if len(iou) else None
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint says of the state that it belongs to."""
+        """What a checkpoint says of the state that it belongs to, and the counts of instances drawn and not readable."""
+        counts = {"drawn": self._earlier[0], "broken": self._earlier[1]}
         if not self.pseudo_labels or self.trainer is None:
-            return {}
+            return counts
         state = self.store.at(self.trainer.current_epoch + 1)
-        return {"state_version": state.version, "state_digest": state.digest}
+        return {"state_version": state.version, "state_digest": state.digest, **counts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Return to the state that the checkpoint belongs to. Raises SpotError where it is gone or differs."""
+        self._earlier = (state_dict.get("drawn", 0), state_dict.get("broken", 0))
         if not self.pseudo_labels:
             return
         if "state_version" not in state_dict:

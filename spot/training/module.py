@@ -193,7 +193,7 @@ class SparseTracker(pl.LightningModule):
         for group in self.trainer.optimizers[0].param_groups:
             self._log_state(f"learning_rate/{group['name']}", group["lr"])
         self._log_state("skipped_steps", self.skipped_steps)
-        self._log_state("broken_frames", data.broken)
+        self._log_state("broken_frames", data.count_epoch())
 
     def _teacher_spread(self) -> float:
         """By how much the processes' teachers differ: 0, or something is wrong with their averaging."""

@@ -5,15 +5,16 @@ What is wrong is told before torch is loaded.
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from spot.runtime.atomic_files import replacing
+from spot.runtime.atomic_files import remove_partial, replacing
 from spot.runtime.errors import SpotError
+from spot.runtime.ranks import is_first_process
 
 # What may change between two parts of a run without changing what is learnt.
 _FREE = (
@@ -48,28 +49,24 @@ class Run:
     def checkpoints(self) -> Path:
         return self.folder / "checkpoints"
 
+    @cached_property
+    def progress(self) -> tuple[int, dict[int, dict[str, Any]]]:
+        """Finished epochs, and the rows of metrics.csv, as the checkpoint to continue from has them.
+
+        Raises:
+            SpotError: the checkpoint is damaged.
+        """
+        if self.resume_from is None:
+            return 0, {}
+        from spot.training.checkpoint_files import read_checkpoint  # loads torch, which refusing a run does not need
+
+        content = read_checkpoint(self.resume_from)
+        return content["epoch"] + 1, content.get("metrics_rows", {})
+
     @property
     def finished_epochs(self) -> int:
         """How many epochs the checkpoint to continue from has behind it."""
-        if self.resume_from is None:
-            return 0
-        import torch  # not needed to refuse a run
-
-        try:
-            return torch.load(self.resume_from, map_location="cpu", weights_only=True, mmap=True)["epoch"] + 1
-        except (OSError, RuntimeError, KeyError) as error:
-            raise SpotError(
-                f"{self.resume_from}: damaged ({str(error).splitlines()[0]}); put a kept checkpoint of the run in its place, "
-                f"or choose another run="
-            ) from None
-
-
-def is_first_process() -> bool:
-    """Whether this process is the one that writes, by what Lightning, torchrun and SLURM set before any of them is loaded."""
-    for names in (("RANK",), ("LOCAL_RANK", "NODE_RANK"), ("SLURM_PROCID",)):
-        if names[0] in os.environ:
-            return all(int(os.environ.get(name, 0)) == 0 for name in names)
-    return True
+        return self.progress[0]
 
 
 def open_run(cfg: DictConfig) -> Run:
@@ -96,6 +93,14 @@ def open_run(cfg: DictConfig) -> Run:
                 f"choose another run=, or resume=anyway to continue it with the new one"
             )
     return run
+
+
+def repair(run: Run) -> None:
+    """Put right what a killed process left: half-written files, and rows of metrics.csv that it lost. First process only."""
+    from spot.training.csv_logger import restore_rows
+
+    remove_partial(run.folder, run.checkpoints, run.folder / "sampler_state")
+    restore_rows(run.folder / "metrics.csv", run.progress[1])
 
 
 def write_config(run: Run, cfg: DictConfig) -> None:

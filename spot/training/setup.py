@@ -37,11 +37,13 @@ def build_data(cfg: DictConfig, run: Run) -> TrackingData:
         crops=CropSettings(sizes.template_size, sizes.search_size, **cfg.arch.crops),
         augment=AugmentSettings(**cfg.augment),
         state_folder=run.folder / "sampler_state",
+        fresh=run.resume_from is None,
         pseudo_labels=cfg.supervision.pseudo_labels,
         seed=cfg.seed,
         distinct=cfg.training.distinct,
         snapshot_every=cfg.state.snapshot_every,
         resume_every=cfg.checkpoint.resume_every,
+        checkpoint_every=cfg.checkpoint.every,
         **cfg.exploration,
         **cfg.loader,
     )

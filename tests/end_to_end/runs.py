@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -71,12 +72,15 @@ def complaint(name: str, *options: str, outputs: Path, **environment: str) -> st
     return lines[0]
 
 
-def weights(folder: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
-    """All networks, optimiser and schedule of a checkpoint as flat tensors and texts."""
+def weights(folder: Path, name: str = "last.ckpt") -> dict[str, Any]:
+    """Networks, optimiser, scheduler, counters and state version of a checkpoint as flat tensors and values."""
     found = torch.load(folder / "checkpoints" / name, weights_only=True, map_location="cpu")
     optimizer = found["optimizer_states"][0]["state"]
     moments = {f"optimizer.{k}.{n}": v for k, values in optimizer.items() for n, v in values.items()}
-    return {**found["state_dict"], **moments}
+    (scheduler,) = found["lr_schedulers"]
+    rates = {f"rate.{i}": group["lr"] for i, group in enumerate(found["optimizer_states"][0]["param_groups"])}
+    counters = {"epoch": found["epoch"], "step": found["global_step"], **found["TrackingData"]}
+    return {**found["state_dict"], **moments, **rates, **counters, "scheduler": scheduler}
 
 
 def state_digest(folder: Path) -> str:
@@ -97,20 +101,25 @@ def metrics(folder: Path) -> dict[int, dict[str, str]]:
 
 
 def assert_same_run(a: Path, b: Path) -> None:
-    """Bit-identical networks, optimiser moments and sampler state; the same metrics of every epoch that both tell of.
-
-    Lightning writes an epoch's metrics after its checkpoint: a kill in the milliseconds between loses that row.
-    """
-    first, second = weights(a), weights(b)
-    assert first.keys() == second.keys()
-    different = [k for k in first if not torch.equal(torch.as_tensor(first[k]), torch.as_tensor(second[k]))]
-    assert not different, different[:5]
+    """Bit-identical: every checkpoint (networks, optimiser, scheduler, counters), the sampler state, all metrics."""
+    names = sorted(file.name for file in (a / "checkpoints").iterdir())
+    assert names == sorted(file.name for file in (b / "checkpoints").iterdir())
+    for name in names:
+        first, second = weights(a, name), weights(b, name)
+        assert first.keys() == second.keys()
+        different = [k for k in first if not _same(first[k], second[k])]
+        assert not different, (name, different[:5])
     assert state_digest(a) == state_digest(b)
     before, after = metrics(a), metrics(b)
+    assert before.keys() == after.keys(), "a row of metrics.csv is missing"
     differing = {
-        (epoch, k): (v, after[epoch][k])
-        for epoch in before.keys() & after.keys()
+        (epoch, k): (v, after[epoch].get(k))
+        for epoch in before
         for k, v in before[epoch].items()
-        if v != after[epoch][k]
+        if v != after[epoch].get(k)
     }
     assert not differing, differing
+
+
+def _same(a: Any, b: Any) -> bool:
+    return torch.equal(a, b) if isinstance(a, torch.Tensor) else a == b

@@ -1,8 +1,10 @@
 """The training command as users run it: to the end, interrupted, with workers, with two processes, with mistakes."""
 
 import csv
+import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -10,6 +12,7 @@ import pytest
 import torch
 
 from spot.runtime.errors import SpotError
+from spot.runtime.locks import locked
 from spot.state.store import StateStore
 from spot.training.run import Run
 from tests.end_to_end.runs import SMOKE, assert_same_run, command, complaint, ok, patience, run, wait_for, weights
@@ -31,9 +34,26 @@ def test_smoke_leaves_both_networks_metrics_and_state(outputs):
     assert 0 <= float(rows[2]["pseudo_label_iou"]) <= 1
 
 
-def test_the_same_command_again_says_that_all_is_done(outputs):
-    done = ok("train", *SMOKE, outputs=outputs)
+def test_the_same_command_again_says_that_all_is_done_and_mends_what_a_kill_left(outputs, elsewhere):
+    """As a kill right after the last checkpoint leaves it: no last row, no plot, a file half written."""
+    copied = shutil.copytree(outputs / "smoke", elsewhere / "smoke")
+    rows = (copied / "metrics.csv").read_text().splitlines(keepends=True)
+    (copied / "metrics.csv").write_text("".join(rows[:-1]))
+    (copied / "exploration.png").unlink()
+    (copied / "checkpoints" / ".last.ckpt.0123abcd.partial").write_bytes(b"half")
+    done = ok("train", *SMOKE, outputs=elsewhere)
     assert "is done: 3 epochs" in done.stdout
+    assert (copied / "metrics.csv").read_bytes() == (outputs / "smoke" / "metrics.csv").read_bytes()
+    assert (copied / "exploration.png").is_file()
+    assert_same_run(outputs / "smoke", copied)
+
+
+def test_a_run_that_lost_its_resume_point_begins_anew(outputs, elsewhere):
+    """As a kill between the first commits to the state and the first last.ckpt leaves it."""
+    copied = shutil.copytree(outputs / "smoke", elsewhere / "smoke")
+    shutil.rmtree(copied / "checkpoints")
+    assert "run smoke: starts" in ok("train", *SMOKE, outputs=elsewhere).stdout
+    assert_same_run(outputs / "smoke", copied)
 
 
 def test_workers_do_not_change_the_run(outputs, elsewhere):
@@ -170,3 +190,10 @@ def test_weights_differ_between_seeds(outputs, elsewhere):
     ok("train", *SMOKE, "seed=1", outputs=elsewhere)
     first, second = weights(outputs / "smoke"), weights(elsewhere / "smoke")
     assert any(not torch.equal(first[k], second[k]) for k in first if k.startswith("student."))
+
+
+def test_a_second_process_on_the_same_run_or_results_is_refused(outputs):
+    """It names the first one, and touches nothing."""
+    with locked(outputs / "smoke", "run smoke"):
+        line = complaint("train", *SMOKE, outputs=outputs)
+    assert f"run smoke is in use by process {os.getpid()} on {socket.gethostname()}" in line

@@ -16,7 +16,7 @@ from spot.state.store import StateStore
 from tests.paths import ROOT
 from tests.state.plain import Plain, content, make_store, random_results
 
-CALLS = ("open", "pwrite", "ftruncate", "truncate", "fsync", "rename", "mkdir", "unlink")
+CALLS = ("open", "pwrite", "ftruncate", "truncate", "fsync", "rename", "replace", "mkdir", "unlink")
 LENGTHS = [40, 7, 60]
 FSYNC = os.fsync
 
@@ -70,7 +70,7 @@ def rollback(store: StateStore, folder: Path) -> None:
 
 
 def prune(store: StateStore, folder: Path) -> None:
-    store.prune(keep=[1])
+    store.prune(keep_from=2)
 
 
 def snapshot(store: StateStore, folder: Path) -> None:
@@ -166,7 +166,7 @@ def test_everything_is_on_the_disk_before_the_switch(tmp_path, monkeypatch):
     """At each renaming, all that was written has been flushed; after it, the folder is."""
     store = prepared(tmp_path / "s")
     files, unflushed, log = {}, set(), []
-    opened, written, renamed = os.open, os.pwrite, os.rename
+    opened, written, renamed = os.open, os.pwrite, os.replace
 
     def open_(path, *arguments, **options):
         number = opened(path, *arguments, **options)
@@ -186,7 +186,7 @@ def test_everything_is_on_the_disk_before_the_switch(tmp_path, monkeypatch):
         log.append(("rename", Path(target).name))
         return renamed(source, target)
 
-    for name, call in {"open": open_, "pwrite": pwrite, "fsync": fsync, "rename": rename}.items():
+    for name, call in {"open": open_, "pwrite": pwrite, "fsync": fsync, "replace": rename}.items():
         monkeypatch.setattr(os, name, call)
     store.commit(results(4), 4)
     assert log[-2:] == [("rename", "000004-000004.state"), ("flush", "s")]

@@ -208,8 +208,9 @@ def test_rollback_names_what_is_missing(tmp_path):
     for epoch in range(1, 4):
         store.commit(NOTHING, epoch)
     digest = store.at(1).digest
-    store.prune(keep=[2])
-    with pytest.raises(SpotError, match=r"no version 1 \(it has 2 from epoch 2, 3 from epoch 3\)"):
+    store.snapshot(2)
+    store.prune()
+    with pytest.raises(SpotError, match=r"no version 1 \(it has 0 from epoch 0, 3 from epoch 3\)"):
         store.rollback(1, digest)
     with pytest.raises(SpotError, match=r"version 2 is \w{8}, not \w{8} as the checkpoint says"):
         store.rollback(2, digest)
@@ -219,10 +220,9 @@ def test_rollback_names_what_is_missing(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "left"),
     [
-        pytest.param({}, [2, 6], id="the newest and the snapshot stay"),
-        pytest.param({"keep": [0, 4]}, [0, 2, 4, 6], id="and those named"),
-        pytest.param({"keep_from": 40}, [2, 4, 5, 6], id="and those in force from an epoch on"),
-        pytest.param({"keep_from": 45}, [2, 4, 5, 6], id="an epoch between two versions needs the earlier"),
+        pytest.param({}, [0, 2, 6], id="the first, the snapshot and the newest stay"),
+        pytest.param({"keep_from": 40}, [0, 2, 4, 5, 6], id="and those in force from an epoch on"),
+        pytest.param({"keep_from": 45}, [0, 2, 4, 5, 6], id="an epoch between two versions needs the earlier"),
         pytest.param({"keep_from": -1}, [0, 1, 2, 3, 4, 5, 6], id="from before the start all stay"),
     ],
 )
@@ -233,7 +233,7 @@ def test_prune_keeps_what_is_needed(tmp_path, arguments, left):
         store.commit(random_results(np.random.default_rng(epoch), lengths, 60), epoch)
     store.snapshot(20)
     store.prune(**arguments)
-    assert sorted({store.at(e).version for e in range(0, 70, 10) if e >= 10 * left[0]}) == left
+    assert sorted({store.at(e).version for e in range(0, 70, 10)}) == left
     store.verify()
     needed = {store.at(10 * v).log_file for v in left}
     assert set((tmp_path / "s").glob("records-*.log")) == needed
@@ -246,10 +246,11 @@ def test_a_version_takes_at_most_32_bytes_a_frame(tmp_path):
     everything = PseudoLabels(
         path, np.tile(np.arange(149), 100), np.ones((len(path), 4), np.float32), np.full(len(path), 0.5, np.float32)
     )
-    store = make_store(tmp_path / "s", lengths, everything)
+    store = make_store(tmp_path / "s", lengths)
+    store.commit(everything, 1)
     largest = 0.0
     rng = np.random.default_rng(0)
-    for epoch in range(1, 12):
+    for epoch in range(2, 12):
         results = random_results(rng, lengths, 400)
         rising = np.float32(0.5 + epoch / 100)
         store.commit(results._replace(confidence=np.full(400, rising)), epoch)
@@ -276,9 +277,10 @@ def test_handles_are_small_and_views(tmp_path):
 def test_a_handle_says_that_its_version_is_gone(tmp_path):
     store = make_store(tmp_path / "s", [10])
     store.commit(NOTHING, 1)
-    handle = pickle.dumps(store.at(0))
+    handle = pickle.dumps(store.at(1))
+    store.commit(NOTHING, 2)
     store.prune()
-    with pytest.raises(SpotError, match=r"000000-000000\.state: no such file"):
+    with pytest.raises(SpotError, match=r"000001-000001\.state: no such file"):
         pickle.loads(handle)
 
 
@@ -420,8 +422,8 @@ def test_one_wrong_bit_anywhere_is_refused_or_without_effect(tmp_path, name):
 def test_a_shortened_log_is_refused(tmp_path):
     store = make_store(tmp_path / "s", [10])
     store.commit(exploration([(0, 7, BOX, 0.9)]), 1)
-    _cut(0.9)(tmp_path / "s" / "records-000000.log")
-    with pytest.raises(SpotError, match=r"records-000000\.log: truncated"):
+    _cut(0.9)(tmp_path / "s" / "records-000001.log")
+    with pytest.raises(SpotError, match=r"records-000001\.log: truncated"):
         StateStore.open(tmp_path / "s")
 
 
@@ -437,3 +439,28 @@ def test_a_version_of_another_state_is_refused(tmp_path):
 def test_no_state_is_said_plainly(tmp_path):
     with pytest.raises(SpotError, match=r"paths.state: no such file; is this the folder of a sampler state\?"):
         StateStore.open(tmp_path)
+
+
+def test_version_0_is_always_there_to_begin_anew(tmp_path):
+    """Whatever is pruned, and its own log stays as small as it was."""
+    store = make_store(tmp_path / "s", [500])
+    first = store.at(0)
+    for epoch in range(1, 5):
+        store.commit(random_results(np.random.default_rng(epoch), [500], 100), epoch)
+        store.prune()
+    assert first.log_file.stat().st_size == len(first.log) * 20
+    store.rollback(0)
+    assert (store.at(9).version, store.at(9).digest) == (0, first.digest)
+
+
+def test_going_back_to_a_damaged_version_is_refused_and_removes_nothing(tmp_path):
+    store = make_store(tmp_path / "s", [500])
+    for epoch in (1, 2):
+        store.commit(random_results(np.random.default_rng(epoch), [500], 100), epoch)
+    state = store.at(1)
+    damaged = bytearray(state.log_file.read_bytes())
+    damaged[5] ^= 1
+    state.log_file.write_bytes(damaged)
+    with pytest.raises(SpotError, match=r"records-000001.log: damaged \(checksum differs\)"):
+        store.rollback(1, state.digest)
+    assert store.at(9).version == 2
