@@ -1,0 +1,94 @@
+"""MOTChallenge: `<video>/gt/gt.txt` and `<video>/seqinfo.ini`.
+
+A row is `frame,id,x,y,w,h,confidence,class,visibility`; frames and ids count from 1. Boxes are written as they are: CVAT
+and datumaro do not shift them by a pixel either. Nothing is interpolated: give a row for every frame. What MOT has no
+place for (absence, score of a human's box) is in `flags.csv`.
+"""
+
+from __future__ import annotations
+
+import configparser
+import io
+from pathlib import Path
+
+from spot.annotation.exchange.common import (
+    Columns,
+    Files,
+    Labels,
+    Videos,
+    apply_flags,
+    checked,
+    info_of,
+    number,
+    reading,
+    write_flags,
+    write_text,
+)
+from spot.data.box_table import BoxTable
+from spot.runtime.errors import SpotError
+
+
+def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
+    """Write a folder a video."""
+    checked(table, videos, "export=mot")
+    written = []
+    for video in dict.fromkeys(table.video.tolist()):
+        rows, info = table.of_video(video), videos[video]
+        rows = rows.take(~rows.absent)
+        lines = [
+            f"{frame + 1},{target},{','.join(number(v) for v in box)},{number(score)},1,1\n"
+            for frame, target, box, score in zip(
+                rows.frame.tolist(), rows.target.tolist(), rows.box.tolist(), rows.score.tolist(), strict=True
+            )
+        ]
+        written.append(write_text(folder / video / "gt/gt.txt", "".join(lines)))
+        written.append(write_text(folder / video / "gt/labels.txt", "target\n"))
+        seconds = info.time(info.frames - 1) - info.time(0)
+        rate = (info.frames - 1) / seconds if seconds > 0 else 25
+        config = configparser.ConfigParser(interpolation=None)
+        config.optionxform = str  # type: ignore[assignment,method-assign]
+        config["Sequence"] = {
+            "name": video,
+            "imDir": "img1",
+            "frameRate": number(rate, 3),
+            "seqLength": str(info.frames),
+            "imWidth": str(info.width),
+            "imHeight": str(info.height),
+            "imExt": Path(info.image(0)).suffix,
+        }
+        text = io.StringIO()
+        config.write(text, space_around_delimiters=False)
+        written.append(write_text(folder / video / "seqinfo.ini", text.getvalue()))
+    return [*written, *write_flags(table, folder)]
+
+
+def read(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable:
+    """Read `<video>/gt/gt.txt` files, or one file where there is one video; ids are the numbers of the targets.
+
+    Raises:
+        SpotError: unknown videos and frames, or a broken row (named by its number).
+    """
+    columns = Columns()
+    for name in [n for n in files.ending(".txt") if not n or n.rpartition("/")[2] == "gt.txt"]:
+        source = files.place(name)
+        parts = [part for part in (files.place(name)).split("/")[:-1] if part in videos]
+        video = parts[-1] if parts else _only(videos, source)
+        with reading(files, "a MOT file"):
+            for line_number, line in enumerate(files.text(name).splitlines(), 1):
+                if not line.strip():
+                    continue
+                values = [float(cell) for cell in line.split(",")]
+                if len(values) < 6 or values[4] <= 0 or values[5] <= 0 or values[0] < 1:
+                    raise SpotError(f"{source}: line {line_number} is no frame,id,x,y,w,h with an area")
+                score = values[6] if len(values) > 6 and 0 < values[6] <= 1 else 1.0
+                columns.add(video, int(values[1]), int(values[0]) - 1, values[2:6], score)
+    table = apply_flags(columns.table(str(files.path)), files)
+    return checked(table, videos, str(files.path))
+
+
+def _only(videos: Videos, source: str) -> str:
+    if len(videos) > 1:
+        folder = Path(source).parent
+        video = folder.parent.name if folder.name == "gt" else folder.name
+        info_of(video, videos, source)
+    return next(iter(videos))

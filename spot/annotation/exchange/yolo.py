@@ -1,0 +1,87 @@
+"""YOLO: `labels/<video>/<frame>.txt` with rows `class x y w h [score]`, and `data.yaml`.
+
+Centre and size are fractions of the image; class c is target c + 1. Rows of boxes that no human drew have the score of
+predictions. What YOLO has no place for is in `flags.csv`. A frame without a row is not annotated.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from spot.annotation.exchange.common import (
+    LABEL,
+    Columns,
+    Files,
+    Labels,
+    Videos,
+    apply_flags,
+    checked,
+    find_image,
+    image_frames,
+    number,
+    reading,
+    target_of,
+    write_flags,
+    write_small,
+    write_text,
+)
+from spot.data.box_table import BoxTable
+from spot.runtime.errors import SpotError
+
+
+def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
+    """Write a text file for every frame that has a row, empty where all its targets are absent."""
+    checked(table, videos, "export=yolo")
+    targets = sorted(set(table.target.tolist()))
+    classes = {target: i for i, target in enumerate(targets)}
+    files: dict[Path, list[str]] = {}
+    for row in range(len(table)):
+        info, frame = videos[str(table.video[row])], int(table.frame[row])
+        lines = files.setdefault((folder / "labels" / info.image(frame)).with_suffix(".txt"), [])
+        if not table.absent[row]:
+            x, y, w, h = table.box[row].tolist()
+            box = ((x + w / 2) / info.width, (y + h / 2) / info.height, w / info.width, h / info.height)
+            score = [] if table.is_gt[row] else [number(float(table.score[row]), 6)]
+            lines.append(" ".join([str(classes[int(table.target[row])]), *(f"{v:.10f}" for v in box), *score]))
+    written = [write_small(file, "".join(f"{line}\n" for line in lines)) for file, lines in files.items()]
+    names = "".join(f"  {i}: {LABEL}{target}\n" for target, i in classes.items())
+    written.append(write_text(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{names}"))
+    return [*written, *write_flags(table, folder)]
+
+
+def read(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable:
+    """Read label files; the names of classes come from `data.yaml`, without it class c is target c + 1.
+
+    Raises:
+        SpotError: unknown frames or classes, or a broken row (named by its number).
+    """
+    from omegaconf import OmegaConf
+
+    places = image_frames(videos)
+    columns = Columns()
+    config = next((n for n in files.names if n.rpartition("/")[2] == "data.yaml"), None)
+    names: dict[int, str] = {}
+    with reading(files, "a folder of YOLO labels"):
+        if config is not None:
+            listed = OmegaConf.to_container(OmegaConf.create(files.text(config)))["names"]  # type: ignore[call-overload,index]
+            pairs = enumerate(listed) if isinstance(listed, list) else listed.items()  # type: ignore[union-attr]
+            names = {int(kind): str(label) for kind, label in pairs}
+        for name in files.ending(".txt"):
+            source = files.place(name)
+            text = files.text(name)
+            if not text.strip():
+                continue
+            video, frame = find_image(source.removesuffix(".txt"), places, source)
+            info = videos[video]
+            for line_number, line in enumerate(text.splitlines(), 1):
+                cells = line.split()
+                if len(cells) not in (5, 6):
+                    raise SpotError(f"{source}: line {line_number} has {len(cells)} numbers instead of 5 or 6")
+                kind = int(cells[0])
+                if config is not None and kind not in names:
+                    raise SpotError(f"{source}: line {line_number} has class {kind}, which data.yaml does not name")
+                target = target_of(names.get(kind, f"{LABEL}{kind + 1}"), labels, source)
+                x, y, w, h = (float(cell) for cell in cells[1:5])
+                box = [(x - w / 2) * info.width, (y - h / 2) * info.height, w * info.width, h * info.height]
+                columns.add(video, target, frame, box, float(cells[5]) if cells[5:] else 1.0, not cells[5:])
+    return checked(apply_flags(columns.table(str(files.path)), files), videos, str(files.path))

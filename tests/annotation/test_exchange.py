@@ -1,0 +1,302 @@
+"""Exchange formats: round trips, what other tools write and read, and hostile input."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from spot.annotation.exchange import FORMATS, export_boxes, import_boxes
+from spot.annotation.exchange.common import VideoInfo
+from spot.annotation.exchange.interpolation import choose_keyframes, interpolate
+from spot.data.box_table import BoxTable
+from spot.data.boxes import pairwise_iou
+from spot.runtime.errors import SpotError
+
+SPARSE = [name for name, kind in FORMATS.items() if not kind.keyframes]
+VIDEO = [name for name, kind in FORMATS.items() if kind.keyframes]
+
+
+def info(name: str, frames: int, width: int = 640, height: int = 360) -> VideoInfo:
+    return VideoInfo(frames, width, height, lambda i: f"{name}/{i:06d}.jpg", lambda i: i / 30)
+
+
+VIDEOS = {"car": info("car", 60), "walk, quickly": info("walk, quickly", 40, 321, 243)}
+
+
+def dense_table() -> BoxTable:
+    """Curved tracks: car 1 with an absence, car 2 with a gap, and a walk; human boxes now and then."""
+    rows: list[tuple] = []
+    for video, target, frames in (
+        ("car", 1, range(60)),
+        ("car", 2, [*range(5, 20), *range(30, 60)]),
+        ("walk, quickly", 3, range(40)),
+    ):
+        for frame in frames:
+            human = frame % 17 == 0
+            box = [50 + 30 * np.sin(frame / 9) + frame / 7, 40.1234 + frame, 30 + frame / 3, 25.5]
+            if (video, target) == ("car", 1) and 25 <= frame < 35:
+                box = [np.nan] * 4
+            rows.append((video, target, frame, box, 1.0 if human else round(0.5 + frame / 200, 4), human))
+    return BoxTable.build(*([row[i] for row in rows] for i in range(6)))
+
+
+def human_table() -> BoxTable:
+    return BoxTable.from_rows(
+        [
+            ("car", 1, 0, (10, 20.5, 30.1234, 40)),
+            ("car", 1, 59, None),
+            ("car", 2, 0, (-3, 0, 9, 9)),
+            ("walk, quickly", 1, 7, (1, 2, 3, 4)),
+        ]
+    )
+
+
+def as_rows(table: BoxTable) -> dict:
+    return {
+        key: (np.round(box, 3).tolist() if not absent else None, round(score, 4), human)
+        for key, box, absent, score, human in zip(
+            zip(table.video.tolist(), table.target.tolist(), table.frame.tolist(), strict=True),
+            table.box,
+            table.absent.tolist(),
+            table.score.tolist(),
+            table.is_gt.tolist(),
+            strict=True,
+        )
+    }
+
+
+def assert_same(found: BoxTable, expected: BoxTable) -> None:
+    one, other = as_rows(found), as_rows(expected)
+    assert one.keys() == other.keys()
+    for key in other:
+        assert one[key] == other[key], key
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", SPARSE)
+def test_a_round_trip_loses_nothing(name: str, packed: bool, tmp_path: Path):
+    for number, table in enumerate((human_table(), dense_table())):
+        place = tmp_path / f"out{number}"
+        files = export_boxes(name, table, VIDEOS, place)
+        assert files
+        assert all(file.is_file() for file in files)
+        if packed:
+            with zipfile.ZipFile(tmp_path / f"{number}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+                for file in files:
+                    archive.write(file, str(file.relative_to(place)))
+            place = tmp_path / f"{number}.zip"
+        assert_same(import_boxes(name, place, VIDEOS), table)
+
+
+@pytest.mark.parametrize("name", VIDEO)
+def test_few_keyframes_give_back_the_dense_track(name: str, tmp_path: Path):
+    table = dense_table()
+    export_boxes(name, table, VIDEOS, tmp_path, min_iou=0.95)
+    dense = import_boxes(name, tmp_path, VIDEOS, dense=True)
+    assert dense.keys == table.keys
+    assert (dense.absent == table.absent).all()
+    seen = ~table.absent
+    assert pairwise_iou(dense.box[seen], table.box[seen]).min() > 0.949
+    few = import_boxes(name, tmp_path, VIDEOS)
+    assert len(few) < len(table) / 3
+    human, kept = table.take(table.is_gt), few.take(few.is_gt)
+    assert_same(kept, human)
+
+
+@pytest.mark.parametrize("name", VIDEO)
+def test_labels_of_single_frames_survive_the_formats_for_videos(name: str, tmp_path: Path):
+    export_boxes(name, human_table(), VIDEOS, tmp_path)
+    for dense in (False, True):
+        assert_same(import_boxes(name, tmp_path, VIDEOS, dense=dense), human_table())
+
+
+def test_keyframes_are_the_fewest():
+    """Against all subsets of a short track."""
+    rng = np.random.default_rng(3)
+    for _ in range(8):
+        boxes = np.cumsum(rng.normal(0, 0.7, (9, 4)), 0) + np.array([20, 20, 25, 25])
+        fixed = np.zeros(9, bool)
+        fixed[rng.integers(1, 8)] = True
+
+        def fits(subset: tuple[int, ...], boxes: np.ndarray = boxes) -> bool:
+            return all(
+                (pairwise_iou(interpolate(boxes[a], boxes[b], b - a + 1), boxes[a : b + 1]) >= 0.95).all()
+                for a, b in itertools.pairwise(subset)
+            )
+
+        needed = [0, *np.flatnonzero(fixed).tolist(), 8]
+        others = [i for i in range(9) if i not in needed]
+        fewest = min(
+            size
+            for size in range(len(others) + 1)
+            for extra in itertools.combinations(others, size)
+            if fits(tuple(sorted({*needed, *extra})))
+        )
+        chosen = choose_keyframes(boxes, fixed)
+        assert fits(tuple(chosen.tolist()))
+        assert len(chosen) == len(set(needed)) + fewest
+
+
+CVAT_TRACK = """<annotations><meta><task><name>car.mp4</name></task></meta>
+<track id="0" label="{label}">
+<box frame="10" keyframe="1" outside="0" occluded="0" xtl="10" ytl="10" xbr="20" ybr="30"/>
+<box frame="11" keyframe="0" outside="0" occluded="0" xtl="11" ytl="10" xbr="21" ybr="30"/>
+<box frame="12" keyframe="1" outside="0" occluded="0" xtl="12" ytl="10" xbr="22" ybr="30"/>
+<box frame="{end}" keyframe="1" outside="1" occluded="0" xtl="12" ytl="10" xbr="22" ybr="30"/>
+</track></annotations>"""
+
+
+def test_cvat_tracks_as_cvat_writes_them(tmp_path: Path):
+    file = tmp_path / "annotations.xml"
+    file.write_text(CVAT_TRACK.format(label="target_2", end=13))
+    table = import_boxes("cvat_video", file, VIDEOS)
+    assert list(zip(table.frame.tolist(), table.absent.tolist(), strict=True)) == [(10, False), (12, False), (13, True)]
+    assert set(table.target.tolist()) == {2}
+    file.write_text(CVAT_TRACK.format(label="vehicle", end=13))
+    with pytest.raises(SpotError, match=r"unknown label vehicle; rename it to target_1, or say labels={vehicle: 1}"):
+        import_boxes("cvat_video", file, VIDEOS)
+    assert import_boxes("cvat_video", file, VIDEOS, labels={"vehicle": 5}).target.tolist() == [5, 5, 5]
+    file.write_text(CVAT_TRACK.format(label="target_2", end=60))
+    with pytest.raises(SpotError, match="car has no frame 60"):
+        import_boxes("cvat_video", file, VIDEOS)
+
+
+def test_cvat_is_given_what_it_needs(tmp_path: Path):
+    export_boxes("cvat_video", dense_table(), VIDEOS, tmp_path)
+    text = (tmp_path / "car.xml").read_text()
+    assert 'keyframe="0"' not in text
+    assert 'frame="20" keyframe="1" outside="1"' in text  # behind the end of the first stretch of target 2
+    assert 'frame="25" keyframe="1" outside="1"' in text
+    assert (tmp_path / "walk, quickly.xml").is_file()
+
+
+def test_label_studio_counts_from_one_in_percent(tmp_path: Path):
+    export_boxes("label_studio_video", dense_table(), VIDEOS, tmp_path)
+    (car, _) = json.loads((tmp_path / "tasks.json").read_text())
+    first = car["annotations"][0]["result"][0]["value"]["sequence"]
+    assert first[0]["frame"] == 1
+    assert first[0]["x"] == pytest.approx(100 * 50 / 640)
+    assert [item["frame"] for item in first if not item["enabled"]] == [25]  # the last box before the absence
+    task = {"data": {"video": "/videos/car.mp4"}, "annotations": [{"result": [{"type": "videorectangle", "value": {
+        "labels": ["target_1"], "sequence": [
+            {"frame": 1, "enabled": True, "x": 10, "y": 10, "width": 10, "height": 10},
+            {"frame": 5, "enabled": False, "x": 20, "y": 10, "width": 10, "height": 10},
+        ]}}]}]}  # fmt: skip
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps([task]))
+    table = import_boxes("label_studio_video", file, VIDEOS, dense=True)
+    assert table.frame.tolist() == [0, 1, 2, 3, 4, 5]
+    assert table.box[:5, 0].tolist() == [64, 80, 96, 112, 128]
+    assert table.absent.tolist() == [False] * 5 + [True]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("cvat", '<!DOCTYPE a [<!ENTITY x "y">]><annotations/>', "document type or entities is refused"),
+        ("cvat", "<annotations>", "not an XML file"),
+        ("cvat", '<annotations><image name="cat/1.jpg"/></annotations>', "unknown frame cat/1.jpg"),
+        (
+            "cvat",
+            '<annotations><image name="car/000001.jpg"><box label="target_1"/></image></annotations>',
+            "without n",
+        ),
+        ("coco", "[" * 100_000, "not a JSON file"),
+        ("coco", "{}", r"not a COCO file \(KeyError"),
+        ("coco", '{"categories": [], "images": [{"id": 1, "file_name": "x.jpg"}]}', "unknown frame x.jpg"),
+        (
+            "label_studio",
+            '[{"data": {"image": "car/000099.jpg"}, "annotations": [{"result": [{"value": {}}]}]}]',
+            "frame",
+        ),
+        ("label_studio", '{"a": 1}', "not an export of Label Studio"),
+        ("mot", "1,1,0,0,5\n", "unknown video|line 1 is no frame"),
+        ("csv", "video,frame,x,y,w,h\ncat,0,1,2,3,4\n", "unknown video cat"),
+    ],
+)
+def test_foreign_content_is_named(name: str, content: str, said: str, tmp_path: Path):
+    file = tmp_path / "file"
+    file.write_text(content)
+    with pytest.raises(SpotError, match=said) as error:
+        import_boxes(name, file, VIDEOS)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("member", ["../up.csv", "/abs.csv", "a/../../b.csv", "C:/x.csv", "..\\x.csv"])
+def test_zips_that_lead_elsewhere_are_refused(member: str, tmp_path: Path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(member, "video,frame,x,y,w,h\n")
+    with pytest.raises(SpotError, match="a place outside itself"):
+        import_boxes("csv", tmp_path / "a.zip", VIDEOS)
+
+
+def test_zip_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("spot.annotation.exchange.common._LARGEST_FILE", 1000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", "0" * 5000)
+    with pytest.raises(SpotError, match="holds more than 1 GB"):
+        import_boxes("csv", tmp_path / "a.zip", VIDEOS)
+
+
+def test_unknown_formats_and_videos_are_named(tmp_path: Path):
+    with pytest.raises(SpotError, match=r"export=voc is unknown; choose from: csv, cvat"):
+        export_boxes("voc", human_table(), VIDEOS, tmp_path)
+    with pytest.raises(SpotError, match="export=coco: unknown video walk"):
+        export_boxes("coco", human_table(), {"car": VIDEOS["car"]}, tmp_path)
+    with pytest.raises(SpotError, match="no such file"):
+        import_boxes("coco", tmp_path / "none.json", VIDEOS)
+
+
+@pytest.mark.filterwarnings("ignore")
+class TestDatumaro:
+    """datumaro as the oracle: what we write, another program reads alike."""
+
+    @pytest.fixture
+    def datasets(self):
+        return pytest.importorskip("datumaro").Dataset
+
+    def boxes_of(self, dataset) -> dict:
+        found = {}
+        for item in dataset:
+            for shape in item.annotations:
+                if hasattr(shape, "get_bbox"):
+                    found.setdefault(item.id.replace("\\", "/"), []).append(np.round(shape.get_bbox(), 2).tolist())
+        return {key: sorted(boxes) for key, boxes in found.items()}
+
+    def expected(self) -> dict:
+        table, found = human_table(), {}
+        for row in np.flatnonzero(~table.absent):
+            key = VIDEOS[str(table.video[row])].image(int(table.frame[row])).removesuffix(".jpg")
+            found.setdefault(key, []).append(np.round(table.box[row], 2).tolist())
+        return {key: sorted(boxes) for key, boxes in found.items()}
+
+    def write_images(self, folder: Path) -> None:
+        for name, video in VIDEOS.items():
+            for frame in {*human_table().of_video(name).frame.tolist()}:
+                file = folder / video.image(frame)
+                file.parent.mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(file), np.zeros((video.height, video.width, 3), np.uint8))
+
+    def test_cvat(self, datasets, tmp_path: Path):
+        export_boxes("cvat", human_table(), VIDEOS, tmp_path)
+        self.write_images(tmp_path / "images")
+        assert self.boxes_of(datasets.import_from(str(tmp_path), "cvat")) == self.expected()
+
+    def test_coco(self, datasets, tmp_path: Path):
+        export_boxes("coco", human_table(), VIDEOS, tmp_path)
+        (tmp_path / "annotations").mkdir()
+        (tmp_path / "annotations.json").rename(tmp_path / "annotations/instances_default.json")
+        self.write_images(tmp_path / "images/default")
+        assert self.boxes_of(datasets.import_from(str(tmp_path), "coco_instances")) == self.expected()
+
+    def test_mot(self, datasets, tmp_path: Path):
+        export_boxes("mot", human_table(), VIDEOS, tmp_path)
+        found = self.boxes_of(datasets.import_from(str(tmp_path / "car"), "mot_seq"))
+        boxes = [box for boxes in found.values() for box in boxes]
+        assert sorted(boxes) == sorted(self.expected()["car/000000"])
