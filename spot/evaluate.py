@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -18,22 +19,21 @@ Summary = dict[str, dict[str, float]]
 def evaluate(
     cfg: DictConfig, settings: DictConfig, trackers: Sequence[str] | None, output: Path, last: str | None = None
 ) -> Summary:
-    """Evaluate results of the benchmark `cfg.benchmark`; with `logger=wandb` they go there too.
+    """Evaluate results of the benchmark `cfg.benchmark`; with `logger=wandb` they go to Weights & Biases too.
 
     Args:
         cfg: with benchmark, paths and logger.
-        settings: options of `spot.evaluation.options.Options`; those that it lacks keep their defaults.
-        trackers: names or patterns; None for all that are there.
+        settings: options of `spot.reporting.options.Options`; those that it lacks keep their defaults.
+        trackers: names or patterns; None for all that have results.
         output: folder of the report.
-        last: name of the tracker whose scores are followed from run to run on Weights & Biases.
+        last: name of the tracker whose scores are logged one by one on Weights & Biases.
     """
-    from spot.evaluation.benchmark import evaluate as evaluate_results
-    from spot.evaluation.options import Options
+    from spot.reporting.evaluate_benchmark import evaluate as evaluate_results
+    from spot.reporting.options import Options
 
     options = {each.name: settings[each.name] for each in fields(Options) if each.name in settings}
     options["protocol"] = options.get("protocol") or cfg.benchmark.get("protocol")
-    if options.get("compare") is not None:
-        options["compare"] = tuple(options["compare"])
+    options["compare"] = names_in(options.get("compare"))
     summary = evaluate_results(
         instantiate(cfg.benchmark.videos),
         settings.get("results", cfg.paths.results),
@@ -42,11 +42,17 @@ def evaluate(
         Options(**options),
         benchmark=cfg.benchmark.name,
         result_format=cfg.benchmark.get("result_format", "plain"),
-        cache=settings.get("cache", f"{cfg.paths.cache}/results"),
     )
     if _to_wandb(cfg):
         _publish(cfg, summary, output, last)
     return summary
+
+
+def names_in(value: Any) -> tuple[str, ...] | None:
+    """Read names from an option: a list, or one name alone; numbers are names too."""
+    if value is None:
+        return None
+    return tuple(map(str, [value] if isinstance(value, str | int | float) else value))
 
 
 def _to_wandb(cfg: DictConfig) -> bool:
@@ -54,7 +60,7 @@ def _to_wandb(cfg: DictConfig) -> bool:
 
 
 def _publish(cfg: DictConfig, summary: Summary, output: Path, last: str | None) -> None:
-    """To the training run where there is one, else to a run of its own."""
+    """Log to the training run where there is one, else to a run of its own."""
     from spot.reporting.publishing import publish
     from spot.training.loggers import close
 
@@ -69,18 +75,24 @@ def _publish(cfg: DictConfig, summary: Summary, output: Path, last: str | None) 
 
 
 def evaluate_sweep(cfg: DictConfig) -> None:
-    """A table and a plot over the jobs of a sweep, beside the usual report on their last epochs."""
+    """Write a table and a plot over the jobs of a sweep, beside the usual report on their last epochs."""
     from spot.reporting.sweep_report import JobRow, last_epoch, latest_trackers, print_sweep, write_sweep
     from spot.runtime.sweeps import PLAN_FILE, read_sweep
 
     if cfg.trackers is not None:
         raise SpotError("sweep= says which trackers to evaluate; leave out trackers=")
-    folder = Path(cfg.sweep) if (Path(cfg.sweep) / PLAN_FILE).is_file() else Path(cfg.paths.outputs) / cfg.sweep
+    name = str(cfg.sweep)
+    folder = Path(name) if (Path(name) / PLAN_FILE).is_file() else Path(cfg.paths.outputs) / name
     sweep = read_sweep(folder)
     output = Path(cfg.output) / folder.name
     results = Path(cfg.results) / cfg.benchmark.name
     names = [entry.name for entry in results.iterdir()] if results.is_dir() else []
-    trackers = latest_trackers(sweep.jobs, folder.name, names)
+    trackers = latest_trackers(sweep.jobs, _label(folder, Path(cfg.paths.outputs)), names)
+    if missing := [job for job in sweep.jobs if job not in trackers]:
+        print(
+            f"{len(missing)} of {len(sweep.jobs)} jobs have no results on {cfg.benchmark.name}; make them by "
+            f"python -m spot.test sweep={name} benchmark=..."
+        )
     summary = evaluate(cfg, cfg, list(trackers.values()), output) if trackers else {}
     rows = [
         JobRow(
@@ -94,13 +106,14 @@ def evaluate_sweep(cfg: DictConfig) -> None:
     ]
     title = f"{folder.name} on {cfg.benchmark.name}"
     written = write_sweep(rows, title, output)
-    print_sweep(rows, title)
-    if missing := [job for job in sweep.jobs if job not in trackers]:
-        print(
-            f"{len(missing)} of {len(sweep.jobs)} jobs have no results on {cfg.benchmark.name}; of the first: "
-            f"python -m spot.test run={folder.name}/{missing[0]} benchmark=..."
-        )
+    print_sweep(rows, title, output / "sweep.csv")
     print(written[-1])
+
+
+def _label(folder: Path, outputs: Path) -> str:
+    """What the results of a sweep's jobs begin with: its place under the outputs, with underscores."""
+    folder, outputs = folder.resolve(), outputs.resolve()
+    return "_".join(folder.relative_to(outputs).parts) if folder.is_relative_to(outputs) else folder.name
 
 
 @command("evaluate")
@@ -114,9 +127,11 @@ def main(cfg: DictConfig) -> None:
     elif cfg.pack:
         from spot.results.server_zips import pack
 
-        pack(instantiate(cfg.benchmark.videos), cfg.results, cfg.trackers, cfg.output, benchmark=cfg.benchmark.name)
+        videos = instantiate(cfg.benchmark.videos)
+        lengths = dict(zip(videos.names, videos.lengths.tolist(), strict=True))
+        pack(lengths, cfg.results, names_in(cfg.trackers), cfg.output, benchmark=cfg.benchmark.name)
     else:
-        evaluate(cfg, cfg, cfg.trackers, Path(cfg.output))
+        evaluate(cfg, cfg, names_in(cfg.trackers), Path(cfg.output))
 
 
 if __name__ == "__main__":

@@ -92,14 +92,21 @@ def _test_options(cfg: DictConfig, epoch: int) -> DictConfig:
 
 def _evaluate(cfg: DictConfig) -> None:
     from spot.evaluate import evaluate
+    from spot.reporting.sweep_report import epochs_of
     from spot.runtime.ranks import is_first_process
     from spot.tracking.test_setup import run_label
 
     if not is_first_process():
         return
-    label = run_label(cfg.run)
+    label, reports = run_label(cfg.run), Path(cfg.paths.reports) / cfg.benchmark.name
+    if cfg.testing.tracker:
+        trackers = [str(cfg.testing.tracker)]
+    else:
+        folder = Path(cfg.paths.results) / cfg.benchmark.name
+        trackers = [name for *_, name in epochs_of(label, (entry.name for entry in folder.iterdir()))]
     last = cfg.testing.tracker or f"{label}_{cfg.model or 'teacher'}_e{_tested_epochs(cfg)[-1]:03d}"
-    evaluate(cfg, cfg.evaluation, [f"{label}_*"], Path(cfg.paths.reports) / cfg.benchmark.name, last)
+    # jobs of a sweep would overwrite each other's report
+    evaluate(cfg, cfg.evaluation, trackers, reports / label if cfg.get("sweep") else reports, last)
 
 
 @command("onekey")

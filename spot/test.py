@@ -21,7 +21,7 @@ def test(cfg: DictConfig) -> Path:
     """
     from hydra.utils import instantiate
 
-    from spot.results.folder import ResultFolder
+    from spot.results.result_folder import ResultFolder
     from spot.tracking.benchmark import BenchmarkRun, run_benchmark
     from spot.tracking.test_setup import (
         build_network,

@@ -17,17 +17,10 @@ ALONE = {"architectures", "state", "evaluation"}  # import no package but runtim
 COMMANDS = {"train", "sample", "label", "annotate", "track", "test", "evaluate", "onekey", "convert", "check"}
 FAMILIES = {"__init__", "network", "loss", "tracker", "published", "base"}
 NOT_YET = {
-    ("evaluation", "data"),
     ("architectures", "data"),
-    ("evaluation", "results"),
-    ("evaluation", "reporting"),
-    ("results", "evaluation"),
-    ("results", "tracking"),
     ("data", "supervision"),
-    ("reporting", "training"),
-    ("results", "reporting"),
 }
-NAMES_NOT_YET = {"check", "benchmark", "folder", "vot"}
+NAMES_NOT_YET = {"check"}
 
 
 def package(module: str) -> str:

@@ -12,13 +12,13 @@ import numpy as np
 from csv_videos import load
 
 from spot.data.video import VideoSet
-from spot.evaluation.ground_truth import truth_of
 from spot.evaluation.measures import overlap
-from spot.results.loading import find_files, find_trackers, read_video
+from spot.results.plain_files import read_boxes
+from spot.results.searching import find_files, find_trackers
 
 
 def kept_fraction(overlaps: np.ndarray, visible: np.ndarray, patience: int = 5) -> float:
-    """Share of a video that passes before the target is lost for good.
+    """Fraction of a video that passes before the target is lost for good.
 
     Lost: no overlap in `patience` frames with the target in a row.
 
@@ -39,17 +39,17 @@ def evaluate(videos: VideoSet, results: str, benchmark: str) -> dict[str, float]
     """Mean of `kept_fraction` over the videos, for each tracker with results."""
     table = {}
     for tracker, folder in find_trackers(results, benchmark, None).items():
-        files = find_files(tracker, folder, truth_of(videos, benchmark))
-        shares = [
+        files = find_files(tracker, folder, videos.names, benchmark)
+        fractions = [
             kept_fraction(
-                overlap(video.boxes.astype(np.float64), read_video(files, video.name, len(video))), video.visible
+                overlap(video.boxes.astype(np.float64), read_boxes(files.boxes[video.name][0])), video.visible
             )
             for video in videos
         ]
-        table[tracker] = float(np.mean(shares))
+        table[tracker] = float(np.mean(fractions))
     return table
 
 
 if __name__ == "__main__":
-    for name, share in evaluate(load(os.environ["CSV_VIDEOS_ROOT"]), *sys.argv[1:3]).items():
-        print(f"{name}: {100 * share:.1f} % of a video before the target is lost")
+    for name, fraction in evaluate(load(os.environ["CSV_VIDEOS_ROOT"]), *sys.argv[1:3]).items():
+        print(f"{name}: {100 * fraction:.1f} % of a video before the target is lost")

@@ -1,4 +1,4 @@
-"""How cost grows: one plot each for the state's size, videos, frames a video, workers and trackers evaluated.
+"""How cost grows: one plot each for the state's size, videos, frames a video and workers.
 
     python scripts/bench/bench_growth.py [--quick] [--json FILE] [--plots FOLDER]
 
@@ -23,10 +23,8 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from bench_evaluation import make_tracker, make_videos, our_measures
 from bench_startup import opening_seconds, shelve
 from bench_state import commit_ours, draw_ours, large_lengths, make_state, timed, worker_ours
-from bench_step import timed as seconds_of
 from matplotlib.ticker import EngFormatter, NullLocator
 
 Curve = tuple[str, str, Sequence[float], Sequence[float]]  # names of both axes, and the points
@@ -87,23 +85,11 @@ def _worker(folder: Path) -> float:
     return megabytes
 
 
-def by_trackers(folder: Path, quick: bool) -> Curve:
-    """All measures of trackers on the same videos."""
-    rng = np.random.default_rng(0)
-    truth = make_videos(*((20, 500) if quick else (140, 1_000)), rng)
-    tables = [make_tracker(truth, rng) for _ in range(8)]
-    counts = (1, 2, 4, 8)
-    our_measures(truth, tables[:1])
-    took = [median(seconds_of(lambda n=n: our_measures(truth, tables[:n]))[0] for _ in range(3)) for n in counts]
-    return "trackers", "CPU s to evaluate", counts, took
-
-
 CURVES: dict[str, Callable[[Path, bool], Curve]] = {
     "state": by_state,
     "videos": by_videos,
     "frames": by_frames,
     "workers": by_workers,
-    "trackers": by_trackers,
 }
 
 

@@ -21,7 +21,7 @@ from rich.table import Table
 
 SCRIPTS = Path(__file__).parent
 OUTPUT = SCRIPTS.parents[1] / "outputs" / "bench"
-NAMES = ("data", "state", "evaluation", "step", "tracker", "startup", "growth")
+NAMES = ("data", "state", "step", "tracker", "startup", "growth")
 
 
 class Row(NamedTuple):
@@ -45,10 +45,6 @@ ROWS = {
         Row("open_commit_ratio", "opening the state and merging an epoch", "CPU", ">= 300"),
         Row("memory_ratio", "the state's own memory in a worker", "bytes", ">= 50"),
         Row("draw_ratio", "drawing an unlabelled frame", "CPU", ">= 500"),
-    ],
-    "evaluation": [
-        Row("memory_speedup", "all measures, boxes in memory", "CPU", ">= 30"),
-        Row("disk_speedup", "all measures, from result files", "wall", ">= 5"),
     ],
     "step": [
         Row("step_transt", "training step of TransT", "CPU", ">= 2.5"),
@@ -82,7 +78,6 @@ ROWS = {
             ("videos", "the number of videos"),
             ("frames", "frames a video"),
             ("workers", "workers"),
-            ("trackers", "trackers evaluated"),
         )
     ],
 }

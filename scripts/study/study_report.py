@@ -15,8 +15,8 @@ from matplotlib.figure import Figure
 from spot.data.datasets.folder import load
 from spot.data.key_frames import KeyFrames
 from spot.data.targets import Targets
-from spot.evaluation.ope import evaluate_one_pass
-from spot.evaluation.options import Options
+from spot.reporting.evaluate_ope import evaluate_ope
+from spot.reporting.options import Options
 from spot.reporting.plots import COLOURS
 from spot.state.store import StateStore
 
@@ -63,7 +63,7 @@ def track_scores(jobs: Sequence[Job], outputs: Path, tracks: Path) -> dict[str, 
     folder = outputs / "results" / "held_out"
     names = [*(job.run for job in jobs), *PEERS]
     found = {name: folder / name for name in names if (folder / name).is_dir()}
-    outcome, _ = evaluate_one_pass(load(str(tracks)), "held_out", found, Options(missing="skip"), None)
+    outcome, _ = evaluate_ope(load(str(tracks)), "held_out", found, Options(missing="skip"))
     return {
         row.name: {
             "success": means(row.videos, row.per_video["success"]),

@@ -1,7 +1,6 @@
-"""Result files to numbers, tables, plots and a report.
+"""Arrays in, numbers out: the measures of single-object tracking. Imports no other package but `runtime`.
 
-`benchmark.evaluate` does it all. Below it: `loading` and `parsing` find and read result files; `ope` with `scoring`,
-`binning`, `protocols` and `measures`, or `vot_results` with `vot` and `regions`, make the numbers, which an `EvaluationResult`
-holds; `tables`, `plots`, `pictures` and `report` show them. `packing` makes zips for evaluation servers. Only `metrics`
-needs torch.
+`one_pass.score` gives the measures of OTB, LaSOT, GOT-10k and their like by the rules of a toolkit (`protocols`); `vot` holds
+the supervised and the long-term measures of VOT; `statistics` the intervals and the paired test. An `EvaluationResult`
+holds the outcome. Result files are read in `spot.results`; tables, plots and the whole job are in `spot.reporting`.
 """

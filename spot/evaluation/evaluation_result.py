@@ -1,4 +1,4 @@
-"""The outcome of an evaluation: what tables, plots and the report are made of."""
+"""The outcome of an evaluation: tables, plots and the report are made from it."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ from spot.evaluation.statistics import Comparison
 
 
 class Measure(NamedTuple):
-    """A column: key in summary.json, title in tables, what it says, and whether it is a share (shown in percent)."""
+    """A column: key in summary.json, title in tables, what it says, and whether it is a fraction (shown in percent)."""
 
     key: str
     title: str
     meaning: str
-    share: bool = True
+    is_fraction: bool = True
     ascending: bool = False
     digits: int = 2
 
     def show(self, value: float | None) -> str:
-        """The value as tables show it: shares in percent with one decimal more than papers print."""
+        """The value as tables show it: fractions in percent with one decimal more than papers print."""
         if value is None or not np.isfinite(value):
             return "-"
-        return f"{100 * value if self.share else value:.{self.digits}f}"
+        return f"{100 * value if self.is_fraction else value:.{self.digits}f}"
 
 
 OPE_MEASURES = (
     Measure("success", "Success", "area under the success curve: mean over 21 overlap thresholds"),
-    Measure("precision", "Precision", "share of frames whose centre lies within 20 px"),
-    Measure("normalized_precision", "Norm. prec.", "share of frames whose centre lies within 0.2 target sizes"),
+    Measure("precision", "Precision", "fraction of frames whose centre lies within 20 px"),
+    Measure("normalized_precision", "Norm. prec.", "fraction of frames whose centre lies within 0.2 target sizes"),
     Measure("normalized_precision_auc", "Norm. AUC", "area under the normalised precision curve, 0 to 0.5"),
     Measure("ao", "AO", "average overlap over all frames after the first that show the target"),
-    Measure("sr50", "SR 0.5", "share of these frames with an overlap above 0.5"),
-    Measure("sr75", "SR 0.75", "share of these frames with an overlap above 0.75"),
+    Measure("sr50", "SR 0.5", "fraction of these frames with an overlap above 0.5"),
+    Measure("sr75", "SR 0.75", "fraction of these frames with an overlap above 0.75"),
     Measure("mao", "mAO", "average overlap of each video, mean over the videos"),
     Measure("msr50", "mSR 0.5", "success rate above 0.5 of each video, mean over the videos"),
     Measure("msr75", "mSR 0.75", "success rate above 0.75 of each video, mean over the videos"),
@@ -43,8 +43,10 @@ OPE_MEASURES = (
 VOT_MEASURES = (
     Measure("eao", "EAO", "expected average overlap over the lengths that the VOT committee chose"),
     Measure("accuracy", "Accuracy", "mean overlap while tracking, 10 frames after each start left out"),
-    Measure("robustness", "Robustness", "failures per 100 frames", share=False, ascending=True, digits=3),
-    Measure("failures", "Failures", "number of failures, mean over repetitions", share=False, ascending=True, digits=1),
+    Measure("robustness", "Robustness", "failures per 100 frames", is_fraction=False, ascending=True, digits=3),
+    Measure(
+        "failures", "Failures", "number of failures, mean over repetitions", is_fraction=False, ascending=True, digits=1
+    ),
 )
 VOT_LT_MEASURES = (
     Measure("f1", "F1", "harmonic mean of precision and recall at the best confidence threshold"),
@@ -55,7 +57,7 @@ CHOOSING = (
     "Choosing an epoch by its score on the test set is choosing on the test set: report the epoch fixed beforehand, or "
     "choose on a validation set."
 )
-SPEED = Measure("fps", "FPS", "frames a second: mean of 1 / t over the frames with a time", share=False, digits=1)
+SPEED = Measure("fps", "FPS", "frames a second: mean of 1 / t over the frames with a time", is_fraction=False, digits=1)
 
 
 @dataclass(eq=False)
@@ -64,20 +66,22 @@ class TrackerOutcome:
 
     Attributes:
         name: of the tracker.
-        values: measure key to value: shares as fractions of 1.
+        values: measure key to value: fractions of 1.
         videos: names of the videos evaluated.
         missing: names of those without results.
+        repetitions: largest number of repeated runs of a video.
         per_video: measure key to (V,) values over `videos`.
         curves: `success`, `overlap`, `precision`, `normalized_precision` to (t,) mean curves; VOT's `expected_overlap`; VOT-LT's
             `recall_precision` as (2, t).
         intervals: measure key to the bootstrap interval.
-        attributes: attribute name to the main measure on what has it.
+        attributes: attribute name to the main measure over the videos or frames that have it.
     """
 
     name: str
     values: dict[str, float]
     videos: tuple[str, ...]
     missing: tuple[str, ...] = ()
+    repetitions: int = 1
     per_video: dict[str, np.ndarray] = field(default_factory=dict)
     curves: dict[str, np.ndarray] = field(default_factory=dict)
     intervals: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -111,11 +115,15 @@ class EvaluationResult:
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.sort()
+
+    def sort(self) -> None:
+        """Put the best tracker first."""
         key = self.measures[0].key
         self.trackers.sort(key=lambda row: (-row.values.get(key, -np.inf), row.name))
 
     def summary(self) -> dict[str, dict[str, float]]:
-        """{tracker: {measure: value}}, shares as fractions of 1."""
+        """{tracker: {measure: value}}, fractions of 1."""
         return {row.name: dict(row.values) for row in self.trackers}
 
     @property
@@ -130,7 +138,7 @@ class EvaluationResult:
 
 
 def epoch_series(outcome: EvaluationResult) -> dict[str, list[tuple[int, TrackerOutcome]]]:
-    """Runs of which several epochs were evaluated: name of the run to (epoch, outcome), by epoch.
+    """Group the epochs of a run: name of the run to (epoch, outcome), sorted by epoch, for runs with several epochs.
 
     The epoch is read from names such as `run_e010` and `run_epoch10`.
     """

@@ -1,13 +1,11 @@
-"""The truth of a benchmark in the form that measures want: flat float64 arrays over all videos."""
+"""The ground truth of a benchmark in the form that measures need: flat float64 arrays over all videos."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 import numpy as np
-
-from spot.data.video import VideoSet
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,12 +14,12 @@ class GroundTruth:
 
     Attributes:
         benchmark: name of the benchmark.
-        names: of the videos.
+        names: names of the videos.
         offsets: (V + 1,) int64; rows `offsets[v]:offsets[v + 1]` are video v.
-        boxes: (N, 4) float64 xywh, column-major; NaN where there is no annotation.
-        visible: (N,) bool, the target is there to be seen.
-        frame_sizes: (V, 2) width and height in pixels, where known.
-        attributes: of each video.
+        boxes: (N, 4) float64 xywh in pixels; NaN where there is no annotation.
+        visible: (N,) bool, the target can be seen.
+        frame_sizes: (V, 2) width and height in pixels; None where they are unknown.
+        attributes: attribute names of each video; empty where the benchmark has none.
     """
 
     benchmark: str
@@ -30,22 +28,24 @@ class GroundTruth:
     boxes: np.ndarray
     visible: np.ndarray
     frame_sizes: np.ndarray | None = None
-    attributes: tuple[tuple[str, ...], ...] = field(default=())
+    attributes: tuple[tuple[str, ...], ...] = ()
 
     @property
     def family(self) -> str:
-        """`lasot` and `uav` where toolkits make an exception for the benchmark, else `other`."""
-        name = self.benchmark.lower()
-        return next((family for family in ("lasot", "uav") if name.startswith(family)), "other")
+        """`lasot`, `lasot_ext` or `uav` where toolkits make an exception for the benchmark, else `other`."""
+        name = self.benchmark.lower().replace("-", "_")
+        if name.startswith("lasot"):
+            return "lasot_ext" if "ext" in name else "lasot"
+        return "uav" if name.startswith("uav") else "other"
 
     @property
     def lengths(self) -> np.ndarray:
-        """(V,) int64 frames of each video."""
+        """(V,) int64, frames of each video."""
         return np.diff(self.offsets)
 
-    def per_video(self, flags: np.ndarray) -> np.ndarray:
-        """(V,) sums of (N,) flags over each video."""
-        total = np.concatenate([[0], np.cumsum(flags)])
+    def per_video(self, values: np.ndarray) -> np.ndarray:
+        """Sum (N,) values over each video: (V,)."""
+        total = np.concatenate([[0], np.cumsum(values)])
         return total[self.offsets[1:]] - total[self.offsets[:-1]]
 
     def rows(self, name: str) -> slice:
@@ -53,50 +53,32 @@ class GroundTruth:
         v = self.names.index(name)
         return slice(int(self.offsets[v]), int(self.offsets[v + 1]))
 
-    def part(self, videos: slice) -> GroundTruth:
-        """A run of videos; the arrays are views of these."""
-        offsets = self.offsets[videos.start : videos.stop + 1]
-        rows = slice(int(offsets[0]), int(offsets[-1]))
-        return GroundTruth(
-            self.benchmark, self.names[videos], offsets - offsets[0], self.boxes[rows], self.visible[rows]
-        )
-
     def subset(self, names: Sequence[str]) -> GroundTruth:
-        """Only these videos, in this order."""
-        index = {name: v for v, name in enumerate(self.names)}
-        chosen = np.array([index[name] for name in names], np.int64)
-        lengths = self.lengths[chosen]
-        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
-        rows = np.arange(offsets[-1]) + np.repeat(self.offsets[chosen] - offsets[:-1], lengths)
-        return GroundTruth(
-            self.benchmark,
-            tuple(names),
-            offsets,
-            np.asfortranarray(self.boxes[rows]),
-            self.visible[rows],
-            None if self.frame_sizes is None else self.frame_sizes[chosen],
-            tuple(self.attributes[v] for v in chosen) if self.attributes else (),
+        """Keep only these videos, in this order."""
+        if tuple(names) == self.names:
+            return self
+        chosen = [self.names.index(name) for name in names]
+        rows = np.concatenate([np.arange(self.offsets[v], self.offsets[v + 1]) for v in chosen] or [np.zeros(0, int)])
+        return replace(
+            self,
+            names=tuple(names),
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[chosen])]).astype(np.int64),
+            boxes=self.boxes[rows],
+            visible=self.visible[rows],
+            frame_sizes=None if self.frame_sizes is None else self.frame_sizes[chosen],
+            attributes=tuple(self.attributes[v] for v in chosen) if self.attributes else (),
         )
-
-
-def truth_of(videos: VideoSet, benchmark: str, frame_sizes: np.ndarray | None = None) -> GroundTruth:
-    """The truth of the videos of a benchmark."""
-    return GroundTruth(
-        benchmark,
-        tuple(videos.names),
-        videos.offsets,
-        np.asfortranarray(as_written(videos.boxes)),
-        np.asarray(videos.visible),
-        frame_sizes,
-        attributes=tuple(tuple(videos.extras.get(name, {}).get("attributes") or ()) for name in videos.names),
-    )
 
 
 def as_written(boxes: np.ndarray) -> np.ndarray:
-    """float64 of the decimal numbers that were once read into these float32 boxes.
+    """Give float64 of the decimal numbers that were once read into these float32 boxes.
 
-    A result file that repeats the annotation's text must lie at distance 0, not at the rounding error of float32; so
-    each number becomes the shortest decimal that rounds to it.
+    A result file that repeats the annotation's text must have distance 0, not the rounding error of float32. So each
+    number becomes the shortest decimal that rounds to it.
+
+    Example:
+        >>> float(as_written(np.array([[285.12, 0, 1, 1]], np.float32))[0, 0])
+        285.12
     """
     boxes = np.asarray(boxes)
     exact = boxes.astype(np.float64)
@@ -105,8 +87,6 @@ def as_written(boxes: np.ndarray) -> np.ndarray:
     rough = np.flatnonzero((np.rint(exact) != exact).ravel() & np.isfinite(exact).ravel())
     flat, stored = exact.ravel(), boxes.ravel()
     for digits in range(1, 7):
-        if not len(rough):
-            break
         decimal = np.round(stored[rough].astype(np.float64), digits)
         found = decimal.astype(np.float32) == stored[rough]
         flat[rough[found]] = decimal[found]

@@ -1,8 +1,7 @@
-"""How well a box fits, frame by frame, and the curves over thresholds: arrays in, arrays out.
+"""How well a box fits, frame by frame: arrays in, arrays out.
 
 Boxes are `(n, 4)` float64 xywh in pixels of the full frame, 0-based top-left corner. The toolkits of the field agree on
-these formulas up to the small print in the keyword arguments; which small print belongs to which toolkit is told in
-`protocols.py`.
+these formulas up to details that are keyword arguments here; `protocols.py` says which toolkit uses which.
 """
 
 from __future__ import annotations
@@ -25,12 +24,12 @@ EPSILON = float(np.finfo(float).eps)
 
 
 def centers(boxes: np.ndarray) -> np.ndarray:
-    """(n, 2) centres x, y, counted in whole pixels: `x + (w - 1) / 2`."""
+    """Compute (n, 2) centres x, y, counted in whole pixels: `x + (w - 1) / 2`."""
     return boxes[:, :2] + (boxes[:, 2:] - 1) / 2
 
 
 def shared_sides(truth: np.ndarray, boxes: np.ndarray, inclusive: bool = False) -> np.ndarray:
-    """(n, 2) width and height of the intersection, negative where the boxes are apart.
+    """Compute (n, 2) width and height of the intersection, negative where the boxes are apart.
 
     With `inclusive` the last pixel is `x + w - 1`, which is the same number up to rounding.
     """
@@ -42,7 +41,7 @@ def shared_sides(truth: np.ndarray, boxes: np.ndarray, inclusive: bool = False) 
 def overlap(
     truth: np.ndarray, boxes: np.ndarray, inclusive: bool = False, epsilon: float = 0.0, clip: bool = True
 ) -> np.ndarray:
-    """(n,) intersection over union in [0, 1].
+    """Compute (n,) intersection over union in [0, 1].
 
     Args:
         truth, boxes: (n, 4).
@@ -50,7 +49,9 @@ def overlap(
         epsilon: added to the union, so that two empty boxes give 0 and not NaN.
         clip: cut rounding noise above 1.
 
-    Example: `overlap([[0, 0, 10, 10]], [[5, 0, 10, 10]])` is `[1 / 3]`.
+    Example:
+        >>> overlap(np.array([[0.0, 0, 10, 10]]), np.array([[5.0, 0, 10, 10]])).round(4).tolist()
+        [0.3333]
     """
     sides = np.maximum(shared_sides(truth, boxes, inclusive), 0)
     shared = sides[:, 0] * sides[:, 1]
@@ -60,14 +61,14 @@ def overlap(
 
 
 def center_error(truth: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """(n,) distance of the centres, pixels."""
+    """Compute (n,) distances of the centres in pixels."""
     return _length(centers(truth) - centers(boxes))
 
 
 def normalized_center_error(
     truth: np.ndarray, boxes: np.ndarray, epsilon: float = 0.0, least_size: float | None = None
 ) -> np.ndarray:
-    """(n,) distance of the centres, each axis in sizes of the true box.
+    """Compute (n,) distances of the centres, each axis in sizes of the true box.
 
     Args:
         truth, boxes: (n, 4).
@@ -86,9 +87,9 @@ def _length(vectors: np.ndarray) -> np.ndarray:
 
 
 def cut_as_got10k(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Boxes bounded the way the GOT-10k toolkit bounds them: corner first, then the size to what is left.
+    """Bound boxes by the frame as the GOT-10k toolkit does: clip the corner first, then the size to what is left.
 
-    A box that sticks out at the left or top is *moved* in, not cut; the official numbers are made so.
+    A box that sticks out at the left or top is moved in, not cut. The official numbers are made so.
 
     Args:
         boxes: (n, 4).
@@ -98,24 +99,7 @@ def cut_as_got10k(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     return np.concatenate([corner, np.clip(boxes[:, 2:], 0, sizes - corner)], axis=1)
 
 
-def success_curve(histogram: np.ndarray) -> np.ndarray:
-    """Frames above each threshold, from how many thresholds each frame passes.
-
-    Args:
-        histogram: (..., t + 1) frames that pass exactly 0..t thresholds.
-
-    Returns:
-        (..., t) counts.
-    """
-    return histogram[..., ::-1].cumsum(axis=-1)[..., -2::-1]
-
-
-def precision_curve(histogram: np.ndarray) -> np.ndarray:
-    """Frames within each threshold, from the first threshold each frame meets; shapes as in `success_curve`."""
-    return histogram.cumsum(axis=-1)[..., :-1]
-
-
 def frames_per_second(seconds: np.ndarray) -> float | None:
-    """Mean of 1 / t over the frames that took any time, as the GOT-10k toolkit does; None where none did."""
+    """Average 1 / t over the frames whose time is positive, as the GOT-10k toolkit does; None where there are none."""
     used = seconds[seconds > 0]
     return float(np.mean(1 / used)) if len(used) else None

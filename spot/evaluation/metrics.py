@@ -9,8 +9,8 @@ from torchmetrics import Metric
 
 from spot.evaluation.ground_truth import GroundTruth
 from spot.evaluation.measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_AT
+from spot.evaluation.one_pass import score
 from spot.evaluation.protocols import get_protocol
-from spot.evaluation.scoring import score
 
 
 class OnePassMetric(Metric):
@@ -60,11 +60,11 @@ class OnePassMetric(Metric):
         Raises:
             SpotError: for boxes that hold NaN or are not as many as the true ones.
         """
-        true = np.asfortranarray(truth.detach().cpu().double().numpy())
+        true = truth.detach().cpu().double().numpy()
         seen = np.all(true[:, 2:] > 0, axis=1) if visible is None else visible.detach().cpu().numpy().astype(bool)
         video = GroundTruth(self.benchmark, ("video",), np.array([0, len(true)]), true, seen)
-        scores = score(video, [boxes.detach().cpu().double().numpy()], self.protocol)[0]
-        overlaps = np.array([scores.present, scores.overlap_sum, scores.above_50, scores.above_75], np.float64)
+        scores = score(video, boxes.detach().cpu().double().numpy(), self.protocol)
+        overlaps = np.array([scores.present, scores.overlap_sum, scores.above[:, 50], scores.above[:, 75]], np.float64)
         for name, values in (
             ("success", scores.success[0]),
             ("precision", scores.precision[0]),
@@ -76,7 +76,7 @@ class OnePassMetric(Metric):
             state += torch.as_tensor(values, dtype=state.dtype, device=state.device)
 
     def compute(self) -> dict[str, Tensor]:
-        """Fractions of 1, each a scalar: means over the videos; `ao`, `sr50` and `sr75` over all frames."""
+        """Give the measures as scalars, fractions of 1: means over the videos; `ao`, `sr50` and `sr75` over all frames."""
         present, overlap, above_50, above_75 = self.overlaps
         return {
             "success": (self.success / self.videos).mean(),

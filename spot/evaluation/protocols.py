@@ -1,8 +1,8 @@
-"""The dialects of one-pass evaluation: what each toolkit counts, down to where they differ.
+"""The rules of the toolkits for one-pass evaluation: which frames count, and how.
 
-The same result files give different numbers in different toolkits, because they disagree on frames whose true box is
-empty, touches the image border or is missing, on the first frame, and on the denominator. Here every dialect is a
-`Protocol` with one function that sorts the frames into measured, hit and missed (METHOD.md section 9).
+The same result files give different numbers in different toolkits. They disagree on frames whose true box is empty, touches
+the image border or is missing, on the first frame, on the denominator, and on result files of another length. Every
+toolkit is one `Protocol` here (docs/evaluation.md).
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from spot.evaluation.measures import EPSILON, NORMALIZED_THRESHOLDS, centers
 from spot.runtime.errors import SpotError
 
 MEASURED, HIT, MISSED = 0, 1, 2
+LENGTHS = ("exact", "cut_or_pad", "cut_both")
+"""`exact` refuses; `cut_or_pad` cuts extra rows and adds zero boxes; `cut_both` leaves out frames without a row."""
 
 
 @dataclass(frozen=True)
 class FrameMask:
-    """What the truth alone says of each frame, before any tracker is looked at.
+    """What the ground truth alone decides about each frame.
 
     Attributes:
-        overlap, error, normalized: (n,) int8, MEASURED, or HIT or MISSED whatever the tracker says.
+        overlap, error, normalized: (n,) int8, MEASURED, or HIT or MISSED whatever the tracker predicts.
         frames: (v,) int64 denominator of each video.
     """
 
@@ -40,11 +42,13 @@ class Protocol:
     """One toolkit's way of evaluating.
 
     Attributes:
-        name: what `protocol=` takes.
+        name: value of `protocol=`.
         source: the toolkit, for the foot of the tables.
-        judge: truth to verdict.
+        judge: function from ground truth to `FrameMask`.
         first_is_true: the first predicted box is replaced by the true one.
         repeat_empty: a predicted box without area is replaced by the one before.
+        bounded: AO is taken over boxes bounded by the frame.
+        lengths: what happens to result files with more or fewer rows than frames, one of `LENGTHS`.
         inclusive, clip, union_epsilon, size_epsilon, least_size: see `measures`.
         normalized_thresholds: (51,) as the toolkit computes them.
     """
@@ -54,6 +58,8 @@ class Protocol:
     judge: Callable[[GroundTruth], FrameMask]
     first_is_true: bool = False
     repeat_empty: bool = False
+    bounded: bool = False
+    lengths: str = "exact"
     inclusive: bool = False
     clip: bool = True
     union_epsilon: float = 0.0
@@ -74,7 +80,7 @@ def _pysot(truth: GroundTruth, positions: bool) -> FrameMask:
     overlap = _verdict(_positive(boxes if positions else boxes[:, 2:]), MISSED)
     # The toolkit asks the same of centres divided by the sizes, which are never negative.
     error = _verdict(_positive(centers(boxes)), HIT)
-    if truth.family == "lasot":
+    if truth.family in ("lasot", "lasot_ext"):
         overlap[~truth.visible] = MISSED
         error[~truth.visible] = MISSED
     return FrameMask(overlap, error, error, truth.lengths)
@@ -85,17 +91,21 @@ def _verdict(measured: np.ndarray, otherwise: int) -> np.ndarray:
 
 
 def _pytracking(truth: GroundTruth, positions: bool, exclude_invalid: bool) -> FrameMask:
-    """Frames without a usable box fail, miss in precision (but hit on UAV123) and hit in normalised precision."""
+    """Frames without a usable box fail, miss in precision (but hit on UAV123) and hit in normalised precision.
+
+    Frames that LaSOT and its extension flag as absent are not usable. In normalised precision they miss on LaSOT alone.
+    """
     valid = _positive(truth.boxes if positions else truth.boxes[:, 2:])
     hidden = np.zeros(len(valid), bool)
+    if truth.family in ("lasot", "lasot_ext"):
+        valid &= truth.visible
     if truth.family == "lasot":
         hidden = ~truth.visible
-        valid &= truth.visible
     unusable = HIT if truth.family == "uav" else MISSED
     return FrameMask(
-        overlap=np.where(valid, MEASURED, MISSED).astype(np.int8),
-        error=np.where(valid, MEASURED, np.where(hidden, MISSED, unusable)).astype(np.int8),
-        normalized=np.where(valid, MEASURED, np.where(hidden, MISSED, HIT)).astype(np.int8),
+        overlap=_verdict(valid, MISSED),
+        error=_verdict(valid, unusable),
+        normalized=np.where(hidden, np.int8(MISSED), _verdict(valid, HIT)),
         frames=truth.per_video(valid) if exclude_invalid else truth.lengths,
     )
 
@@ -116,6 +126,8 @@ GOT10K = Protocol(
     "GOT-10k toolkit",
     _got10k,
     first_is_true=True,
+    bounded=True,
+    lengths="cut_both",
     union_epsilon=EPSILON,
     least_size=1.0,
     normalized_thresholds=np.linspace(0, 0.5, 51),
@@ -129,6 +141,7 @@ def _pytracking_family(name: str, source: str, positions: bool, exclude_invalid:
         partial(_pytracking, positions=positions, exclude_invalid=exclude_invalid),
         first_is_true=True,
         repeat_empty=True,
+        lengths="cut_or_pad",
         inclusive=True,
         clip=False,
     )
@@ -138,7 +151,7 @@ PROTOCOLS = ("pysot", "pysot_original", "pytracking", "stark", "got10k")
 
 
 def get_protocol(name: str, exclude_invalid: bool = False) -> Protocol:
-    """The protocol of that name, one of `PROTOCOLS`.
+    """Return the protocol of that name, one of `PROTOCOLS`.
 
     Args:
         name: the dialect.
@@ -161,5 +174,5 @@ def get_protocol(name: str, exclude_invalid: bool = False) -> Protocol:
 
 
 def default_protocol(benchmark: str) -> str:
-    """What the benchmark's own toolkit does: GOT-10k has its own; the others follow OTB's rules, as pysot does."""
+    """Name the protocol of the benchmark's own toolkit: GOT-10k has its own; the others follow OTB's rules, as pysot does."""
     return "got10k" if benchmark.lower().startswith("got") else "pysot"

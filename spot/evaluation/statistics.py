@@ -1,7 +1,6 @@
-"""How sure a number is: bootstrap over videos, and a paired test between two trackers.
+"""How sure a number is: bootstrap intervals over videos, and a paired test between two trackers.
 
-The videos are taken as a sample of all videos one might have; frames of one video are not independent, so whole videos
-are drawn.
+Frames of one video are not independent, so whole videos are resampled. Both methods are SciPy's.
 """
 
 from __future__ import annotations
@@ -10,37 +9,49 @@ from dataclasses import dataclass
 
 import numpy as np
 
+MEMORY = 20_000_000
+"""Numbers that one batch of resamples may hold."""
 
-def bootstrap_intervals(
+
+def bootstrap_interval(
     sums: np.ndarray, weights: np.ndarray, draws: int, seed: int, level: float = 0.95
-) -> tuple[np.ndarray, np.ndarray]:
-    """Percentile intervals of ratios of sums over videos.
+) -> tuple[float, float]:
+    """Compute the percentile interval of a ratio of sums over videos.
 
     A mean over videos has weight 1 a video; a mean over all frames has the frames of each video as weight.
 
     Args:
-        sums: (V, M) each video's contribution to M measures: its value times its weight.
-        weights: (V, M).
-        draws: number of resamples of the V videos, at least 1.
-        seed: same seed, same intervals.
-        level: share of the resamples inside.
+        sums: (V,) each video's value times its weight.
+        weights: (V,); videos with weight 0 do not count.
+        draws: number of resamples of the videos, at least 1.
+        seed: the same seed gives the same interval.
+        level: fraction of the resamples inside.
 
     Returns:
-        low, high: (M,) each.
+        The lower and upper end; NaN where fewer than two videos count.
     """
-    rng = np.random.default_rng(seed)
-    videos = len(sums)
-    times_drawn = rng.multinomial(videos, np.full(videos, 1 / videos), size=draws)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        values = (times_drawn @ sums) / (times_drawn @ weights)
-    tail = (1 - level) / 2
-    low, high = np.nanquantile(values, [tail, 1 - tail], axis=0)
-    return low, high
+    from scipy.stats import bootstrap
+
+    used = weights > 0
+    if used.sum() < 2:
+        return float("nan"), float("nan")
+    interval = bootstrap(
+        (sums[used], weights[used]),
+        lambda s, w, axis=-1: s.sum(axis=axis) / w.sum(axis=axis),
+        paired=True,
+        vectorized=True,
+        n_resamples=draws,
+        batch=max(1, MEMORY // len(sums)),
+        confidence_level=level,
+        method="percentile",
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """EvaluationResult of a paired test of tracker `first` against `second` on their common videos.
+    """Paired test of tracker `first` against `second` on their common videos.
 
     Attributes:
         first, second: names.
@@ -78,34 +89,30 @@ class Comparison:
 def compare_paired(
     names: tuple[str, str], measure: str, first: np.ndarray, second: np.ndarray, draws: int, seed: int
 ) -> Comparison:
-    """Compare two trackers video by video.
-
-    If the trackers were equally good, each video's difference could as well have had the other sign; the p value is the
-    share of random sign patterns that make the mean difference at least as large (with the observed one counted in).
+    """Compare two trackers video by video with a sign-flip permutation test of the mean difference.
 
     Args:
-        names: of the trackers.
-        measure: its name.
-        first, second: (V,) the measure on each common video.
-        draws: sign patterns and bootstrap resamples.
-        seed: same seed, same outcome.
+        names: names of the trackers.
+        measure: name of the measure.
+        first, second: (V,) the measure on each common video, V at least 2.
+        draws: sign patterns and bootstrap resamples; all patterns are tried where there are no more than that.
+        seed: the same seed gives the same outcome.
     """
-    difference = first - second
-    rng = np.random.default_rng(seed)
-    signs = rng.integers(0, 2, size=(draws, len(difference)), dtype=np.int8) * 2 - 1
-    flipped = np.abs(signs @ difference)
-    observed = abs(difference.sum())
-    p_value = (1 + np.count_nonzero(flipped >= observed * (1 - 1e-12))) / (1 + draws)
-    low, high = bootstrap_intervals(difference[:, None], np.ones((len(difference), 1)), draws, seed)
-    return Comparison(
-        names[0],
-        names[1],
-        measure,
-        len(difference),
-        float(difference.mean()),
-        float(low[0]),
-        float(high[0]),
-        float(p_value),
-        int((difference > 0).sum()),
-        int((difference < 0).sum()),
-    )
+    from scipy.stats import permutation_test
+
+    # equal differences must stay equal whatever the order of the sum, or ties would count by rounding
+    difference = np.round(first - second, 12)
+    p_value = permutation_test(
+        (difference,),
+        lambda d, axis=-1: np.round(d.mean(axis=axis), 12),
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=draws,
+        batch=max(1, MEMORY // len(difference)),
+        alternative="two-sided",
+        rng=np.random.default_rng(seed),
+    ).pvalue
+    low, high = bootstrap_interval(difference, np.ones(len(difference)), draws, seed)
+    better, worse = int((difference > 0).sum()), int((difference < 0).sum())
+    mean = float(difference.mean())
+    return Comparison(*names, measure, len(difference), mean, low, high, float(p_value), better, worse)

@@ -1,4 +1,4 @@
-"""An evaluation on Weights & Biases: its table, its plots and, of one tracker, its scores."""
+"""Send an evaluation to Weights & Biases: its table, its plots, and the scores of one tracker."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ def publish(
     """Log under `evaluation/<benchmark>/`.
 
     Args:
-        run: of wandb.
-        summary: {tracker: {measure: value}}, shares as fractions of 1.
+        run: a wandb run.
+        summary: {tracker: {measure: value}}, fractions of 1.
         output: folder with the plots.
-        tracker: whose scores are logged one by one too, for comparison between runs.
+        tracker: name of the tracker whose scores are logged one by one too, so that runs can be compared.
     """
     import wandb
 

@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import rc_context
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
 from spot.evaluation.evaluation_result import OPE_MEASURES, VOT_LT_MEASURES, VOT_MEASURES
-from spot.reporting.plots import STYLE, _figure, _save, _styles
+from spot.reporting.escaping import plot_text
+from spot.reporting.plots import STYLE, legend_below, line_styles, new_figure, save
+from spot.reporting.tables import as_csv, markdown_table, print_cells, write_text
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 TRAINING = {"epoch": "Epochs", "explored_fraction": "Explored", "pseudo_label_iou": "Label IoU"}
 TITLES = {m.key: m.title for m in (*OPE_MEASURES, *VOT_MEASURES, *VOT_LT_MEASURES)} | TRAINING
 SHOWN = ("success", "precision", "ao", "sr50", "eao", "accuracy", "robustness", "f1", "recall")
-"""The scores that the terminal and the Markdown table show; sweep.csv has all."""
+"""The scores in the terminal and the Markdown table; sweep.csv has all."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,10 @@ class JobRow:
 
     Attributes:
         job: its name.
-        swept: its values of the swept keys, as they were typed.
+        swept: its values of the swept keys, as they were written.
         tracker: name of the results that were evaluated, None where there are none.
-        training: of the last epoch: finished epochs, explored share, IoU of the epoch's pseudo labels with the annotation.
-        scores: measure to value, shares as fractions of 1.
+        training: of the last epoch: finished epochs, explored fraction, IoU of the epoch's pseudo labels with the annotation.
+        scores: measure to value, fractions of 1.
     """
 
     job: str
@@ -46,65 +48,65 @@ class JobRow:
         return {**self.training, **self.scores}
 
 
+def epochs_of(run: str, results: Iterable[str]) -> list[tuple[int, bool, str]]:
+    """Find the results of a run among names of trackers: (epoch, of the teacher, name), sorted.
+
+    Only `<run>_e<epoch>`, `<run>_teacher_e<epoch>` and `<run>_student_e<epoch>` belong to the run: `demo_big_e010` is not
+    one of `demo`.
+    """
+    found = (re.fullmatch(rf"{re.escape(run)}(?:_(teacher|student))?_e(\d+)", name) for name in results)
+    return sorted((int(m[2]), m[1] != "student", m[0]) for m in found if m)
+
+
 def latest_trackers(jobs: Iterable[str], sweep: str, results: Sequence[str]) -> dict[str, str]:
-    """Of each job with results, the name of those of its last epoch; the teacher's before the student's.
+    """Name the results of the last epoch of each job that has results; the teacher's before the student's.
 
     Args:
-        jobs: their names.
+        jobs: names of the jobs.
         sweep: name of the sweep.
         results: names of all results of the benchmark: `<sweep>_<job>_<model>_e<epoch>`.
     """
-    found = {}
-    for job in jobs:
-        own = [re.fullmatch(rf"{re.escape(f'{sweep}_{job}')}(?:_(teacher|student))?_e(\d+)", name) for name in results]
-        ranked = sorted((int(m[2]), m[1] != "student", m[0]) for m in own if m)
-        if ranked:
-            found[job] = ranked[-1][2]
-    return found
+    found = {job: epochs_of(f"{sweep}_{job}", results) for job in jobs}
+    return {job: epochs[-1][2] for job, epochs in found.items() if epochs}
 
 
 def last_epoch(metrics: Path) -> dict[str, float]:
-    """The training columns of a run's metrics.csv, of its last epoch; empty where there is none."""
+    """Read the training columns of the last row of a run's metrics.csv; empty where there is none."""
+    import pandas as pd
+
     if not metrics.is_file():
         return {}
-    with metrics.open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    if not rows:
+    table = pd.read_csv(metrics)
+    if table.empty:
         return {}
-    last = {key: float(rows[-1][key]) for key in TRAINING if rows[-1].get(key)}
-    return {**last, "epoch": last["epoch"] + 1}
+    last = table.iloc[-1].reindex(TRAINING).dropna().astype(float)
+    return {**last.to_dict(), "epoch": float(last["epoch"]) + 1}
 
 
 def write_sweep(rows: Sequence[JobRow], title: str, output: Path) -> list[Path]:
     """Write sweep.csv and sweep.md, and the plot sweep.png and .pdf where there is something to draw."""
-    output.mkdir(parents=True, exist_ok=True)
+    import pandas as pd
+
     rows, keys, columns = in_order(rows), _keys(rows), _columns(rows)
-    with (output / "sweep.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["job", *keys, "tracker", *columns])
-        for row in rows:
-            swept = [row.swept.get(key, "") for key in keys]
-            writer.writerow([row.job, *swept, row.tracker or "", *(row.numbers.get(c, "") for c in columns)])
-    shown = _shown(columns)
-    lines = [f"**{title}**", "", f"| {' | '.join([*keys, *(TITLES.get(c, c) for c in shown)])} |"]
-    lines.append("|" + "---|" * len(keys) + "---:|" * len(shown))
-    lines += [f"| {' | '.join(_cells(row, keys, shown))} |" for row in rows]
-    (output / "sweep.md").write_text("\n".join(lines) + "\n")
+    frame = pd.DataFrame(
+        [
+            [row.job, *(row.swept.get(k) for k in keys), row.tracker, *(row.numbers.get(c) for c in columns)]
+            for row in rows
+        ],
+        columns=["job", *keys, "tracker", *columns],
+    )
+    write_text(output / "sweep.csv", as_csv(frame))
+    table = markdown_table(_cells(rows, keys, _shown(columns)), len(keys))
+    write_text(output / "sweep.md", "\n".join([f"**{title}**", "", *table]) + "\n")
     plot = _plot(rows, title, output / "sweep")
     return [output / "sweep.csv", output / "sweep.md"] + ([plot] if plot else [])
 
 
-def print_sweep(rows: Sequence[JobRow], title: str, console: Console | None = None) -> None:
-    """Print the table."""
-    rows, keys, shown = in_order(rows), _keys(rows), _shown(_columns(rows))
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
-    for key in keys:
-        table.add_column(key)
-    for column in shown:
-        table.add_column(TITLES.get(column, column), justify="right", no_wrap=True)
-    for row in rows:
-        table.add_row(*_cells(row, keys, shown))
-    (console or Console()).print(table)
+def print_sweep(rows: Sequence[JobRow], title: str, file: Path | None = None, width: int | None = None) -> None:
+    """Print the table; `file` is where all columns can be found, `width` as for `print_cells`."""
+    rows, keys = in_order(rows), _keys(rows)
+    print(f"{title}\n")
+    print_cells(_cells(rows, keys, _shown(_columns(rows))), len(keys), file, width)
 
 
 def in_order(rows: Sequence[JobRow]) -> list[JobRow]:
@@ -129,11 +131,14 @@ def _shown(columns: Sequence[str]) -> list[str]:
     return [column for column in columns if column in TRAINING or column in SHOWN]
 
 
-def _cells(row: JobRow, keys: Sequence[str], columns: Sequence[str]) -> list[str]:
-    return [
-        *(row.swept.get(key, "-") for key in keys),
-        *(_number(column, row.numbers.get(column)) for column in columns),
+def _cells(rows: Sequence[JobRow], keys: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
+    """The frame of text: a column a swept key, then the numbers; the job's name where nothing is swept."""
+    import pandas as pd
+
+    cells = [
+        [*(row.swept.get(k, "-") for k in keys), *(_number(c, row.numbers.get(c)) for c in columns)] for row in rows
     ]
+    return pd.DataFrame(cells, columns=[*keys, *(TITLES.get(c, c) for c in columns)])
 
 
 def _number(column: str, value: float | None) -> str:
@@ -151,26 +156,26 @@ def _plot(rows: Sequence[JobRow], title: str, stem: Path) -> Path | None:
     keys = [key for key in _keys(rows) if len({row.swept.get(key) for row in rows}) > 1]
     if measure is None or not keys:
         return None
-    x_key = next((key for key in keys if all(_is_number(row.swept.get(key, "")) for row in rows)), keys[0])
-    numeric = all(_is_number(row.swept.get(x_key, "")) for row in rows)
+    numeric_keys = [key for key in keys if all(_is_number(row.swept.get(key, "")) for row in rows)]
+    x_key = (numeric_keys or keys)[0]
     lines: dict[str, list[tuple[str, float]]] = {}
     for row in rows:
         if (value := row.numbers.get(measure)) is not None and np.isfinite(value):
             others = ", ".join(f"{key}={row.swept.get(key, '-')}" for key in keys if key != x_key)
             lines.setdefault(others, []).append((row.swept.get(x_key, "-"), value))
-    places = sorted({x for points in lines.values() for x, _ in points}, key=float if numeric else None)
-    at = {place: float(place) if numeric else i for i, place in enumerate(places)}
+    places = sorted({x for points in lines.values() for x, _ in points}, key=float if numeric_keys else None)
+    at = {place: float(place) if numeric_keys else i for i, place in enumerate(places)}
     with rc_context(STYLE):
-        figure, axes = _figure(5.6, 3.8)
-        for (label, points), (colour, dash) in zip(lines.items(), _styles(), strict=False):
+        figure, axes = new_figure(5.6, 3.8)
+        for (label, points), look in zip(lines.items(), line_styles(), strict=False):
             points.sort(key=lambda p: at[p[0]])
             x, y = [at[p] for p, _ in points], [v for _, v in points]
-            axes.plot(x, y, color=colour, linestyle=dash, marker="o", markersize=4, label=label or None)
-        axes.set(title=title, xlabel=x_key, ylabel=TITLES.get(measure, measure))
-        axes.set_xticks([at[place] for place in places], places)
+            axes.plot(x, y, **look, marker="o", markersize=4, label=plot_text(label) or None)
+        axes.set(title=plot_text(title), xlabel=plot_text(x_key), ylabel=TITLES.get(measure, measure))
+        axes.set_xticks([at[place] for place in places], list(map(plot_text, places)))
         if len(lines) > 1:
-            axes.legend(loc="best")
-        return _save(figure, stem)
+            legend_below(axes)
+        return save(figure, stem)
 
 
 def _is_number(text: str) -> bool:

@@ -1,25 +1,28 @@
-"""The tables of an outcome: for the terminal, for spreadsheets, for a README and for a paper."""
+"""The tables of an evaluation, all made from one pandas frame: terminal, CSV, JSON, Markdown and LaTeX."""
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from rich import box
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.cells import cell_len
 
 from spot.evaluation.evaluation_result import SPEED, EvaluationResult, Measure, TrackerOutcome
+from spot.reporting.escaping import csv_cell, latex, markdown, one_line
+from spot.runtime.atomic_files import replacing
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MARK = "*"
-"""Stands behind a tracker that was evaluated on a part of the videos only."""
+"""Follows the name of a tracker that was evaluated on a part of the videos only."""
 TERMINAL_MEASURES = ("success", "precision", "normalized_precision", "ao", "sr50", "fps", "sr75")
-"""The columns of one-pass evaluation that fit a terminal; the files have all."""
+"""The columns of one-pass evaluation that the terminal shows; the files have all."""
 
 
 def columns_of(outcome: EvaluationResult) -> tuple[Measure, ...]:
@@ -28,57 +31,182 @@ def columns_of(outcome: EvaluationResult) -> tuple[Measure, ...]:
     return outcome.measures + ((SPEED,) if timed else ())
 
 
-def print_table(outcome: EvaluationResult, console: Console | None = None) -> None:
-    """Print the sorted table with its foot, leaving out last columns where the terminal is narrow."""
-    console = console or Console()
-    shown = [m for m in columns_of(outcome) if len(outcome.measures) < 6 or m.key in TERMINAL_MEASURES]
-    while len(shown) > 1 and console.measure(_terminal_table(outcome, shown)).minimum > console.width:
-        shown.pop()
-    console.print(_terminal_table(outcome, shown))
-    for line in foot(outcome):
-        console.print(line, style="dim", highlight=False, markup=False)
+def frame_of(outcome: EvaluationResult) -> pd.DataFrame:
+    """Make the frame of numbers: a row a tracker; columns are measure keys, `videos`, `missing`, `<key>_low`, `<key>_high`."""
+    import pandas as pd
 
-
-def _terminal_table(outcome: EvaluationResult, shown: Sequence[Measure]) -> Table:
-    title = f"{outcome.benchmark}, protocol {outcome.protocol}"
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
-    longest = max(len(_name(row)) for row in outcome.trackers)
-    table.add_column("Tracker", overflow="fold", min_width=min(longest, 24))
-    for measure in shown:
-        table.add_column(measure.title, justify="right", no_wrap=True)
-    table.add_column("Videos", justify="right", no_wrap=True)
+    keys = [m.key for m in columns_of(outcome)]
+    rows = []
     for row in outcome.trackers:
-        cells = [
-            Text(
-                _short_cell(row, m) if m is outcome.main else m.show(row.values.get(m.key)),
-                style="bold" if _is_best(outcome, row, m) else "",
-            )
-            for m in shown
-        ]
-        table.add_row(_name(row), *cells, _videos(row))
-    return table
+        ends = {
+            f"{k}_{end}": v for k, pair in row.intervals.items() for end, v in zip(("low", "high"), pair, strict=True)
+        }
+        rows.append(
+            {k: row.values.get(k, np.nan) for k in keys}
+            | {"videos": len(row.videos), "missing": len(row.missing)}
+            | ends
+        )
+    return pd.DataFrame(rows, index=pd.Index([row.name for row in outcome.trackers], name="tracker"))
+
+
+def cells_of(outcome: EvaluationResult, short: bool = False) -> pd.DataFrame:
+    """Make the frame of text that people read: columns Tracker, the titles of the measures, Videos.
+
+    Args:
+        outcome: the evaluation.
+        short: only the columns of `TERMINAL_MEASURES`, and the interval of the main measure alone, as half its width.
+    """
+    import pandas as pd
+
+    shown = [m for m in columns_of(outcome) if not short or len(outcome.measures) < 6 or m.key in TERMINAL_MEASURES]
+    rows = [
+        [display_name(row), *(_cell(row, m, short, m is outcome.main) for m in shown), _videos(row)]
+        for row in outcome.trackers
+    ]
+    return pd.DataFrame(rows, columns=["Tracker", *(m.title for m in shown), "Videos"])
+
+
+def best_of(outcome: EvaluationResult) -> pd.DataFrame:
+    """Mark the best of each measure among at least two trackers that have all videos: bool, laid out as `frame_of`."""
+    import pandas as pd
+
+    frame, measures = frame_of(outcome), columns_of(outcome)
+    values = frame[[m.key for m in measures]].where(frame["missing"] == 0)
+    top = {m.key: values[m.key].min() if m.ascending else values[m.key].max() for m in measures}
+    return values.eq(pd.Series(top)) & (values.count() > 1)
+
+
+def display_name(row: TrackerOutcome) -> str:
+    """The name of a tracker, marked where videos are missing."""
+    return row.name + (f" {MARK}" if row.missing else "")
+
+
+def print_table(outcome: EvaluationResult, file: Path | None = None, width: int | None = None) -> None:
+    """Print the sorted table with its foot; `file` is where all columns can be found, `width` as for `print_cells`."""
+    print(f"{one_line(outcome.benchmark)}, protocol {outcome.protocol}\n")
+    print_cells(cells_of(outcome, short=True), 1, file, width)
+    print(*foot(outcome), sep="\n")
+
+
+def print_cells(cells: pd.DataFrame, texts: int, file: Path | None = None, width: int | None = None) -> None:
+    """Print a frame of text. No cell is ever cut: a narrow terminal gets fewer columns, and a line names the others.
+
+    Args:
+        cells: what to print.
+        texts: number of first columns that hold text; they always stay, and so does the next one.
+        file: where all columns can be found.
+        width: characters in a line; None for the terminal's, and no limit in a pipe or file.
+    """
+    if width is None:
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    columns = {name: [one_line(cell) for cell in (name, *cells[name])] for name in cells}
+    widths = {name: max(map(cell_len, column)) + 2 for name, column in columns.items()}
+    shown, left_out = list(columns), []
+    while len(shown) > texts + 1 and sum(widths[name] for name in shown) > width:
+        left_out.append(shown.pop())
+    for row in range(len(cells) + 1):
+        words = []
+        for i, name in enumerate(shown):
+            blanks = " " * (widths[name] - cell_len(columns[name][row]))
+            words.append(columns[name][row] + blanks if i < texts else blanks + columns[name][row])
+        print("".join(words).rstrip())
+        if row == 0:
+            print("-" * min(width, sum(widths[name] for name in shown)))
+    print()
+    if left_out:
+        where = f"; all columns are in {file}" if file else ""
+        print(f"Columns left out because the terminal is narrow: {', '.join(reversed(left_out))}{where}.")
 
 
 def foot(outcome: EvaluationResult) -> list[str]:
     """Sentences that belong under every table: whose rules were used, and what is special about a row."""
-    lines = [f"Protocol {outcome.protocol}: the rules of {outcome.source}. Shares in percent."]
+    lines = [f"Protocol {outcome.protocol}: the rules of {outcome.source}. Fractions in percent."]
     lines += [
         f"{MARK} {row.name} has no results for {_some(row.missing)}: evaluated on the other {len(row.videos)} videos."
         for row in outcome.trackers
         if row.missing
     ]
+    lines += [
+        f"{row.name}: averaged over up to {row.repetitions} repetitions of each video."
+        for row in outcome.trackers
+        if row.repetitions > 1
+    ]
     if outcome.comparison is not None:
         lines.append(outcome.comparison.sentence + ".")
-    return lines + outcome.notes
+    return [one_line(line) for line in lines + outcome.notes]
 
 
-def _some(names: Sequence[str], limit: int = 5) -> str:
-    shown = ", ".join(names[:limit])
-    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
+def write_tables(outcome: EvaluationResult, output: Path, per_video: bool) -> None:
+    """Write summary.json, table.{csv,json,md,tex}, and attributes.csv and videos.csv where they apply."""
+    summary = {name: finite(values) for name, values in outcome.summary().items()}
+    write_text(output / "summary.json", json.dumps(summary, indent=1) + "\n")
+    write_text(output / "table.csv", as_csv(frame_of(outcome).reset_index()))
+    write_text(output / "table.json", _as_json(outcome))
+    write_text(output / "table.md", _markdown(outcome))
+    write_text(output / "table.tex", _latex(outcome))
+    if outcome.attribute_sizes:
+        write_text(output / "attributes.csv", as_csv(attribute_frame(outcome).reset_index(), "%.6f"))
+    if per_video:
+        write_text(output / "videos.csv", as_csv(video_frame(outcome), "%.6f"))
 
 
-def _name(row: TrackerOutcome) -> str:
-    return row.name + (f" {MARK}" if row.missing else "")
+def video_frame(outcome: EvaluationResult) -> pd.DataFrame:
+    """Make the frame of the videos: columns `video`, `tracker` and the measures that single videos have."""
+    import pandas as pd
+
+    keys = [m.key for m in outcome.measures if any(m.key in row.per_video for row in outcome.trackers)]
+    frames = [
+        pd.DataFrame({"video": row.videos, "tracker": row.name, **{k: row.per_video[k] for k in keys}})
+        for row in outcome.trackers
+    ]
+    return pd.concat(frames).sort_values(["video", "tracker"], ignore_index=True)
+
+
+def attribute_frame(outcome: EvaluationResult) -> pd.DataFrame:
+    """Make the frame of the attributes: their sizes, and a column a tracker with the main measure."""
+    import pandas as pd
+
+    columns = {outcome.attribute_unit: outcome.attribute_sizes}
+    frame = pd.DataFrame(columns | {row.name: row.attributes for row in outcome.trackers})
+    return frame.reindex(list(outcome.attribute_sizes)).rename_axis("attribute")
+
+
+def as_csv(frame: pd.DataFrame, floats: str | None = None) -> str:
+    """Convert to CSV; text that a spreadsheet would take for a formula gets an apostrophe."""
+    safe = frame.map(lambda cell: csv_cell(cell) if isinstance(cell, str) else cell).rename(columns=csv_cell)
+    return safe.to_csv(index=False, lineterminator="\n", float_format=floats)
+
+
+def markdown_table(cells: pd.DataFrame, texts: int, bold: set[tuple[int, str]] | None = None) -> list[str]:
+    """Convert a frame of text to the lines of a Markdown table; the first `texts` columns hold text."""
+    lines = [f"| {' | '.join(map(markdown, cells))} |", "|" + "---|" * texts + "---:|" * (len(cells.columns) - texts)]
+    for i, row in enumerate(cells.to_numpy()):
+        words = [
+            f"**{markdown(c)}**" if (i, n) in (bold or ()) else markdown(c) for n, c in zip(cells, row, strict=True)
+        ]
+        lines.append(f"| {' | '.join(words)} |")
+    return lines
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file whole or not at all. Raises SpotError that names it."""
+    with replacing(path) as aside:
+        aside.write_text(text, encoding="utf-8")
+
+
+def finite(values: Mapping[str, float]) -> dict[str, float | None]:
+    """Replace NaN by None, because JSON has no NaN."""
+    return {key: value if np.isfinite(value) else None for key, value in values.items()}
+
+
+def _cell(row: TrackerOutcome, measure: Measure, short: bool, main: bool) -> str:
+    text = measure.show(row.values.get(measure.key))
+    if measure.key not in row.intervals or (short and not main):
+        return text
+    low, high = row.intervals[measure.key]
+    return (
+        f"{text} ±{measure.show((high - low) / 2)}" if short else f"{text} [{measure.show(low)}, {measure.show(high)}]"
+    )
 
 
 def _videos(row: TrackerOutcome) -> str:
@@ -86,59 +214,9 @@ def _videos(row: TrackerOutcome) -> str:
     return f"{len(row.videos)}/{total}" if row.missing else str(total)
 
 
-def _short_cell(row: TrackerOutcome, measure: Measure) -> str:
-    """The value, with half the width of its interval where that is the main measure's."""
-    text = measure.show(row.values.get(measure.key))
-    if measure.key in row.intervals:
-        low, high = row.intervals[measure.key]
-        text += f" ±{measure.show((high - low) / 2)}"
-    return text
-
-
-def _cell(row: TrackerOutcome, measure: Measure) -> str:
-    text = measure.show(row.values.get(measure.key))
-    if measure.key in row.intervals:
-        low, high = row.intervals[measure.key]
-        text += f" [{measure.show(low)}, {measure.show(high)}]"
-    return text
-
-
-def _is_best(outcome: EvaluationResult, row: TrackerOutcome, measure: Measure) -> bool:
-    """Best of at least two rows that were evaluated on all videos."""
-    values = [r.values[measure.key] for r in outcome.trackers if not r.missing and measure.key in r.values]
-    value = row.values.get(measure.key)
-    if len(values) < 2 or value is None or row.missing:
-        return False
-    return value == (min(values) if measure.ascending else max(values))
-
-
-def _finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    """JSON knows no NaN."""
-    return {key: value if np.isfinite(value) else None for key, value in values.items()}
-
-
-def _comma_separated(outcome: EvaluationResult) -> str:
-    columns = columns_of(outcome)
-    header = ["tracker", *(m.key for m in columns), "videos", "missing"]
-    with_intervals = [m.key for m in columns if any(m.key in row.intervals for row in outcome.trackers)]
-    header += [f"{key}_{end}" for key in with_intervals for end in ("low", "high")]
-    rows = [
-        [
-            row.name,
-            *(row.values.get(m.key, "") for m in columns),
-            len(row.videos),
-            len(row.missing),
-            *(end for key in with_intervals for end in row.intervals.get(key, ("", ""))),
-        ]
-        for row in outcome.trackers
-    ]
-    return _as_csv(header, rows)
-
-
-def _as_csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()
+def _some(names: Sequence[str], limit: int = 5) -> str:
+    shown = ", ".join(names[:limit])
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
 def _as_json(outcome: EvaluationResult) -> str:
@@ -149,99 +227,59 @@ def _as_json(outcome: EvaluationResult) -> str:
         "measures": {m.key: m.meaning for m in columns_of(outcome)},
         "trackers": {
             row.name: {
-                "values": _finite(row.values),
+                "values": finite(row.values),
                 "videos": len(row.videos),
                 "missing": list(row.missing),
-                "intervals": {key: list(ends) for key, ends in row.intervals.items()},
-                "curves": {key: np.round(curve, 6).tolist() for key, curve in row.curves.items()},
+                "repetitions": row.repetitions,
+                "intervals": {k: [v if np.isfinite(v) else None for v in ends] for k, ends in row.intervals.items()},
+                "curves": {key: _rounded(curve) for key, curve in row.curves.items()},
             }
             for row in outcome.trackers
         },
-        "attributes": {row.name: _finite(row.attributes) for row in outcome.trackers},
-        "comparison": None if outcome.comparison is None else vars(outcome.comparison),
+        "attributes": {row.name: finite(row.attributes) for row in outcome.trackers},
+        "comparison": None if outcome.comparison is None else finite_fields(vars(outcome.comparison)),
         "notes": foot(outcome),
     }
-    return json.dumps(content, indent=1)
+    return json.dumps(content, indent=1, allow_nan=False)
+
+
+def finite_fields(fields: Mapping[str, object]) -> dict[str, object]:
+    """Replace NaN among values of any kind by None."""
+    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in fields.items()}
+
+
+def _rounded(curve: np.ndarray) -> list:
+    return (
+        [_rounded(row) for row in curve]
+        if curve.ndim > 1
+        else [round(v, 6) if np.isfinite(v) else None for v in curve.tolist()]
+    )
+
+
+def _bold(outcome: EvaluationResult) -> set[tuple[int, str]]:
+    best = best_of(outcome)
+    return {(i, m.title) for m in columns_of(outcome) for i, wins in enumerate(best[m.key]) if wins}
 
 
 def _markdown(outcome: EvaluationResult) -> str:
-    columns = columns_of(outcome)
-    lines = [
-        "| Tracker | " + " | ".join(m.title for m in columns) + " | Videos |",
-        "|---|" + "---:|" * (len(columns) + 1),
-    ]
-    for row in outcome.trackers:
-        cells = [_bold(_cell(row, m), _is_best(outcome, row, m), "**{}**") for m in columns]
-        lines.append(f"| {_name(row)} | " + " | ".join(cells) + f" | {_videos(row)} |")
-    return "\n".join([f"**{outcome.benchmark}**", "", *lines, "", *(f"{line}  " for line in foot(outcome))]) + "\n"
+    table = markdown_table(cells_of(outcome), 1, _bold(outcome))
+    return (
+        "\n".join([f"**{markdown(outcome.benchmark)}**", "", *table, "", *(f"{markdown(t)}  " for t in foot(outcome))])
+        + "\n"
+    )
 
 
 def _latex(outcome: EvaluationResult) -> str:
-    columns = columns_of(outcome)
+    cells, bold = cells_of(outcome), _bold(outcome)
     lines = [
-        f"% {outcome.benchmark}; needs \\usepackage{{booktabs}}",
+        f"% {one_line(outcome.benchmark)}; needs \\usepackage{{booktabs}}",
         *(f"% {line}" for line in foot(outcome)),
-        "\\begin{tabular}{l" + "r" * len(columns) + "}",
+        "\\begin{tabular}{l" + "r" * (len(cells.columns) - 1) + "}",
         "\\toprule",
-        "Tracker & " + " & ".join(_escaped(m.title) for m in columns) + " \\\\",
+        " & ".join(map(latex, cells)) + " \\\\",
         "\\midrule",
     ]
-    for row in outcome.trackers:
-        cells = [_bold(_cell(row, m), _is_best(outcome, row, m), "\\textbf{{{}}}") for m in columns]
-        lines.append(f"{_escaped(_name(row))} & " + " & ".join(cells) + " \\\\")
+    for i, row in enumerate(cells.to_numpy()):
+        words = [f"\\textbf{{{latex(c)}}}" if (i, n) in bold else latex(c) for n, c in zip(cells, row, strict=True)]
+        lines.append(" & ".join(words) + " \\\\")
     return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
-
-
-def _bold(text: str, best: bool, form: str) -> str:
-    return form.format(text) if best else text
-
-
-def _escaped(text: str) -> str:
-    return "".join(
-        {"_": r"\_", "&": r"\&", "%": r"\%", "#": r"\#", "$": r"\$", "{": r"\{", "}": r"\}"}.get(c, c) for c in text
-    )
-
-
-def per_video_table(outcome: EvaluationResult) -> str:
-    """CSV: a row a video and tracker."""
-    keys = [m.key for m in outcome.measures if any(m.key in row.per_video for row in outcome.trackers)]
-    rows = [
-        [video, row.name, *(f"{row.per_video[key][v]:.6f}" for key in keys)]
-        for row in outcome.trackers
-        for v, video in enumerate(row.videos)
-    ]
-    return _as_csv(["video", "tracker", *keys], sorted(rows))
-
-
-def attribute_table(outcome: EvaluationResult) -> str:
-    """CSV: a row an attribute, a column a tracker, values of the main measure."""
-    names = [row.name for row in outcome.trackers]
-    rows = [
-        [
-            attribute,
-            size,
-            *(f"{row.attributes[attribute]:.6f}" if attribute in row.attributes else "" for row in outcome.trackers),
-        ]
-        for attribute, size in outcome.attribute_sizes.items()
-    ]
-    return _as_csv(["attribute", outcome.attribute_unit, *names], rows)
-
-
-def write_tables(outcome: EvaluationResult, output: Path, per_video: bool) -> None:
-    """Write summary.json, table.{csv,json,md,tex}, and attributes.csv and videos.csv where they apply."""
-    writers: dict[str, Callable[[EvaluationResult], str]] = {
-        "table.csv": _comma_separated,
-        "table.json": _as_json,
-        "table.md": _markdown,
-        "table.tex": _latex,
-    }
-    if outcome.attribute_sizes:
-        writers["attributes.csv"] = attribute_table
-    if per_video:
-        writers["videos.csv"] = per_video_table
-    for name, write in writers.items():
-        (output / name).write_text(write(outcome), encoding="utf-8")
-    (output / "summary.json").write_text(
-        json.dumps({name: _finite(values) for name, values in outcome.summary().items()}, indent=1) + "\n",
-        encoding="utf-8",
-    )

@@ -1,21 +1,19 @@
 """Zips for the evaluation servers of GOT-10k and TrackingNet, checked before they are written.
 
-A server takes hours to say that something is wrong, and does not say what. Here every file is read first: all videos, a
+A server takes hours to say that something is wrong, and does not say what. So every file is read here first: all videos, a
 finite box for every frame, and times where the server wants them.
 """
 
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from spot.data.video import VideoSet
-from spot.evaluation.ground_truth import truth_of
-from spot.results.loading import ResultFiles, check_missing, find_files, find_trackers
-from spot.results.parsing import parse_boxes, parse_values
+from spot.results import got10k_files, plain_files
+from spot.results.searching import ResultFiles, check_missing, find_files, find_trackers
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
 
@@ -26,16 +24,16 @@ SERVERS = {
 
 
 def pack(
-    videos: VideoSet, results: str | Path, trackers: Sequence[str] | None, output: str | Path, benchmark: str
+    lengths: Mapping[str, int], results: str | Path, trackers: Sequence[str] | None, output: str | Path, benchmark: str
 ) -> list[Path]:
     """Write one zip a tracker.
 
     Args:
-        videos: the test set, whose lengths and names the results must have.
+        lengths: videos of the test set and their frames.
         results: folder with `<BENCHMARK>/<TRACKER>/` or `<TRACKER>/`.
-        trackers: names or patterns; None for all that are there.
+        trackers: names or patterns; None for all.
         output: folder of the zips.
-        benchmark: its name, which tells the server.
+        benchmark: its name, which decides the server.
 
     Returns:
         The zips, `<output>/<BENCHMARK>_<TRACKER>.zip`.
@@ -44,12 +42,10 @@ def pack(
         SpotError: naming the first file that the server would refuse, or a benchmark without a server.
     """
     server = _server(benchmark)
-    truth = truth_of(videos, benchmark)
-    lengths = dict(zip(videos.names, videos.lengths.tolist(), strict=True))
     written = []
     for tracker, folder in find_trackers(results, benchmark, trackers).items():
-        files = find_files(tracker, folder, truth)
-        check_missing([files], truth, "stop", remedy="the server wants them all")
+        files = find_files(tracker, folder, list(lengths), benchmark)
+        check_missing(files, "stop", remedy="the server wants them all")
         make = _got10k_entries if server == "got10k" else _trackingnet_entries
         entries = {name: text for video, frames in lengths.items() for name, text in make(files, video, frames)}
         written.append(_write_zip(Path(output) / f"{benchmark}_{tracker}.zip", entries))
@@ -66,7 +62,7 @@ def _server(benchmark: str) -> str:
 
 
 def _read_boxes(path: Path, video: str, frames: int) -> np.ndarray:
-    boxes = parse_boxes(path.read_bytes(), str(path))
+    boxes = plain_files.read_boxes(path)
     if len(boxes) != frames:
         raise SpotError(f"{path}: {len(boxes)} rows, but video {video} has {frames} frames")
     if (bad := np.flatnonzero((boxes[:, 2:] < 0).any(axis=1))).size:
@@ -75,27 +71,31 @@ def _read_boxes(path: Path, video: str, frames: int) -> np.ndarray:
 
 
 def _got10k_entries(files: ResultFiles, video: str, frames: int) -> list[tuple[str, str]]:
-    """`<video>/<video>_001.txt` for each repetition, and `<video>/<video>_time.txt`."""
+    """`<video>/<video>_001.txt` for each repetition, and `<video>/<video>_time.txt` with a column a repetition."""
     entries = [
         (f"{video}/{video}_{number:03d}.txt", _rows(_read_boxes(path, video, frames), "%.4f"))
         for number, path in enumerate(files.boxes[video], 1)
     ]
-    path = files.beside(video, "_time")
-    if path is None:
+    if video not in files.times:
         raise SpotError(
             f"{files.folder}: {video}_time.txt is missing; the GOT-10k server wants seconds for every frame"
         )
-    seconds = parse_values(path.read_bytes(), str(path))
+    path = files.times[video]
+    seconds = got10k_files.read_seconds(path)
     if len(seconds) != frames:
         raise SpotError(f"{path}: {len(seconds)} rows, but video {video} has {frames} frames")
-    if (bad := np.flatnonzero(~np.isfinite(seconds) | (seconds < 0))).size:
-        raise SpotError(f"{path}, line {bad[0] + 1}: {seconds[bad[0]]} is not a time in seconds")
-    return [*entries, (f"{video}/{video}_time.txt", _rows(seconds[:, None], "%.6f"))]
+    wrong = ~np.isfinite(seconds) | (seconds < 0)
+    if (bad := np.flatnonzero(wrong.any(axis=1))).size:
+        value = seconds[bad[0]][wrong[bad[0]]][0]
+        raise SpotError(f"{path}, line {bad[0] + 1}: {value} is not a time in seconds")
+    return [*entries, (got10k_files.TIME_FILE.format(video), _rows(seconds, "%.6f"))]
 
 
 def _trackingnet_entries(files: ResultFiles, video: str, frames: int) -> list[tuple[str, str]]:
     """`<video>.txt`."""
-    return [(f"{video}.txt", _rows(_read_boxes(files.boxes[video][0], video, frames), "%.4f"))]
+    if len(files.boxes[video]) > 1:
+        raise SpotError(f"{files.folder}: {len(files.boxes[video])} repetitions of {video}; TrackingNet takes one")
+    return [(plain_files.BOX_FILE.format(video), _rows(_read_boxes(files.boxes[video][0], video, frames), "%.4f"))]
 
 
 def _rows(table: np.ndarray, number: str) -> str:
@@ -104,7 +104,7 @@ def _rows(table: np.ndarray, number: str) -> str:
 
 
 def _write_zip(path: Path, entries: dict[str, str]) -> Path:
-    """The same entries give the same bytes; the zip appears whole or not at all."""
+    """Write the zip whole or not at all; the same entries give the same bytes."""
     with replacing(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in sorted(entries.items()):
             archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)

@@ -22,7 +22,7 @@ from spot.architectures.folding import folded
 from spot.architectures.memory import keep_freed_memory
 from spot.architectures.tracker import Tracker
 from spot.data.video import Video, VideoSet
-from spot.results.folder import ResultFolder
+from spot.results.result_folder import ResultFolder
 from spot.runtime.errors import SpotError
 from spot.runtime.processes import stop_together
 from spot.tracking.frame_progress import FrameProgress

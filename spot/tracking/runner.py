@@ -19,12 +19,11 @@ from spot.architectures.tracker import Tracker, TrackState
 from spot.data.annotations import drawable
 from spot.data.images import read_frame
 from spot.data.video import Video
-from spot.results.folder import BOX, FAILED, INITIALISED, SKIPPED, Track
+from spot.evaluation.vot.supervised import FAILED, INITIALISED, REGION, RESTART_AFTER, SKIPPED
+from spot.results.track import Track
 from spot.runtime.errors import SpotError
 
 log = logging.getLogger(__name__)
-
-RESTART_AFTER = 5  # frames from a failure to the next start in the supervised protocol
 
 
 class Slot:
@@ -59,7 +58,7 @@ class Slot:
         path = self.video.frames.path(index)
         return self._readers.submit(lambda: read_frame(path).pixels)
 
-    def record(self, box: np.ndarray, score: float, seconds: float, code: int = BOX) -> None:
+    def record(self, box: np.ndarray, score: float, seconds: float, code: int = REGION) -> None:
         """Fill the row of the frame `index` and go on to the next one."""
         track, i = self.track, self.index
         track.boxes[i], track.scores[i], track.seconds[i], track.codes[i] = box, score, seconds, code
@@ -68,7 +67,7 @@ class Slot:
 
     def skip(self) -> None:
         """Repeat the last box in a frame that cannot be read; a start waits for the next frame."""
-        self.record(self.box, 0.0, 0.0, SKIPPED if self.state is None else BOX)
+        self.record(self.box, 0.0, 0.0, SKIPPED if self.state is None else REGION)
         if self.state is None and self._supervised:
             self._aim()
 

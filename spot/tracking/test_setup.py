@@ -17,7 +17,7 @@ from spot.architectures.base import TrackerNetwork
 from spot.architectures.checkpoint import find_checkpoint, load_network
 from spot.architectures.published import Loaded
 from spot.data.video import VideoSet
-from spot.results.folder import ResultFolder, write_result
+from spot.results.result_folder import ResultFolder, write_result
 from spot.runtime.atomic_files import remove_partial
 from spot.runtime.errors import SpotError
 

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spot.evaluation import measures
+from spot.evaluation.ground_truth import as_written
 
 box = st.tuples(*[st.floats(-100, 100)] * 2, *[st.floats(0.5, 100)] * 2)
 
@@ -51,12 +52,6 @@ def test_small_targets_count_as_one_pixel_where_the_toolkit_says_so():
     assert measures.normalized_center_error(truth, predicted, least_size=1.0)[0] == pytest.approx(0.5)
 
 
-def test_curves_count_frames_from_the_bins():
-    histogram = np.array([2, 0, 1, 3])  # over three thresholds
-    assert measures.success_curve(histogram).tolist() == [4, 4, 3]
-    assert measures.precision_curve(histogram).tolist() == [2, 2, 3]
-
-
 def test_got10k_moves_boxes_into_the_frame_instead_of_cutting_them():
     moved = measures.cut_as_got10k(np.array([[-10, 5, 30, 30], [90, 90, 30, 30.0]]), np.array([[100, 100.0]] * 2))
     assert moved.tolist() == [[0, 5, 30, 30], [90, 90, 10, 10]]
@@ -65,3 +60,11 @@ def test_got10k_moves_boxes_into_the_frame_instead_of_cutting_them():
 def test_speed_is_the_mean_of_single_frames():
     assert measures.frames_per_second(np.array([0, 0.1, 0.02])) == pytest.approx((10 + 50) / 2)
     assert measures.frames_per_second(np.zeros(3)) is None
+
+
+@pytest.mark.parametrize("text", ["285.12", "0.1", "1234.56", "7", "-30.5", "99999.5", "0.0001"])
+def test_truth_is_as_it_was_written(text):
+    """float32 holds annotations; a prediction that repeats their text must have distance 0."""
+    stored = np.array([[float(text), 0, 1, np.nan]], np.float32)
+    assert as_written(stored)[0, 0] == float(text)
+    assert np.isnan(as_written(stored)[0, 3])

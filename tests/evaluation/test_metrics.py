@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from spot.evaluation.metrics import OnePassMetric
+from spot.evaluation.one_pass import score
 from spot.evaluation.protocols import get_protocol
-from spot.evaluation.scoring import score
 from spot.runtime.errors import SpotError
 from tests.evaluation.helpers import truth_from, wandering
 
@@ -24,7 +24,7 @@ def test_equals_the_functional_core(videos, protocol):
     metric = OnePassMetric(protocol)
     for true, boxes in zip(truth, predicted, strict=True):
         metric.update(torch.from_numpy(boxes), torch.from_numpy(true))
-    expected = score(truth_from(truth), [np.concatenate(predicted)], get_protocol(protocol))[0].summary()
+    expected = score(truth_from(truth), np.concatenate(predicted), get_protocol(protocol)).summary()
     for key, value in metric.compute().items():
         assert float(value) == pytest.approx(expected[key], abs=1e-12), key
 

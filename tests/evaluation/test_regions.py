@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spot.evaluation import regions
-from spot.evaluation.regions import raster_overlap
-from spot.results.parsing import corner_points
+from spot.evaluation.vot import regions
+from spot.evaluation.vot.regions import raster_overlap
+from spot.results.vot_files import corner_points
 
 
 def whole(value):

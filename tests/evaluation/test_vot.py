@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 
-from spot.evaluation.vot import (
+from spot.evaluation.vot.long_term import long_term_scores
+from spot.evaluation.vot.supervised import (
     Run,
     accuracy_robustness,
     after_burn_in,
     expected_average_overlap,
     expected_overlap,
-    long_term_scores,
 )
 from spot.runtime.errors import SpotError
 
@@ -57,6 +57,17 @@ def test_a_failure_means_overlap_zero_for_ever():
     survivor = [1, 1, 1]
     np.testing.assert_allclose(curve[1:3], (failed[1:3] + survivor[1:3]) / 2)
     np.testing.assert_allclose(curve[3:], failed[3:])
+
+
+def test_a_failure_five_frames_before_the_end_of_a_short_video():
+    """The restart falls behind the last frame: the failed stretch counts, an empty one is not begun."""
+    long = Run(0, np.array([1] + [-1] * 11), np.r_[np.nan, np.ones(11)])
+    codes = np.array([1, -1, -1, 2, 0, 0, 0, 0])
+    short = Run(1, codes, np.where(codes == -1, 1.0, np.nan))
+    curve = expected_overlap([long, short], [np.ones(12, bool), np.ones(8, bool)])
+    weight = 8 / 9  # the toolkit divides by one frame more than the video has
+    np.testing.assert_allclose(curve[1:3], 1)
+    np.testing.assert_allclose(curve[10], (1 + weight * 2 / 10) / (1 + weight))
 
 
 def test_tags_weigh_the_stretches():

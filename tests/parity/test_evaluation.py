@@ -6,17 +6,17 @@ import numpy as np
 import pytest
 
 from spot.evaluation.ground_truth import GroundTruth
+from spot.evaluation.one_pass import score
 from spot.evaluation.protocols import get_protocol
-from spot.evaluation.regions import raster_overlap
-from spot.evaluation.scoring import score
-from spot.evaluation.vot import (
+from spot.evaluation.vot.long_term import long_term_scores
+from spot.evaluation.vot.regions import raster_overlap
+from spot.evaluation.vot.supervised import (
     Run,
     accuracy_robustness,
     expected_average_overlap,
     expected_overlap,
-    long_term_scores,
 )
-from spot.results.parsing import corner_points
+from spot.results.vot_files import corner_points
 from tests.paths import GOLDEN, requires_shared
 
 pytestmark = requires_shared
@@ -67,7 +67,7 @@ CASES = [
 def test_dialect_equals_its_toolkit(data, results, output, kind, benchmark, protocol, exclude):
     expected = results[output]
     truth = make_truth(data, kind, benchmark)
-    scores = score(truth, [joined(data, "pred")], get_protocol(protocol, exclude))[0]
+    scores = score(truth, joined(data, "pred"), get_protocol(protocol, exclude))
     summary = scores.summary()
     assert summary["success"] == pytest.approx(expected["success_auc"], abs=1e-6)
     assert summary["precision"] == pytest.approx(expected["precision20"], abs=1e-6)
@@ -89,7 +89,7 @@ def test_stark_differs_from_pytracking_only_where_boxes_leave_the_image(data):
     """STARK counts boxes with x <= 0 or y <= 0, which pytracking takes as invalid; elsewhere the two are one."""
     truth = make_truth(data, "clean", "OTB")
     predicted = joined(data, "pred")
-    stark, pytracking = (score(truth, [predicted], get_protocol(p))[0].success for p in ("stark", "pytracking"))
+    stark, pytracking = (score(truth, predicted, get_protocol(p)).success for p in ("stark", "pytracking"))
     outside = np.array([(truth.boxes[truth.rows(s), :2] <= 0).any() for s in SEQUENCES])
     assert outside.any()
     assert not outside.all()
@@ -102,7 +102,7 @@ def test_average_overlap_and_success_rates_equal_the_got10k_toolkit(data, result
     bare = make_truth(data, "lasot", "GOT-10k")
     sizes = np.array([data[f"{s}_wh"] for s in SEQUENCES], float)
     truth = GroundTruth(bare.benchmark, bare.names, bare.offsets, bare.boxes, bare.visible, sizes)
-    scores = score(truth, [joined(data, "pred")], get_protocol("got10k"))[0]
+    scores = score(truth, joined(data, "pred"), get_protocol("got10k"))
     np.testing.assert_allclose(scores.overlap_curve, expected["succ_curve101"], rtol=0, atol=1e-6)
     summary = scores.summary()
     assert summary["ao"] == pytest.approx(expected["ao_over_all_frames"], abs=1e-6)

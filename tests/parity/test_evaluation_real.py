@@ -7,8 +7,8 @@ import tarfile
 import pytest
 
 from spot.data.datasets import lasot, vot
-from spot.evaluation.benchmark import evaluate
-from spot.evaluation.options import Options
+from spot.reporting.evaluate_benchmark import evaluate
+from spot.reporting.options import Options
 from tests.paths import SHARED, requires_shared
 
 pytestmark = requires_shared
@@ -85,8 +85,8 @@ def test_vot2019(vot_results, bounds, eao, accuracy):
 def test_vot2019_tags(vot_results):
     """Tag lists shorter than the video count as untagged from their end on; every tag has an EAO of its own."""
     videos, results = vot_results
-    from spot.results.loading import find_trackers
-    from spot.results.vot import evaluate_vot
+    from spot.reporting.evaluate_vot import evaluate_vot
+    from spot.results.searching import find_trackers
 
     found = find_trackers(results, "VOT2019", None)
     outcome, boxes = evaluate_vot(videos, "VOT2019", found, Options(bounds="none"), long_term=False)

@@ -22,15 +22,13 @@ def outcome_of(names, **values):
 
 
 def legend_of(figure):
-    return [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    return [text.get_text() for text in figure.legends[0].get_texts()]
 
 
 def test_legends_are_sorted_by_their_own_score():
     outcome = outcome_of(["first", "second"])
     outcome.trackers[1].values["precision"] = 0.9
-    draw = plots._curves
-    success = draw(outcome, "success", "success", plots.OVERLAP_THRESHOLDS, "t", "x", "y")
-    precision = draw(outcome, "precision", "precision", plots.ERROR_THRESHOLDS, "t", "x", "y")
+    success, precision = (plots.draw_curves(outcome, key) for key in ("success", "precision"))
     assert legend_of(success) == ["[0.500] first", "[0.490] second"]
     assert legend_of(precision) == ["[0.900] second", "[0.500] first"]
     colours = [{line.get_label()[8:]: line.get_color() for line in f.axes[0].lines} for f in (success, precision)]
@@ -38,16 +36,31 @@ def test_legends_are_sorted_by_their_own_score():
 
 
 def test_thirty_trackers_can_be_told_apart():
-    outcome = outcome_of([f"t{i}" for i in range(30)])
-    looks = {(look["color"], str(look["linestyle"])) for _, look in plots._styled(outcome, "success")}
-    assert len(looks) == 30
+    figure = plots.draw_curves(outcome_of([f"t{i}" for i in range(30)]), "success")
+    assert len({(line.get_color(), str(line._dash_pattern)) for line in figure.axes[0].lines}) == 30
+
+
+@pytest.mark.parametrize("count", [1, 3, 12])
+def test_the_legend_hides_nothing(count, tmp_path):
+    figure = plots.draw_curves(outcome_of([f"a tracker of name {i}" for i in range(count)]), "success")
+    figure.canvas.draw()
+    axes = figure.axes[0]
+    legend = figure.legends[0].get_window_extent()
+    assert legend.y1 < axes.get_window_extent().y0  # below the axes
+    assert legend.y1 <= axes.xaxis.label.get_window_extent().y0
+
+
+@pytest.mark.parametrize("name", ["a$b", "$x^2$", "a_[1]{2}", "_hidden", r"back\slash", "50%"])
+def test_names_are_drawn_as_they_are(name, tmp_path):
+    figure = plots.draw_curves(outcome_of([name]), "success")
+    assert legend_of(figure) == [f"[0.500] {name}".replace("$", r"\$")]
+    assert plots.save(figure, tmp_path / "x").is_file()
 
 
 def test_partly_evaluated_trackers_are_marked():
     outcome = outcome_of(["a"])
     outcome.trackers[0].missing = ("w",)
-    figure = plots._curves(outcome, "success", "success", plots.OVERLAP_THRESHOLDS, "t", "x", "y")
-    assert legend_of(figure) == ["[0.500] a *"]
+    assert legend_of(plots.draw_curves(outcome, "success")) == ["[0.500] a *"]
 
 
 @pytest.mark.parametrize(
@@ -66,7 +79,7 @@ def test_epochs_are_read_from_the_names(names, expected):
 
 
 def test_the_radar_needs_three_attributes(tmp_path, monkeypatch):
-    monkeypatch.setattr(plots, "_save", lambda figure, stem: stem)
+    monkeypatch.setattr(plots, "save", lambda figure, stem: stem)
     outcome = outcome_of(["a"])
     for attributes in (["x", "y"], ["x", "y", "Aspect Ratio Change"]):
         outcome.attribute_sizes = dict.fromkeys(attributes, 3)
@@ -83,8 +96,14 @@ def test_exploration_is_drawn_from_a_metrics_file(tmp_path):
     picture = plots.draw_exploration(metrics, tmp_path / "exploration")
     assert picture.stat().st_size > 10_000
     assert picture.with_suffix(".pdf").is_file()
-    columns = plots._read_columns(metrics, {"explored_fraction": "Explored", "pseudo_label_iou": "IoU"})
-    assert columns == {"Explored": {1: 0.2, 2: 0.4}, "IoU": {1: 0.6, 2: 0.7}}
+
+
+def test_rows_of_an_epoch_are_merged(tmp_path, monkeypatch):
+    drawn = {}
+    monkeypatch.setattr(plots, "draw_lines", lambda lines, *_: drawn.update(lines) or plots.new_figure()[0])
+    (tmp_path / "m.csv").write_text("epoch,sparse/explored_fraction,pseudo_label_iou\n0,,\n1,0.2,\n1,,0.6\n2,0.4,0.7\n")
+    plots.draw_exploration(tmp_path / "m.csv", tmp_path / "x")
+    assert drawn == {"Explored frames": {1: 0.2, 2: 0.4}, "Pseudo-label IoU": {1: 0.6, 2: 0.7}}
 
 
 def test_exploration_needs_its_columns(tmp_path):

@@ -4,10 +4,9 @@ import csv
 from types import SimpleNamespace
 
 import pytest
-from rich.console import Console
 
 from spot.reporting.publishing import publish
-from spot.reporting.sweep_report import JobRow, last_epoch, latest_trackers, print_sweep, write_sweep
+from spot.reporting.sweep_report import JobRow, epochs_of, last_epoch, latest_trackers, print_sweep, write_sweep
 
 
 def test_the_last_epoch_of_a_job_counts_and_its_teacher_first():
@@ -23,6 +22,18 @@ def test_the_last_epoch_of_a_job_counts_and_its_teacher_first():
     ]
     found = latest_trackers(["labels-2", "labels-3", "labels-5"], "study", results)
     assert found == {"labels-2": "study_labels-2_teacher_e010", "labels-3": "study_labels-3_student_e004"}
+
+
+def test_a_run_does_not_take_the_results_of_another_whose_name_begins_alike():
+    results = [
+        "demo_teacher_e010",
+        "demo_big_teacher_e010",
+        "demo_e005",
+        "demo",
+        "demo_student_e010",
+        "demo_teacher_e010_x",
+    ]
+    assert [name for *_, name in epochs_of("demo", results)] == ["demo_e005", "demo_student_e010", "demo_teacher_e010"]
 
 
 def rows():
@@ -62,7 +73,7 @@ def drawn(monkeypatch):
 
     lines = {}
     monkeypatch.setattr(Axes, "plot", lambda self, x, y, label=None, **_: lines.__setitem__(label, (x, y)))
-    monkeypatch.setattr(Axes, "legend", lambda self, **_: None)
+    monkeypatch.setattr("spot.reporting.sweep_report.legend_below", lambda axes: None)
     return lines
 
 
@@ -83,7 +94,7 @@ def test_nothing_to_draw_is_no_plot(tmp_path):
 
 
 def test_the_printed_table(capsys):
-    print_sweep(rows(), "study on Synthetic", Console(width=100))
+    print_sweep(rows(), "study on Synthetic")
     assert "Success" in capsys.readouterr().out
 
 

@@ -10,6 +10,10 @@ from spot.runtime.errors import SpotError
 from tests.evaluation.helpers import make_videos, write_tracker
 
 
+def lengths_of(videos):
+    return dict(zip(videos.names, videos.lengths.tolist(), strict=True))
+
+
 @pytest.fixture
 def videos():
     """A test set: only the first box of each video is known."""
@@ -32,7 +36,7 @@ def results(tmp_path, videos):
 
 
 def test_got10k_zip(tmp_path, videos, results, capsys):
-    (archive,) = pack(videos, results, None, tmp_path / "out", "GOT-10k_test")
+    (archive,) = pack(lengths_of(videos), results, None, tmp_path / "out", "GOT-10k_test")
     assert archive.name == "GOT-10k_test_a.zip"
     assert str(archive) in capsys.readouterr().out
     with zipfile.ZipFile(archive) as file:
@@ -45,14 +49,16 @@ def test_got10k_zip(tmp_path, videos, results, capsys):
 
 
 def test_the_same_results_give_the_same_zip(tmp_path, videos, results):
-    first, second = (pack(videos, results, None, tmp_path / place, "GOT-10k_test")[0] for place in ("x", "y"))
+    first, second = (
+        pack(lengths_of(videos), results, None, tmp_path / place, "GOT-10k_test")[0] for place in ("x", "y")
+    )
     assert first.read_bytes() == second.read_bytes()
 
 
 def test_trackingnet_zip(tmp_path):
     videos = make_videos(("0-6LB4FqxoE_0", "0-6LB4FqxoE_1"))
     write_tracker(tmp_path / "results/TrackingNet/a", videos)
-    (archive,) = pack(videos, tmp_path / "results", ["a"], tmp_path / "out", "TrackingNet")
+    (archive,) = pack(lengths_of(videos), tmp_path / "results", ["a"], tmp_path / "out", "TrackingNet")
     with zipfile.ZipFile(archive) as file:
         assert sorted(file.namelist()) == ["0-6LB4FqxoE_0.txt", "0-6LB4FqxoE_1.txt"]
 
@@ -93,10 +99,10 @@ def spoil(results, name, text=None):
 def test_what_the_server_would_refuse_is_named_and_no_zip_written(tmp_path, videos, results, name, text, complaint):
     spoil(results, name, text)
     with pytest.raises(SpotError, match=complaint):
-        pack(videos, results, None, tmp_path / "out", "GOT-10k_test")
+        pack(lengths_of(videos), results, None, tmp_path / "out", "GOT-10k_test")
     assert not (tmp_path / "out").exists()
 
 
 def test_benchmarks_without_a_server(tmp_path, videos, results):
     with pytest.raises(SpotError, match="pack=true: LaSOT has no evaluation server"):
-        pack(videos, results, None, tmp_path, "LaSOT")
+        pack(lengths_of(videos), results, None, tmp_path, "LaSOT")

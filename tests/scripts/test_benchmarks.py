@@ -51,7 +51,9 @@ def test_the_exponent_of_growth(power):
     "modules",
     [
         pytest.param("spot.train", id="--help of the slowest command"),
-        pytest.param("spot.evaluate, spot.evaluation.benchmark, spot.reporting.report", id="a whole evaluation"),
+        pytest.param(
+            "spot.evaluate, spot.reporting.evaluate_benchmark, spot.reporting.report", id="a whole evaluation"
+        ),
         pytest.param("spot.data.video, spot.data.datasets.trackingnet", id="a data set"),
     ],
 )

@@ -15,7 +15,8 @@ from spot.architectures.tracker import Tracker
 from spot.architectures.transt.network import TransT
 from spot.architectures.transt.tracker import TransTTracker
 from spot.data.video import Video, VideoSet
-from spot.results.folder import BOX, FAILED, INITIALISED, SKIPPED, Track
+from spot.evaluation.vot.supervised import FAILED, INITIALISED, REGION, SKIPPED
+from spot.results.track import Track
 from spot.runtime.errors import SpotError
 from spot.tracking.runner import Runner, overlaps
 from tests.tracking.fakes import FakeNetwork, FakeTracker, videos_of
@@ -64,7 +65,7 @@ def test_lock_step_gives_the_same_boxes(tracker: Tracker, batch: int, videos: Vi
 def test_the_first_row_is_the_given_box(videos: VideoSet) -> None:
     for name, result in track(fake(), videos, batch=2).items():
         np.testing.assert_array_equal(result.boxes[0], videos[name].boxes[0])
-        assert result.codes.tolist() == [INITIALISED] + [BOX] * (len(videos[name]) - 1)
+        assert result.codes.tolist() == [INITIALISED] + [REGION] * (len(videos[name]) - 1)
         assert (result.seconds > 0).all()
 
 
@@ -141,7 +142,7 @@ def test_an_unreadable_first_frame_delays_the_start(videos: VideoSet, tmp_path: 
     video = broken(videos[3], tmp_path, [0])
     ((_, result),) = Runner(fake(), corrupt_fraction=0.5).run([video])
     np.testing.assert_array_equal(result.boxes[:2], videos[3].boxes[[0, 0]])
-    assert result.codes[:3].tolist() == [SKIPPED, INITIALISED, BOX]
+    assert result.codes[:3].tolist() == [SKIPPED, INITIALISED, REGION]
 
 
 def test_too_many_unreadable_frames_stop_the_run(videos: VideoSet, tmp_path: Path) -> None:
@@ -152,7 +153,7 @@ def test_too_many_unreadable_frames_stop_the_run(videos: VideoSet, tmp_path: Pat
 
 def test_a_supervised_failure_restarts_five_frames_later(videos: VideoSet) -> None:
     ((_, result),) = Runner(fake(lost=[3]), supervised=True).run([videos[3]])
-    codes = [INITIALISED, BOX, BOX, FAILED] + 4 * [SKIPPED] + [INITIALISED, BOX, BOX, FAILED]
+    codes = [INITIALISED, REGION, REGION, FAILED] + 4 * [SKIPPED] + [INITIALISED, REGION, REGION, FAILED]
     assert result.codes.tolist() == codes
     np.testing.assert_array_equal(result.boxes[8], videos[3].boxes[8])
 
@@ -161,12 +162,12 @@ def test_a_supervised_restart_waits_for_a_true_box(videos: VideoSet) -> None:
     boxes = videos[3].boxes.copy()
     boxes[8:10] = 0
     ((_, result),) = Runner(fake(lost=[3]), supervised=True).run([replace(videos[3], boxes=boxes)])
-    assert result.codes.tolist()[3:] == [FAILED] + 6 * [SKIPPED] + [INITIALISED, BOX]
+    assert result.codes.tolist()[3:] == [FAILED] + 6 * [SKIPPED] + [INITIALISED, REGION]
 
 
 def test_without_supervision_nothing_restarts(videos: VideoSet) -> None:
     ((_, result),) = Runner(fake(lost=[3])).run([videos[3]])
-    assert result.codes.tolist() == [INITIALISED] + [BOX] * 11
+    assert result.codes.tolist() == [INITIALISED] + [REGION] * 11
 
 
 def test_truth_of_the_first_frame_is_enough(videos: VideoSet) -> None:
@@ -183,7 +184,7 @@ def test_tracking_begins_with_the_first_labelled_frame(videos: VideoSet) -> None
     boxes[:4] = np.nan
     boxes[6:] = np.nan
     ((_, result),) = Runner(fake()).run([replace(videos[3], boxes=boxes)])
-    assert result.codes.tolist() == 4 * [SKIPPED] + [INITIALISED] + 7 * [BOX]
+    assert result.codes.tolist() == 4 * [SKIPPED] + [INITIALISED] + 7 * [REGION]
     np.testing.assert_array_equal(result.boxes[:5], np.tile(boxes[4], (5, 1)))
 
 

@@ -1,4 +1,4 @@
-"""Overlap of polygons the way the VOT toolkit measures it: both are drawn on the pixel grid, and pixels are counted.
+"""Overlap of polygons as the VOT toolkit measures it: both are drawn on the pixel grid, and pixels are counted.
 
 The toolkit's own code loops over frames, rows and pixels in C. Here each row of each polygon is at most two runs of
 pixels, so areas and intersections are sums over run ends, for all rows of many frames at once.
@@ -16,7 +16,7 @@ _NOTHING = np.int64(1) << 40
 
 
 def raster_overlap(first: np.ndarray, second: np.ndarray, bounds: np.ndarray | None = None) -> np.ndarray:
-    """Intersection over union in whole pixels.
+    """Compute intersection over union in whole pixels.
 
     Args:
         first, second: (n, 8) corner points x1, y1 .. x4, y4 in pixels; NaN where there is no region.

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from spot.data.video import Frames, Video, VideoSet
-from spot.evaluation.benchmark import evaluate
-from spot.evaluation.ground_truth import truth_of
-from spot.evaluation.options import Options
-from spot.results.parsing import corner_points
-from spot.results.vot import _bounds
+from spot.reporting.evaluate_benchmark import evaluate
+from spot.reporting.evaluate_ope import truth_of
+from spot.reporting.evaluate_vot import _bounds
+from spot.reporting.options import Options
+from spot.results.vot_files import corner_points
 from spot.runtime.errors import SpotError
 from tests.evaluation.helpers import wandering
 
@@ -151,3 +151,21 @@ def test_long_term_needs_confidences(long_term):
     next(results.rglob("book_001_confidence.value")).unlink()
     with pytest.raises(SpotError, match=r"has no book_001_confidence\.value"):
         evaluate(videos, results, options=QUIET, result_format="vot_lt", quiet=True)
+
+
+def test_rows_beyond_the_video_are_cut_with_a_warning(tmp_path, videos, supervised):
+    """As VOT's toolkit does; real files of real trackers have them."""
+    exact = evaluate(videos, supervised, options=QUIET, result_format="vot", quiet=True)
+    with open(supervised / "VOT2019/a/baseline/ants/ants_001.txt", "a") as file:
+        file.write("1,2,3,4\n" * 7)
+    assert evaluate(videos, supervised, None, tmp_path / "out", QUIET, result_format="vot", quiet=True) == exact
+    assert "a: 1 result files have more rows than frames" in (tmp_path / "out/table.md").read_text()
+
+
+def test_a_failure_just_before_the_end_of_a_short_video(videos, supervised):
+    codes = np.full(60, -1)
+    codes[[0, 55]] = 1, 2
+    codes[56:] = 0
+    file = supervised / "VOT2019/a/baseline/ants/ants_001.txt"
+    file.write_text(rows_of(videos["ants"].boxes, codes))
+    assert evaluate(videos, supervised, options=QUIET, result_format="vot", quiet=True)["a"]["failures"] == 2

@@ -1,7 +1,8 @@
-"""VOT's measures: supervised (accuracy, robustness, expected average overlap) and long-term (precision, recall, F1).
+"""VOT's supervised protocol: accuracy, robustness and expected average overlap (EAO).
 
-A supervised run is restarted five frames after each failure. Its rows are regions or codes: 1 where the tracker was
-initialised, 2 where it failed, 0 where frames were skipped.
+The tracker is restarted five frames after each failure. A row of a result is a region or a code: 1 where the tracker was
+initialised, 2 where it failed, 0 where frames were skipped. This file is the home of these numbers: trackers, result
+files and measures take them from here.
 """
 
 from __future__ import annotations
@@ -15,12 +16,11 @@ from spot.runtime.errors import SpotError
 
 INITIALISED, FAILED, SKIPPED, REGION = 1, 2, 0, -1
 BURN_IN = 10
-"""Frames after an initialisation that accuracy leaves out: they are biased by the true box just given."""
+"""Frames after an initialisation that accuracy leaves out: the true box just given makes them too good."""
 RESTART_AFTER = 5
 """Frames from a failure to the next initialisation."""
 EAO_LENGTHS = {"VOT2016": (108, 371), "VOT2017": (100, 356), "VOT2018": (100, 356), "VOT2019": (46, 291)}
 """Shortest and longest sequence over which expected overlaps are averaged, as the committee derived them each year."""
-LT_THRESHOLDS = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +29,7 @@ class Run:
 
     Attributes:
         video: index of the video.
-        codes: (n,) int64, see the module; `REGION` (-1) where a region was reported.
+        codes: (n,) int64, one of INITIALISED, FAILED, SKIPPED, REGION.
         overlaps: (n,) overlap with the truth, NaN where no region was reported.
     """
 
@@ -44,7 +44,7 @@ class Run:
 
 
 def after_burn_in(run: Run, overlaps: np.ndarray) -> np.ndarray:
-    """(n,) overlaps with NaN in the first `BURN_IN` frames after each initialisation."""
+    """Return (n,) overlaps with NaN in the first `BURN_IN` frames after each initialisation."""
     frames = np.arange(len(run.codes))
     started = np.maximum.accumulate(np.where(run.codes == INITIALISED, frames, -BURN_IN))
     return np.where(frames - started < BURN_IN, np.nan, overlaps)
@@ -69,7 +69,7 @@ class SupervisedScores:
 
 
 def accuracy_robustness(runs: Sequence[Run], videos: int) -> SupervisedScores:
-    """Frames are averaged over the repetitions of a video first, then over all frames of all videos.
+    """Compute accuracy and robustness: average over the repetitions of a video, then over all frames of all videos.
 
     Args:
         runs: of every video, one or several a video.
@@ -99,10 +99,10 @@ def _mean_of_known(values: np.ndarray) -> np.ndarray:
 
 
 def expected_overlap(runs: Sequence[Run], tags: Sequence[np.ndarray]) -> np.ndarray:
-    """Overlap to expect on a sequence of each length: (longest,) curve, index i for i + 1 frames.
+    """Compute the overlap to expect on a sequence of each length: (longest,) curve, index i for i + 1 frames.
 
-    Every stretch from an initialisation to the next failure is a sample; one that ended in a failure goes on with
-    overlap 0 for ever, one that ended with its video says nothing of longer sequences.
+    Every stretch from an initialisation to the next failure is a sample. A sample that ended in a failure continues with
+    overlap 0. A sample that ended with its video does not count for longer sequences.
 
     Args:
         runs: with overlaps before burn-in is taken away.
@@ -117,12 +117,12 @@ def expected_overlap(runs: Sequence[Run], tags: Sequence[np.ndarray]) -> np.ndar
         for start, following in zip(starts, [*starts[1:], None], strict=True):
             stop = length if following is None else following + 1
             sample = np.full(longest, 0.0 if following is not None else np.nan)
-            sample[: stop - start] = run.overlaps[start:stop]
-            if len(run.failures):
-                sample[: stop - start] = np.nan_to_num(sample[: stop - start])
-            share = tags[run.video][start:stop].sum() / max(stop - start, 1)
+            # a restart may fall one frame behind the end of the video: the stretch then has a frame less
+            stretch = run.overlaps[start:stop]
+            sample[: len(stretch)] = np.nan_to_num(stretch) if len(run.failures) else stretch
+            tagged = tags[run.video][start:stop].sum() / max(stop - start, 1)
             samples.append(sample)
-            weights.append(share / repetitions[run.video])
+            weights.append(tagged / repetitions[run.video])
     table, weight = np.array(samples), np.array(weights)
     curve = np.ones(longest)
     if longest > 1:
@@ -137,14 +137,14 @@ def expected_overlap(runs: Sequence[Run], tags: Sequence[np.ndarray]) -> np.ndar
 
 
 def expected_average_overlap(curve: np.ndarray, benchmark: str) -> float:
-    """EAO: mean of the curve over the benchmark's range of lengths; NaN where the curve does not reach it."""
+    """Compute EAO: mean of the curve over the benchmark's range of lengths; NaN where the curve does not reach it."""
     low, high = eao_lengths(benchmark)
     within = curve[low - 1 : high]
     return float(np.mean(within[~np.isnan(within)])) if np.isfinite(within).any() else np.nan
 
 
 def eao_lengths(benchmark: str) -> tuple[int, int]:
-    """The shortest and longest sequence that EAO averages over.
+    """Return the shortest and longest sequence that EAO averages over.
 
     Raises:
         SpotError: for a benchmark without a published range.
@@ -153,77 +153,3 @@ def eao_lengths(benchmark: str) -> tuple[int, int]:
     if year is None:
         raise SpotError(f"expected average overlap is defined for {', '.join(EAO_LENGTHS)}, not for {benchmark}")
     return EAO_LENGTHS[year]
-
-
-@dataclass(frozen=True, eq=False)
-class LongTermScores:
-    """Long-term measures of V videos.
-
-    Attributes:
-        precision, recall, f1: at the threshold with the best F1.
-        curve: (2, t) recall and precision over the thresholds, from the highest confidence down.
-        video_precision, video_recall, video_f1: (V,) at that threshold.
-    """
-
-    precision: float
-    recall: float
-    f1: float
-    curve: np.ndarray
-    video_precision: np.ndarray
-    video_recall: np.ndarray
-    video_f1: np.ndarray
-
-
-def long_term_scores(
-    overlaps: np.ndarray, confidences: np.ndarray, present: np.ndarray, offsets: np.ndarray
-) -> LongTermScores:
-    """Precision, recall and F1 over thresholds of the confidence; videos count alike.
-
-    Args:
-        overlaps: (N,) NaN where the tracker reported nothing or the target is absent, which both count as 0.
-        confidences: (N,) NaN where the tracker gave none, which is below every threshold.
-        present: (N,) bool, the target is annotated.
-        offsets: (V + 1,) rows of the videos.
-    """
-    thresholds = _thresholds(confidences)
-    overlaps, confidences = np.nan_to_num(overlaps), np.nan_to_num(confidences)
-    videos = len(offsets) - 1
-    precision, recall = np.empty((videos, len(thresholds))), np.empty((videos, len(thresholds)))
-    for v in range(videos):
-        rows = slice(offsets[v], offsets[v + 1])
-        order = np.argsort(-confidences[rows], kind="stable")
-        ranked = confidences[rows][order]
-        total = np.concatenate([[0], np.cumsum(overlaps[rows][order])])
-        chosen = np.searchsorted(-ranked, -thresholds, side="right")
-        chosen[np.isneginf(thresholds)] = np.count_nonzero(ranked > 0)
-        precision[v] = np.where(chosen > 0, total[chosen] / np.maximum(chosen, 1), 1)
-        recall[v] = total[chosen] / max(np.count_nonzero(present[rows]), 1)
-    mean_precision, mean_recall = precision.mean(axis=0), recall.mean(axis=0)
-    f1 = _f1(mean_precision, mean_recall)
-    best = int(np.argmax(f1))
-    return LongTermScores(
-        float(mean_precision[best]),
-        float(mean_recall[best]),
-        float(f1[best]),
-        np.stack([mean_recall, mean_precision]),
-        precision[:, best],
-        recall[:, best],
-        _f1(precision[:, best], recall[:, best]),
-    )
-
-
-def _f1(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
-    both = precision + recall
-    return np.where(both > 0, 2 * precision * recall / np.where(both > 0, both, 1), 0)
-
-
-def _thresholds(confidences: np.ndarray) -> np.ndarray:
-    """(100,) thresholds from above all confidences to below them, at even ranks in between."""
-    known = np.sort(confidences[~np.isnan(confidences)])
-    step = np.floor(len(known) / (LT_THRESHOLDS - 2))
-    if step < 1:
-        inner = np.quantile(known, np.linspace(0, 1, LT_THRESHOLDS - 2)) if len(known) else np.zeros(LT_THRESHOLDS - 2)
-    else:
-        ranks = np.floor(np.linspace(step - 1, len(known) - step, LT_THRESHOLDS - 2) + 0.5).astype(np.int64)
-        inner = known[ranks]
-    return np.concatenate([[-np.inf], inner, [np.inf]])[::-1]

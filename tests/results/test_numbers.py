@@ -5,7 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.results.parsing import corner_points, parse_boxes, parse_regions, parse_values
+from spot.results.got10k_files import read_seconds
+from spot.results.numbers import parse_boxes, parse_values
+from spot.results.plain_files import read_boxes
+from spot.results.vot_files import corner_points, read_run
 from spot.runtime.errors import SpotError
 
 TABLE = [[1.5, 2, 30, 40], [5, 6.25, 7, 8]]
@@ -67,8 +70,17 @@ def test_numbers_are_read_to_the_last_bit(rows, form):
     assert parse_boxes(text.encode(), "file").tolist() == expected
 
 
-def test_regions_and_codes():
-    regions, codes = parse_regions(b"1\n10,20,30,40\n2\n0\n1,1,2,1,2,2,1,2\nnan,nan,nan,nan\nnan\n", "file")
+@pytest.fixture
+def run_file(tmp_path):
+    def write(text):
+        (tmp_path / "file").write_text(text)
+        return tmp_path / "file"
+
+    return write
+
+
+def test_regions_and_codes(run_file):
+    regions, codes = read_run(run_file("1\n10,20,30,40\n2\n0\n1,1,2,1,2,2,1,2\nnan,nan,nan,nan\nnan\n"))
     assert codes.tolist() == [1, -1, 2, 0, -1, 0, 0]
     assert regions[1].tolist() == [10, 20, 40, 20, 40, 60, 10, 60]
     assert regions[4].tolist() == [1, 1, 2, 1, 2, 2, 1, 2]
@@ -76,24 +88,35 @@ def test_regions_and_codes():
 
 
 @pytest.mark.parametrize("line", ["1,2", "1,2,3,4,5,6"])
-def test_other_regions_are_refused(line):
+def test_other_regions_are_refused(run_file, line):
     with pytest.raises(SpotError, match=r"file, line 2: \d numbers; expected a code"):
-        parse_regions(f"1\n{line}\n".encode(), "file")
+        read_run(run_file(f"1\n{line}\n"))
 
 
 @pytest.mark.parametrize("code", ["7", "-1", "0.5", "inf"])
-def test_unknown_codes_are_refused(code):
+def test_unknown_codes_are_refused(run_file, code):
     with pytest.raises(SpotError, match=f"file, line 2: {code} is no code"):
-        parse_regions(f"1\n{code}\n".encode(), "file")
+        read_run(run_file(f"1\n{code}\n"))
 
 
 def test_values_may_leave_the_first_line_empty():
     values = parse_values(b"\n0.5\n1e-2\n", "file")
     assert np.isnan(values[0])
     assert values[1:].tolist() == [0.5, 0.01]
-    with pytest.raises(SpotError, match="file, line 2: 'fast' is not a number"):
+    with pytest.raises(SpotError, match="file, line 2: 'fast' is not a row of numbers"):
         parse_values(b"1\nfast\n", "file")
 
 
 def test_corner_points_go_clockwise():
     assert corner_points(np.array([[1, 2, 10, 20.0]])).tolist() == [[1, 2, 11, 2, 11, 22, 1, 22]]
+
+
+def test_times_may_have_a_column_a_repetition(run_file):
+    assert read_seconds(run_file("0.1,0.2\n0.3,0.4\n")).tolist() == [[0.1, 0.2], [0.3, 0.4]]
+    with pytest.raises(SpotError, match="file, line 2: 1 times, but line 1 has 2"):
+        read_seconds(run_file("0.1,0.2\n0.3\n"))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    with pytest.raises(SpotError, match=f"{tmp_path}: cannot be read"):
+        read_boxes(tmp_path)

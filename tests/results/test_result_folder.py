@@ -5,40 +5,54 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spot.results import folder as results
-from spot.results.folder import BOX, FAILED, INITIALISED, SKIPPED, ResultFolder, Track
+from spot.evaluation.vot.supervised import FAILED, INITIALISED, REGION, SKIPPED
+from spot.results import result_folder as results
+from spot.results.result_folder import ResultFolder
+from spot.results.track import Track
 from spot.runtime.errors import SpotError
 
 TRACK = Track(
     boxes=np.array([[1, 2, 30, 40], [1.5, 2.25, 30, 40], [0, 0, 0, 0], [-3.00004, 7, 12.34567, 9]]),
     scores=np.array([1, 0.5, 0, 0.123456789]),
     seconds=np.array([0.5, 0.25, 0.125, 0.01]),
-    codes=np.array([INITIALISED, BOX, FAILED, SKIPPED]),
+    codes=np.array([INITIALISED, REGION, FAILED, SKIPPED]),
 )
 BOXES = "1.0000,2.0000,30.0000,40.0000\n1.5000,2.2500,30.0000,40.0000\n"
 LATER = "0.0000,0.0000,0.0000,0.0000\n-3.0000,7.0000,12.3457,9.0000\n"
+CONFIDENCES = "\n0.500000\n0.000000\n0.123457\n"
 SECONDS = "0.500000\n0.250000\n0.125000\n0.010000\n"
 
 
 @pytest.mark.parametrize(
     ("result_format", "expected"),
     [
-        pytest.param("plain", {"a-1.txt": BOXES + LATER}, id="OTB, LaSOT, UAV, NFS, TrackingNet"),
+        pytest.param(
+            "plain",
+            {"a-1.txt": BOXES + LATER, "a-1_confidence.value": CONFIDENCES},
+            id="OTB, LaSOT, UAV, NFS, TrackingNet",
+        ),
         pytest.param(
             "got10k",
-            {"a-1/a-1_001.txt": BOXES + LATER, "a-1/a-1_time.txt": SECONDS},
+            {
+                "a-1/a-1_001.txt": BOXES + LATER,
+                "a-1/a-1_001_confidence.value": CONFIDENCES,
+                "a-1/a-1_time.txt": SECONDS,
+            },
             id="GOT-10k wants times",
         ),
         pytest.param(
             "vot",
-            {"baseline/a-1/a-1_001.txt": "1\n1.5000,2.2500,30.0000,40.0000\n2\n0\n"},
+            {
+                "baseline/a-1/a-1_001.txt": "1\n1.5000,2.2500,30.0000,40.0000\n2\n0\n",
+                "baseline/a-1/a-1_001_confidence.value": CONFIDENCES,
+            },
             id="VOT codes: 1 initialised, 2 failed, 0 skipped",
         ),
         pytest.param(
             "vot_lt",
             {
                 "longterm/a-1/a-1_001.txt": "1\n1.5000,2.2500,30.0000,40.0000\n" + LATER,
-                "longterm/a-1/a-1_001_confidence.value": "\n0.500000\n0.000000\n0.123457\n",
+                "longterm/a-1/a-1_001_confidence.value": CONFIDENCES,
                 "longterm/a-1/a-1_time.txt": SECONDS,
             },
             id="VOT-LT: confidences, no restarts",

@@ -1,4 +1,4 @@
-"""VOT result folders to outcomes: supervised runs with restarts, and long-term runs with confidences."""
+"""Evaluate VOT result folders: supervised runs with restarts, and long-term runs with confidences."""
 
 from __future__ import annotations
 
@@ -8,27 +8,26 @@ import numpy as np
 
 from spot.data.video import VideoSet
 from spot.evaluation.evaluation_result import VOT_LT_MEASURES, VOT_MEASURES, EvaluationResult, TrackerOutcome
-from spot.evaluation.ground_truth import GroundTruth, as_written, truth_of
-from spot.evaluation.measures import frames_per_second
-from spot.evaluation.ope import Predictions
-from spot.evaluation.options import Options
-from spot.evaluation.regions import raster_overlap
-from spot.evaluation.vot import (
+from spot.evaluation.ground_truth import GroundTruth, as_written
+from spot.evaluation.vot.long_term import long_term_scores
+from spot.evaluation.vot.regions import raster_overlap
+from spot.evaluation.vot.supervised import (
     INITIALISED,
     Run,
     accuracy_robustness,
     expected_average_overlap,
     expected_overlap,
-    long_term_scores,
 )
-from spot.results.loading import ResultFiles, check_missing, find_files, read_times
-from spot.results.parsing import corner_points, parse_regions, parse_values
+from spot.reporting.evaluate_ope import Lengths, Predictions, speed_of, truth_of
+from spot.reporting.options import Options
+from spot.results.searching import ResultFiles, check_missing, find_files
+from spot.results.vot_files import LONG_TERM, SUPERVISED, corner_points, home, read_confidences, read_run
 from spot.runtime.errors import SpotError
 
 Regions = dict[str, np.ndarray]
 BOUND_NOTES = {
     "frame": "Regions are cut at the frame.",
-    "polygons": "Regions are cut at the largest numbers of each video's true regions, the published way without frames.",
+    "polygons": "Regions are cut at the largest coordinates of each video's true regions, the published way without frames.",
     "none": "Regions are cut at the frame's left and top edges only.",
 }
 
@@ -36,25 +35,27 @@ BOUND_NOTES = {
 def evaluate_vot(
     videos: VideoSet, benchmark: str, found: dict[str, Path], options: Options, long_term: bool
 ) -> tuple[EvaluationResult, Predictions]:
-    """EvaluationResult of the trackers in `found`, and the boxes around the regions that they reported."""
+    """Evaluate the trackers in `found`; return the result and the boxes around the regions that they reported."""
     truth = truth_of(videos, benchmark)
     polygons = _polygons(videos, truth)
     bounds, cut = _bounds(videos, truth, polygons, options.bounds)
-    rows, reported = [], {}
+    rows, reported, notes = [], {}, []
+    result_format = LONG_TERM if long_term else SUPERVISED
     for name, folder in found.items():
-        files = find_files(name, folder, truth)
-        check_missing([files], truth, options.missing)
-        evaluate = _long_term if long_term else _supervised
-        row, regions = evaluate(files, videos, truth, polygons, bounds)
-        speed = frames_per_second(read_times(files))
-        if speed is not None:
+        files = find_files(name, home(folder, result_format), truth.names, benchmark)
+        check_missing(files, options.missing)
+        evaluate, lengths = _long_term if long_term else _supervised, Lengths()
+        row, regions = evaluate(files, videos, truth, polygons, bounds, lengths)
+        row.repetitions = max(len(paths) for paths in files.boxes.values())
+        if (speed := speed_of(files)) is not None:
             row.values["fps"] = speed
         rows.append(row)
         reported[name] = regions
+        notes += lengths.notes(name)
     measures = VOT_LT_MEASURES if long_term else VOT_MEASURES
     source = "VOT's long-term toolkit" if long_term else "VOT's supervised toolkit"
-    outcome = EvaluationResult(benchmark, "vot_lt" if long_term else "vot", source, measures, rows)
-    outcome.notes.append(BOUND_NOTES[cut])
+    outcome = EvaluationResult(benchmark, result_format, source, measures, rows)
+    outcome.notes += [*notes, BOUND_NOTES[cut]]
     if not long_term and options.attributes:
         _name_tags(outcome, videos)
     return outcome, lambda tracker, video: _enclosing(reported[tracker][video])
@@ -75,13 +76,13 @@ def _polygons(videos: VideoSet, truth: GroundTruth) -> np.ndarray:
 
 
 def _bounds(videos: VideoSet, truth: GroundTruth, polygons: np.ndarray, wanted: str | None) -> tuple[np.ndarray, str]:
-    """(V, 2) largest x and y that count in each video, and which of `options.BOUNDS` that is."""
+    """(V, 2) largest x and y that count in each video, and which of `options.BOUNDS` was used."""
     unbounded = np.full((len(videos), 2), np.inf)
     if wanted == "none":
         return unbounded, "none"
     if wanted == "polygons":
         return _largest_numbers(videos, truth, polygons), "polygons"
-    from spot.reporting.worst_videos import frame_sizes
+    from spot.reporting.strips import frame_sizes
 
     sizes = frame_sizes(videos)
     if sizes is None and wanted == "frame":
@@ -92,11 +93,11 @@ def _bounds(videos: VideoSet, truth: GroundTruth, polygons: np.ndarray, wanted: 
 
 
 def _largest_numbers(videos: VideoSet, truth: GroundTruth, polygons: np.ndarray) -> np.ndarray:
-    """(V, 2) whole x and y in place of a frame size that is not known: the largest that the annotation names.
+    """(V, 2) the largest x and y of the annotation, in place of an unknown frame size.
 
-    Published figures read every row as points x1, y1, x2, y2 ... even where a polygon benchmark annotates a video with
-    boxes. Their width and height then count as a point, and regions beyond it are lost: VOT2019's conduction1 is such a
-    video, and costs 0.003 of accuracy. Benchmarks of boxes alone (VOT-LT) are cut at the boxes' far corners.
+    Published figures read every row as points x1, y1, x2, y2 ..., even where a polygon benchmark annotates a video with
+    boxes. Width and height of such boxes then count as a point, and regions beyond it are lost. VOT2019's conduction1 is
+    such a video; it costs 0.003 of accuracy. Benchmarks of boxes alone (VOT-LT) are cut at the far corners of the boxes.
     """
     boxes = [name for name in videos.names if videos.extras.get(name, {}).get("polygons") is None]
     largest = np.fmax.reduceat(polygons.reshape(len(polygons), 4, 2).max(axis=1), truth.offsets[:-1], axis=0)
@@ -111,17 +112,20 @@ def _overlaps(regions: np.ndarray, polygons: np.ndarray, bound: np.ndarray) -> n
     return raster_overlap(regions, polygons, np.tile(bound, (len(regions), 1)))
 
 
-def _read_run(path: Path, video: str, frames: int) -> tuple[np.ndarray, np.ndarray]:
-    regions, codes = parse_regions(path.read_bytes(), str(path))
-    if len(codes) != frames:
+def _read_run(path: Path, video: str, frames: int, lengths: Lengths) -> tuple[np.ndarray, np.ndarray]:
+    """Regions and codes; rows beyond the video are cut, as the toolkit does."""
+    regions, codes = read_run(path)
+    if len(codes) < frames:
         raise SpotError(f"{path}: {len(codes)} rows, but video {video} has {frames} frames")
-    return regions, codes
+    if len(codes) > frames:
+        lengths.cut.append(path.name)
+    return regions[:frames], codes[:frames]
 
 
 def _supervised(
-    files: ResultFiles, videos: VideoSet, truth: GroundTruth, polygons: np.ndarray, bounds: np.ndarray
+    files: ResultFiles, videos: VideoSet, truth: GroundTruth, polygons: np.ndarray, bounds: np.ndarray, lengths: Lengths
 ) -> tuple[TrackerOutcome, Regions]:
-    """Accuracy and robustness on regions cut at the frame, EAO one pixel earlier, as the toolkit does."""
+    """Accuracy and robustness on regions cut at the frame; EAO on regions cut one pixel earlier, as the toolkit does."""
     names = tuple(files.boxes)
     accuracy_runs, eao_runs = [], []
     shown: Regions = {}
@@ -129,7 +133,7 @@ def _supervised(
         true = polygons[truth.rows(name)]
         bound = bounds[truth.names.index(name)]
         for path in files.boxes[name]:
-            regions, codes = _read_run(path, name, len(true))
+            regions, codes = _read_run(path, name, len(true), lengths)
             if not (codes == INITIALISED).any():
                 raise SpotError(f"{path}: no row is 1 (initialised); {truth.benchmark} wants runs with restarts")
             inside = _overlaps(regions, true, bound)
@@ -177,16 +181,18 @@ def _name_tags(outcome: EvaluationResult, videos: VideoSet) -> None:
 
 
 def _long_term(
-    files: ResultFiles, videos: VideoSet, truth: GroundTruth, polygons: np.ndarray, bounds: np.ndarray
+    files: ResultFiles, videos: VideoSet, truth: GroundTruth, polygons: np.ndarray, bounds: np.ndarray, lengths: Lengths
 ) -> tuple[TrackerOutcome, Regions]:
     names = tuple(files.boxes)
     overlaps, confidences, present, shown = [], [], [], {}
     for name in names:
         true = polygons[truth.rows(name)]
         bound = bounds[truth.names.index(name)]
-        regions, _ = _read_run(files.boxes[name][0], name, len(true))
+        regions, _ = _read_run(files.boxes[name][0], name, len(true), lengths)
         overlaps.append(_overlaps(regions, true, bound))
-        confidences.append(_read_confidences(files, name, len(true)))
+        if name not in files.confidences:
+            raise SpotError(f"{files.folder} has no {name}_001_confidence.value, which long-term evaluation needs")
+        confidences.append(read_confidences(files.confidences[name], name, len(true)))
         present.append(np.isfinite(true).all(axis=1))
         shown[name] = regions
     offsets = np.concatenate([[0], np.cumsum([len(one) for one in overlaps])])
@@ -196,20 +202,6 @@ def _long_term(
     row.per_video = {"f1": scores.video_f1, "precision": scores.video_precision, "recall": scores.video_recall}
     row.curves = {"recall_precision": scores.curve}
     return row, shown
-
-
-def _read_confidences(files: ResultFiles, video: str, frames: int) -> np.ndarray:
-    """(n,) confidences; the first frame, in which the box is given, has none."""
-    path = files.beside(video, "_confidence")
-    if path is None:
-        raise SpotError(f"{files.folder} has no {video}_001_confidence.value, which long-term evaluation needs")
-    values = parse_values(path.read_bytes(), str(path))
-    if len(values) == frames - 1:
-        values = np.concatenate([[np.nan], values])
-    if len(values) != frames:
-        raise SpotError(f"{path}: {len(values)} rows, but video {video} has {frames} frames")
-    values[0] = np.nan
-    return values
 
 
 def _enclosing(regions: np.ndarray) -> np.ndarray:

@@ -9,12 +9,15 @@ import numpy as np
 
 from spot.data.video import VideoSet
 from spot.evaluation.evaluation_result import CHOOSING, EvaluationResult, epoch_series
-from spot.evaluation.ope import Predictions, evaluate_one_pass
-from spot.evaluation.options import RESULT_FORMATS, Options
 from spot.evaluation.statistics import Comparison, compare_paired
+from spot.reporting.evaluate_ope import Predictions, evaluate_ope
+from spot.reporting.evaluate_vot import evaluate_vot
+from spot.reporting.options import Options
 from spot.reporting.tables import print_table, write_tables
-from spot.results.loading import find_trackers
-from spot.results.vot import evaluate_vot
+from spot.results.plain_files import NAME as PLAIN
+from spot.results.result_folder import check_format
+from spot.results.searching import find_trackers
+from spot.results.vot_files import LONG_TERM, SUPERVISED
 from spot.runtime.errors import SpotError
 
 LEAST_PERMUTATIONS = 10_000
@@ -28,52 +31,49 @@ def evaluate(
     options: Options | None = None,
     *,
     benchmark: str | None = None,
-    result_format: str = "plain",
-    cache: str | Path | None = None,
+    result_format: str = PLAIN,
     quiet: bool = False,
 ) -> dict[str, dict[str, float]]:
-    """Evaluate result files and write what was found.
+    """Evaluate result files and write tables, plots and a report.
 
     Args:
-        videos: the benchmark, with its truth.
+        videos: the benchmark, with its ground truth.
         results: folder with `<BENCHMARK>/<TRACKER>/` or `<TRACKER>/`.
-        trackers: names or patterns; None for all that are there.
+        trackers: names or patterns; None for all that have result files.
         output: folder for summary.json, tables, plots and report.html; None writes nothing.
         options: see `Options`.
         benchmark: name of the benchmark; the name of the videos by default.
         result_format: plain and got10k are read alike; vot and vot_lt have measures of their own.
-        cache: folder for numbers already read from result files, or None.
         quiet: do not print the table.
 
     Returns:
-        {tracker: {measure: value}}, shares as fractions of 1.
+        {tracker: {measure: value}}, fractions of 1.
 
     Raises:
         SpotError: naming the tracker, video or file at fault.
     """
     options = options or Options()
     benchmark = benchmark or videos.name
-    if result_format not in RESULT_FORMATS:
-        raise SpotError(f"result_format={result_format} is unknown; choose from: {', '.join(RESULT_FORMATS)}")
+    check_format(result_format)
     found = find_trackers(results, benchmark, trackers)
-    if result_format in ("vot", "vot_lt"):
-        outcome, boxes = evaluate_vot(videos, benchmark, found, options, long_term=result_format == "vot_lt")
+    if result_format in (SUPERVISED, LONG_TERM):
+        outcome, boxes = evaluate_vot(videos, benchmark, found, options, long_term=result_format == LONG_TERM)
     else:
-        outcome, boxes = evaluate_one_pass(videos, benchmark, found, options, cache)
+        outcome, boxes = evaluate_ope(videos, benchmark, found, options)
     if options.compare is not None:
         outcome.comparison = _compare(outcome, options)
     if epoch_series(outcome):
         outcome.notes.append(CHOOSING)
     written = None if output is None else _write(outcome, videos, boxes, Path(output), options)
     if not quiet:
-        print_table(outcome)
+        print_table(outcome, None if output is None else Path(output) / "table.csv")
         if written is not None:
             print(written)
     return outcome.summary()
 
 
 def _compare(outcome: EvaluationResult, options: Options) -> Comparison:
-    """Paired test of two trackers on the videos that both have, by the first measure that single videos have."""
+    """Test two trackers on the videos that both have, by the first measure that single videos have."""
     assert options.compare is not None
     rows = {row.name: row for row in outcome.trackers}
     for name in options.compare:
@@ -82,15 +82,16 @@ def _compare(outcome: EvaluationResult, options: Options) -> Comparison:
     first, second = (rows[name] for name in options.compare)
     measure = outcome.video_measure or outcome.main
     values = [dict(zip(row.videos, row.per_video[measure.key].tolist(), strict=True)) for row in (first, second)]
-    pair = np.array([[value[video] for value in values] for video in first.videos if video in values[1]])
+    pair = np.array([[value[video] for value in values] for video in first.videos if video in values[1]]).reshape(-1, 2)
     pair = pair[np.isfinite(pair).all(axis=1)]
+    if len(pair) < 2:
+        raise SpotError(f"compare=[{first.name},{second.name}] needs at least two videos with results of both")
     draws = max(options.bootstrap, LEAST_PERMUTATIONS)
     return compare_paired((first.name, second.name), measure.title.lower(), pair[:, 0], pair[:, 1], draws, options.seed)
 
 
 def _write(outcome: EvaluationResult, videos: VideoSet, boxes: Predictions, output: Path, options: Options) -> Path:
-    """Write everything; returns what to look at first. Drawing is imported here: numbers alone should come at once."""
-    output.mkdir(parents=True, exist_ok=True)
+    """Write everything; return what to look at first. Drawing is imported here, so that numbers alone start quickly."""
     write_tables(outcome, output, options.per_video)
     plots: list[Path] = []
     if options.plots:
@@ -99,10 +100,9 @@ def _write(outcome: EvaluationResult, videos: VideoSet, boxes: Predictions, outp
         plots = draw_plots(outcome, output)
     if not options.report:
         return output
-    from spot.reporting.report import worst_strips, write_report
-    from spot.reporting.worst_videos import BOX_COLOURS
+    from spot.reporting.report import write_report
+    from spot.reporting.strips import BOX_COLOURS, worst_strips
 
-    names = [row.name for row in outcome.trackers][: len(BOX_COLOURS)]
-    colours = dict(zip(names, BOX_COLOURS, strict=False))
+    colours = dict(zip((row.name for row in outcome.trackers), BOX_COLOURS, strict=False))
     strips = worst_strips(outcome, videos, boxes, colours, options.worst)
     return write_report(outcome, output / "report.html", plots, strips, colours if strips else {})

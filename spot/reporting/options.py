@@ -1,4 +1,4 @@
-"""What an evaluation may be asked for."""
+"""The options of an evaluation."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ from dataclasses import dataclass
 
 from spot.runtime.errors import SpotError
 
-RESULT_FORMATS = ("plain", "got10k", "vot", "vot_lt")
 BOUNDS = ("frame", "polygons", "none")
 
 
 @dataclass(frozen=True)
 class Options:
-    """What an evaluation may be asked for.
+    """The options of an evaluation.
 
     Attributes:
-        protocol: dialect of one-pass evaluation; None for the benchmark's own.
+        protocol: rules of one-pass evaluation; None for those of the benchmark's own toolkit.
         exclude_invalid: see `protocols.get_protocol`.
         missing: what to do about videos without results: `stop`, or `skip` them and mark the tracker.
         per_video: write videos.csv.
         attributes: evaluate the videos of each attribute too.
         bootstrap: resamples of the videos for 95 % intervals; 0 for none.
         compare: two trackers for a paired test.
-        seed: of resamples and permutations.
-        worst: videos with the lowest scores to show in the report.
+        seed: seed of resamples and permutations.
+        worst: number of videos with the lowest scores to show in the report.
         plots, report: write them.
-        bounds: VOT regions are cut at the `frame`, at the largest numbers of the video's `polygons` (see
-            `vot_results._largest_numbers`), or `none`: at the left and top edges only.
+        bounds: VOT regions are cut at the `frame`, at the largest coordinates of the video's `polygons` (see
+            `evaluate_vot`), or at `none`: the left and top edges only. None for the frame where its size is known.
     """
 
     protocol: str | None = None
@@ -48,6 +47,6 @@ class Options:
         if self.bounds not in (None, *BOUNDS):
             raise SpotError(f"bounds={self.bounds} is unknown; choose from: {', '.join(BOUNDS)}")
         if self.compare is not None and len(self.compare) != 2:
-            raise SpotError(f"compare={list(self.compare)} needs two trackers: compare=[first,second]")
+            raise SpotError(f"compare=[{','.join(self.compare)}] needs two trackers: compare=[first,second]")
         if self.bootstrap < 0 or self.worst < 0:
             raise SpotError("bootstrap and worst count resamples and videos; they cannot be negative")
