@@ -19,7 +19,10 @@ GAINS = {
     "connect_model.cls_pred.weight": 4.0,
     "connect_model.bbox_pred.weight": 2.0,
     "align_head.rpn_cls.weight": 0.5,
+    "box_head.conv5_ctr.weight": 4.0,
+    "box_head.conv5_size.weight": 0.5,
 }
+SHIFTS = {"box_head.conv5_size.bias": -1.1, "box_head.conv5_ctr.bias": -2.0}
 
 
 def seeded_value(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -42,7 +45,7 @@ def seeded_value(name: str, shape: tuple[int, ...]) -> np.ndarray:
     elif last == "weight":
         value = 1 + 0.1 * x
     else:
-        value = 0.02 * x
+        value = 0.02 * x + SHIFTS.get(name, 0.0)
     return value.astype(np.float32)
 
 
