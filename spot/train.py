@@ -29,14 +29,14 @@ def _train(cfg: DictConfig, run: Run) -> None:
     import torch
     from hydra.utils import instantiate
 
+    from spot.architectures.start_weights import load_initial
     from spot.reporting.plots import draw_exploration
     from spot.training.callbacks.progress import waiting
     from spot.training.checkpoint_files import WholeCheckpoints
-    from spot.training.csv_logger import EpochCSVLogger, MetricsRows
-    from spot.training.fit import fit
-    from spot.training.loggers import close
+    from spot.training.csv_logger import MetricsRows
+    from spot.training.fit import build_callbacks, fit
+    from spot.training.loggers import build_loggers, close
     from spot.training.quiet import quieten
-    from spot.training.setup import build_callbacks, build_data, build_loggers, build_tracker
 
     quieten()
     if is_first_process():
@@ -48,26 +48,30 @@ def _train(cfg: DictConfig, run: Run) -> None:
         return
     torch.manual_seed(cfg.seed)
     with waiting("reading annotations"):
-        data = build_data(cfg, run)
-    tracker = build_tracker(cfg)
-    loggers = build_loggers(cfg, run)
-    assert isinstance(loggers[0], EpochCSVLogger)
+        data = instantiate(cfg.datamodule, fresh=run.resume_from is None)
+    network = instantiate(cfg.arch.network)
+    load_initial(network, cfg.initial, cfg.arch.name)
+    tracker = instantiate(cfg.module)(network=network)
+    loggers = build_loggers(cfg, run.folder)
     trainer = instantiate(
         cfg.trainer,
-        logger=loggers,
-        callbacks=[*build_callbacks(cfg, run), MetricsRows(loggers[0])],
+        logger=list(loggers),
+        callbacks=[*build_callbacks(cfg), MetricsRows(loggers[0])],
         plugins=[WholeCheckpoints()],
         default_root_dir=run.folder,
         enable_progress_bar=False,  # there is one among the callbacks
-        use_distributed_sampler=False,  # our own share of each step follows from the rank
+        use_distributed_sampler=False,  # our own part of each step follows from the rank
     )
     if is_first_process():  # not before: a start that fails must not keep a mended one from taking the name
         write_config(run, cfg)
         print(f"run {cfg.run}: " + (f"continues after epoch {run.finished_epochs}" if run.resume_from else "starts"))
     fit(trainer, tracker, data, run)
     close(trainer.loggers)
-    if trainer.is_global_zero and cfg.supervision.pseudo_labels:
-        draw_exploration(run.folder / "metrics.csv", run.folder / "exploration")
+    if trainer.is_global_zero:
+        if cfg.supervision.pseudo_labels:
+            draw_exploration(run.folder / "metrics.csv", run.folder / "exploration")
+        print(f"run {cfg.run}: {cfg.training.epochs} epochs in {run.folder}, last checkpoint {run.checkpoints / 'last.ckpt'}")
+        print(f"next: python -m spot.test run={cfg.run} benchmark=NAME (conf/benchmark lists the names)")
 
 
 @command("train")

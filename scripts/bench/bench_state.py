@@ -25,8 +25,8 @@ from typing import Any
 import numpy as np
 import plain_state
 
-from spot.state.exploration import coarse_box, draw
 from spot.state.store import PseudoLabels, StateStore
+from spot.supervision.exploration import Exploration
 
 RESULTS = 32_000  # of an epoch: 1,000 steps of 24 unlabelled instances, rounded up
 EXPLORED = 0.95
@@ -93,11 +93,11 @@ def bench_draws(folder: Path) -> dict[str, Any]:
     return figures | {"draw_ratio": figures["draw_ratio_2500_frames_50_percent"]}
 
 
+EXPLORE = Exploration()
+
+
 def draw_ours(state: Any, p: int, rng: np.random.Generator) -> None:
-    drawn = draw(state, p, rng)
-    path = state.target(p)
-    coarse_box(path, drawn.frame)
-    coarse_box(path, drawn.relay)
+    EXPLORE(state.target(p), rng)
 
 
 def timed(call: Callable[[], object], count: int) -> float:

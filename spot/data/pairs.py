@@ -19,7 +19,7 @@ from spot.data.crops import crop, crop_side, jitter_box
 from spot.data.images import Decode, Frame, read_frame
 from spot.data.targets import Targets
 from spot.runtime.errors import SpotError
-from spot.state.exploration import coarse_box, draw, nearest_key
+from spot.state.sampler_state import TargetState
 from spot.state.store import SamplerState, StateStore
 
 ATTEMPTS = 20  # redraws of one instance whose frames cannot be read, before the run stops
@@ -48,7 +48,7 @@ class AugmentSettings:
         brightness: factor U(1 - brightness, 1 + brightness) per image.
         grey, flip, half_turn: probabilities.
         angle: whole degrees U{-angle..angle}.
-        strong: False switches flip, rotation and the student's jitter of pseudo-labelled crops off.
+        strong: False switches flip and rotation of pseudo-labelled crops off; their jitter stays, as published.
     """
 
     brightness: float = 0.2
@@ -57,6 +57,25 @@ class AugmentSettings:
     angle: int = 10
     half_turn: float = 0.10
     strong: bool = True
+
+
+class DrawnFrame(NamedTuple):
+    """What is drawn for one unlabelled instance; boxes are (4,) xywh in image pixels.
+
+    Attributes:
+        frame, box: the frame to label, and roughly where the target is in it.
+        key, key_box: the key frame of the teacher's template, and its human box.
+        relay, relay_box: the frame of the student's template, and the box known for it.
+        propagated: the frame is unexplored.
+    """
+
+    frame: int
+    box: np.ndarray
+    key: int
+    key_box: np.ndarray
+    relay: int
+    relay_box: np.ndarray
+    propagated: bool
 
 
 class LabelledPairs(NamedTuple):
@@ -93,6 +112,8 @@ class UnlabelledInstances(NamedTuple):
         target_index, frame: (B,) int64, what a label is recorded under.
         number: (B,) int64, of the instance in its epoch.
         propagated: (B,) bool, drawn by propagating rather than reviewing.
+        key_search: (B, 3, S, S) uint8, a jittered search crop of the key frame; key_search_box: (B, 4) float32 its human
+            box in it, xywh in crop pixels. None unless a label filter asks for them.
     """
 
     key: Tensor
@@ -113,6 +134,8 @@ class UnlabelledInstances(NamedTuple):
     frame: Tensor
     number: Tensor
     propagated: Tensor
+    key_search: Tensor | None = None
+    key_search_box: Tensor | None = None
 
 
 class Batch(NamedTuple):
@@ -134,7 +157,7 @@ Instances = TypeVar("Instances", LabelledPairs, UnlabelledInstances)
 
 def collate(kind: type[Instances], items: Sequence[Arrays]) -> Instances:
     """Stack single instances into a batch of that kind."""
-    return kind(**{name: torch.from_numpy(np.stack([item[name] for item in items])) for name in kind._fields})
+    return kind(**{name: torch.from_numpy(np.stack([item[name] for item in items])) for name in items[0]})
 
 
 class _Instances(Dataset):
@@ -236,8 +259,8 @@ class UnlabelledDataset(_Instances):
 
     Args:
         store: where the state lies; every worker opens it by memory map.
-        step: propagating step r; 0 reviews only.
-        relay_template: the student's template is the relay frame (transitive consistency); False takes the key frame.
+        explore: draws an instance from what is known of a target; see `spot.supervision.exploration.Exploration`.
+        key_search: also make a search crop of the key frame.
     """
 
     stream = _UNLABELLED
@@ -250,13 +273,14 @@ class UnlabelledDataset(_Instances):
         augment: AugmentSettings,
         seed: int,
         decode: Decode = "fast",
-        step: int = 1,
-        relay_template: bool = True,
+        *,
+        explore: Callable[[TargetState, np.random.Generator], DrawnFrame],
+        key_search: bool = False,
     ) -> None:
         super().__init__(targets, crops, augment, seed, decode)
         self.store = store
-        self.step = step
-        self.relay_template = relay_template
+        self.explore = explore
+        self.key_search = key_search
         self._opened: tuple[int, SamplerState] | None = None
 
     def state(self, epoch: int) -> SamplerState:
@@ -272,22 +296,16 @@ class UnlabelledDataset(_Instances):
 
     def _build(self, rng: np.random.Generator, state: SamplerState, number: int) -> Arrays:
         target = self.targets.draw(rng)
-        drawn = draw(state, target, rng, self.step)
-        explored = state.target(target)
-        key, key_box = nearest_key(explored, drawn.frame)
-        box = coarse_box(explored, drawn.frame)
-        relay, relay_box = drawn.relay, coarse_box(explored, drawn.relay)
-        if not self.relay_template:
-            relay, relay_box = key, key_box
-        around = self.jitter(box, rng) if self.augment.strong else box
+        drawn = self.explore(state.target(target), rng)
+        box, around = drawn.box, self.jitter(drawn.box, rng)
 
         c = self.crops
         wanted: dict[int, list[tuple[np.ndarray, float, int]]] = {}
         for frame, spec in (
             (drawn.frame, (box, c.search_factor, c.search_size)),
             (drawn.frame, (around, c.search_factor, c.search_size)),
-            (key, (key_box, c.template_factor, c.template_size)),
-            (relay, (relay_box, c.template_factor, c.template_size)),
+            (drawn.key, (drawn.key_box, c.template_factor, c.template_size)),
+            (drawn.relay, (drawn.relay_box, c.template_factor, c.template_size)),
         ):
             wanted.setdefault(frame, []).append(spec)
         frames = {f: self.read(self.targets.frame_path(target, f), specs) for f, specs in wanted.items()}
@@ -296,10 +314,10 @@ class UnlabelledDataset(_Instances):
         teacher_search, teacher_geometry = self.search(unlabelled, box, box)
         student_search, student_geometry = self.search(unlabelled, box, around)
         settings = self.augment
-        key_crop, key_in_crop = self.template(frames[key], key_box)
-        relay_crop, relay_in_crop = self.template(frames[relay], relay_box)
+        key_crop, key_in_crop = self.template(frames[drawn.key], drawn.key_box)
+        relay_crop, relay_in_crop = self.template(frames[drawn.relay], drawn.relay_box)
         flip, half_turn, angle = rng.random(), rng.random(), rng.integers(-settings.angle, settings.angle + 1)
-        return {
+        instance = {
             "key": key_crop,
             "key_box": key_in_crop,
             "teacher_search": teacher_search,
@@ -319,6 +337,11 @@ class UnlabelledDataset(_Instances):
             "number": np.int64(number),
             "propagated": np.array(drawn.propagated),
         }
+        if self.key_search:
+            jittered = self.jitter(drawn.key_box, rng)
+            pixels, geometry = self.search(frames[drawn.key], drawn.key_box, jittered)
+            instance |= {"key_search": pixels, "key_search_box": _to_crop(drawn.key_box, geometry, c.search_size)}
+        return instance
 
 
 def _channels_first(pixels: np.ndarray) -> np.ndarray:

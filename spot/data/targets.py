@@ -111,6 +111,12 @@ class Targets:
             boxes[rows] = videos.boxes[videos.offsets[self.video_index[targets[rows]]] + frames[rows]]
         return boxes
 
+    def is_key(self, targets: np.ndarray, frames: np.ndarray) -> np.ndarray:
+        """(m,) bool: whether frame `frames[i]` is a key frame of target `targets[i]`."""
+        stride = int(max(self.key_ids.max(), frames.max(initial=0))) + 1
+        owner = np.repeat(np.arange(len(self)), np.diff(self.key_offsets))
+        return np.isin(targets * stride + frames, owner * stride + self.key_ids)
+
     def explored_by_set(self, explored: np.ndarray) -> dict[str, float]:
         """Fraction of the frames of each set that have been explored, from the number (P,) of each target."""
         lengths = self.lengths

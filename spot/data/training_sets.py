@@ -47,16 +47,22 @@ def key_frames_of(videos: VideoSet, labels: int, folder: str | Path, seed: int, 
 
 
 def labelled_sets(
-    sets: Sequence[VideoSet], key_frames: str, labels: int, folder: str | Path, seed: int, files: Sequence[str | None]
+    sets: Sequence[VideoSet],
+    key_frames: str,
+    labels: int,
+    folder: str | Path,
+    seed: int,
+    files: Sequence[str | None] | None = None,
 ) -> list[KeyFrames]:
     """Key frames of every set.
 
     Args:
         key_frames: "sampled" or "all" (every visible frame, the fully supervised baseline).
-        files: for each set a key-frame file, or None for the usual one; see `key_frames_of`.
+        files: for each set a key-frame file, or None for the usual one; None for the usual ones of all sets; see `key_frames_of`.
     """
     if key_frames == "all":
         return [all_frames(videos) for videos in sets]
     if key_frames != "sampled":
         raise SpotError(f"supervision.key_frames={key_frames}: choose sampled or all")
-    return [key_frames_of(videos, labels, folder, seed, file) for videos, file in zip(sets, files, strict=True)]
+    named = list(files or [None] * len(sets))
+    return [key_frames_of(videos, labels, folder, seed, file) for videos, file in zip(sets, named, strict=True)]

@@ -1,4 +1,4 @@
-"""The teacher: an average of the student over time that labels frames (METHOD.md section 4)."""
+"""The teacher: an average of the student over time that labels frames (docs/method.md section 4, items 3 and 4)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from spot.architectures.base import TrackerNetwork, best_cell, hann_window
 from spot.data.augmentation import photometric
 from spot.data.crops import clip_boxes, to_image
 from spot.data.pairs import UnlabelledInstances
+from spot.supervision.label_filters import LabelFilter, ProposedLabels
 
 
 class TeacherLabels(NamedTuple):
-    """What the teacher says of B frames.
+    """The teacher's labels of B frames.
 
     Attributes:
         box: (B, 4) xywh in image pixels, clipped to the image.
-        confidence: (B,) predicted IoU.
-        kept: (B,) bool, confident enough.
+        confidence: (B,) predicted IoU in [0, 1].
+        kept: (B,) bool, passed the label filter.
     """
 
     box: Tensor
@@ -31,51 +32,56 @@ class TeacherLabels(NamedTuple):
 class Teacher(nn.Module):
     """A frozen copy of the student, always in evaluation mode.
 
-    The published teacher labels with dropout and batch statistics on; METHOD.md section 9 puts that right.
+    The published teacher labels with dropout and batch statistics switched on, which disturbs every label
+    (docs/differences.md).
 
     Args:
-        student: what to copy.
-        threshold: least predicted IoU of a label that is kept (IoU filtering); 0 keeps all.
-        window: weight of the window centred on the coarse box (temporal calibration).
+        student: network to copy.
+        label_filter: decides which labels are kept.
+        window: weight in [0, 1] of the window centred on the coarse box (temporal calibration).
         decay: fraction of the old average at an update.
     """
 
     window: Tensor
 
-    def __init__(self, student: TrackerNetwork, threshold: float, window: float, decay: float) -> None:
+    def __init__(self, student: TrackerNetwork, label_filter: LabelFilter, window: float, decay: float) -> None:
         super().__init__()
         self.network = copy.deepcopy(student).requires_grad_(False)
-        self.threshold = threshold
+        self.label_filter = label_filter
         self.window_weight = window
         self.decay = decay
         self.register_buffer("window", hann_window(student.grid), persistent=False)
         self.train(False)
 
     def train(self, mode: bool = True) -> Teacher:
-        """Stays in evaluation mode."""
+        """Stay in evaluation mode."""
         return super().train(False)
 
     def label(self, batch: UnlabelledInstances) -> TeacherLabels:
-        """Track from the key frame into the centred crop of the unlabelled frame."""
+        """Track from the key frame into the centred crop of the unlabelled frame, and filter what is found.
+
+        A box of less than one pixel is never kept.
+        """
         network = self.network
         with torch.inference_mode():
             keys = network.normalise(photometric(batch.key, batch.brightness[:, 0]))
             search = network.normalise(photometric(batch.teacher_search, batch.brightness[:, 1]))
             candidates = network.candidates(network(keys, batch.key_box, search))
             best = best_cell(candidates, self.window, self.window_weight)
+            crop_box, confidence = best.box.float(), best.confidence.float()
+            width, height = batch.image_size.unbind(1)
+            box = clip_boxes(to_image(crop_box, batch.teacher_geometry, network.search_size), width, height)
+            kept = self.label_filter(ProposedLabels(box, crop_box, confidence), batch, network)
+            kept = kept & (box[:, 2:] >= 1).all(1)
         # tensors made in inference mode may not take part in a graph; their copies may
-        box, confidence = best.box.float().clone(), best.confidence.float().clone()
-        width, height = batch.image_size.unbind(1)
-        box = clip_boxes(to_image(box, batch.teacher_geometry, network.search_size), width, height)
-        kept = (confidence >= self.threshold) & (box[:, 2:] >= 1).all(1)
-        return TeacherLabels(box, confidence, kept)
+        return TeacherLabels(box.clone(), confidence.clone(), kept.clone())
 
     @torch.no_grad()
     def update_ema(self, student: TrackerNetwork, decay: float | None = None) -> None:
-        """Move towards the student: parameters and floating-point buffers averaged, counters copied.
+        """Move the average towards the student: parameters and floating-point buffers averaged, counters copied.
 
         Args:
-            decay: 0 copies the student; None takes the teacher's own.
+            decay: fraction of the old average; 0 copies the student, None is the teacher's own decay.
         """
         weight = 1 - (self.decay if decay is None else decay)
         ours, theirs = ([*net.parameters(), *net.buffers()] for net in (self.network, student))

@@ -1,15 +1,37 @@
-"""Fit, and say in one line what ended it early."""
+"""Callbacks of a run, and fitting that says in one line what ended it early."""
 
 from __future__ import annotations
 
 import pytorch_lightning as pl
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
 
 from spot.architectures.memory import keep_freed_memory
 from spot.runtime.errors import SpotError
 from spot.runtime.processes import stop_together
+from spot.training.callbacks.checkpoints import ResumePoint
+from spot.training.callbacks.ema import TeacherAverage
+from spot.training.callbacks.sampler_state import SamplerStateKeeper
 from spot.training.data_module import TrackingData
 from spot.training.module import SparseTracker
 from spot.training.run import Run
+
+
+def build_callbacks(cfg: DictConfig) -> list[Callback]:
+    """Make the callbacks of `conf/callbacks`, in their order; null leaves one out.
+
+    Raises:
+        SpotError: one is missing without which the method does not work or the run cannot continue.
+    """
+    callbacks = [callback for callback in instantiate(cfg.callbacks).values() if callback is not None]
+    needed: dict[str, type[Callback]] = {"resume_point": ResumePoint}
+    if cfg.supervision.pseudo_labels:
+        needed |= {"sampler_state": SamplerStateKeeper, "teacher_average": TeacherAverage}
+    for name, kind in needed.items():
+        if not any(isinstance(callback, kind) for callback in callbacks):
+            raise SpotError(f"callbacks: {name} is missing; keep default in the list, as in callbacks=[default,other]")
+    return callbacks
 
 
 def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Run) -> None:

@@ -1,4 +1,4 @@
-"""What every logger is told alike: settings, histograms; and a run on Weights & Biases that is opened and closed."""
+"""Loggers: how they are made and closed, and what all of them get: settings and histograms."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
@@ -69,6 +70,16 @@ def run_id(run: str) -> str:
     """An identifier from a run's name: wandb allows neither slashes nor long ones."""
     plain = "".join(c if c.isalnum() or c in "_.-=," else "_" for c in run)
     return plain if len(plain) <= LONGEST_ID else f"{plain[:LONGEST_ID]}_{hashlib.sha256(run.encode()).hexdigest()[:8]}"
+
+
+def build_loggers(cfg: DictConfig, folder: Path) -> tuple[EpochCSVLogger, *tuple[Logger, ...]]:
+    """Make the logger of metrics.csv, and behind it the chosen one if it is another."""
+    own = EpochCSVLogger(folder)
+    chosen = instantiate(cfg.logger) if cfg.logger else own
+    if isinstance(chosen, EpochCSVLogger):
+        return (own,)
+    describe(chosen, cfg)
+    return own, chosen
 
 
 @rank_zero_only

@@ -11,8 +11,13 @@ from spot.data.key_frames import sample_key_frames
 from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
 from spot.data.targets import Targets
 from spot.runtime.errors import SpotError
-from spot.state.exploration import coarse_box
 from spot.state.store import PseudoLabels, StateStore
+from spot.supervision.coarse_boxes import NearestOrInterpolated
+from spot.supervision.exploration import Exploration
+from spot.supervision.frame_sampler import ReviewAndPropagate
+from spot.supervision.relays import KeyFrameRelay
+
+EXPLORE = Exploration()
 
 CROPS = CropSettings(64, 128, 2.0, 4.0, 3.0, 0.25)
 PLAIN = AugmentSettings(brightness=0, grey=0, flip=0, angle=0, half_turn=0)
@@ -30,7 +35,7 @@ def store(targets, tmp_path):
 
 def test_an_instance_follows_from_seed_epoch_and_index(targets, store):
     labelled = LabelledDataset(targets, CROPS, AugmentSettings(), seed=1)
-    unlabelled = UnlabelledDataset(targets, store, CROPS, AugmentSettings(), seed=1)
+    unlabelled = UnlabelledDataset(targets, store, CROPS, AugmentSettings(), seed=1, explore=EXPLORE)
     for dataset in (labelled, unlabelled):
         for key in ((0, 0), (3, 7)):
             first, again = dataset[key][0], dataset[key][0]
@@ -41,7 +46,7 @@ def test_an_instance_follows_from_seed_epoch_and_index(targets, store):
 
 def test_the_kinds_of_instance_draw_from_streams_of_their_own(targets, store):
     labelled = LabelledDataset(targets, CROPS, AugmentSettings(), seed=1)
-    unlabelled = UnlabelledDataset(targets, store, CROPS, AugmentSettings(), seed=1)
+    unlabelled = UnlabelledDataset(targets, store, CROPS, AugmentSettings(), seed=1, explore=EXPLORE)
     assert labelled[0, 0][0]["brightness"][0] != unlabelled[0, 0][0]["brightness"][0]
 
 
@@ -74,41 +79,58 @@ def test_distinct_pairs_never_repeat_a_frame(targets, monkeypatch):
 
 
 def test_unlabelled_crops_show_the_same_frame_around_its_coarse_box(targets, store):
-    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0)
+    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0, explore=EXPLORE)
     for i in range(20):
         item = dataset[0, i][0]
         middle = torch.tensor([[63.5 - 5, 63.5 - 5, 10, 10]])
         box = to_image(middle, torch.from_numpy(item["teacher_geometry"])[None], 128)[0].numpy()
         keys = store.at(0).target(int(item["target_index"]))
-        coarse = coarse_box(keys, int(item["frame"]))
+        coarse = NearestOrInterpolated()(keys, int(item["frame"]))
         assert np.allclose(box[:2] + box[2:] / 2, coarse[:2] + coarse[2:] / 2, atol=1e-2)
         assert np.abs(int(item["frame"]) - keys.ids).min() <= 1  # reviewing, or propagating by one
         assert bool(item["propagated"]) == (int(item["frame"]) not in keys.ids)
 
 
 def test_reviewing_only_stays_on_explored_frames(targets, store):
-    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0, step=0)
+    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0, explore=Exploration(ReviewAndPropagate(0)))
     items = [dataset[0, i][0] for i in range(30)]
     assert not any(item["propagated"] for item in items)
 
 
-def test_weak_augmentation_shows_the_student_what_the_teacher_sees(targets, store):
-    settings = AugmentSettings(strong=False)
-    item = UnlabelledDataset(targets, store, CROPS, settings, seed=0)[0, 0][0]
-    assert np.array_equal(item["teacher_search"], item["student_search"])
-    assert item["angle"] == 0
-    assert not item["flip"]
+def test_weak_augmentation_keeps_the_jitter_and_nothing_else(targets, store):
+    """As published: without strong augmentation the student's crop is still jittered."""
+    items = [
+        UnlabelledDataset(targets, store, CROPS, AugmentSettings(strong=strong), seed=0, explore=EXPLORE)[0, 0][0]
+        for strong in (True, False)
+    ]
+    assert np.array_equal(items[0]["student_search"], items[1]["student_search"])
+    assert not np.array_equal(items[1]["teacher_search"], items[1]["student_search"])
+    assert items[1]["angle"] == 0
+    assert not items[1]["flip"]
+
+
+def test_a_search_crop_of_the_key_frame_where_asked_for(targets, store):
+    """Made after all else is drawn: the rest of the instance is the same."""
+    plain, more = (
+        UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0, explore=EXPLORE, key_search=key_search)[0, 3][0]
+        for key_search in (False, True)
+    )
+    assert all(np.array_equal(value, more[name]) for name, value in plain.items())
+    assert more["key_search"].shape == (3, 128, 128)
+    center = more["key_search_box"][:2] + more["key_search_box"][2:] / 2
+    assert np.abs(center - 63.5).max() > 2  # jittered
+    assert ((center > 0) & (center < 128)).all()
 
 
 def test_key_template_instead_of_the_relay_frame(targets, store):
-    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0, relay_template=False)
+    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0, explore=Exploration(relay=KeyFrameRelay()))
     for i in range(10):
         item = dataset[0, i][0]
         assert np.array_equal(item["key"], item["relay"])
 
 
 def test_the_state_in_force_is_that_of_the_epoch(targets, store):
-    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0)
+    dataset = UnlabelledDataset(targets, store, CROPS, PLAIN, seed=0, explore=EXPLORE)
     before = dataset[5, 0][0]
     frames = np.setdiff1d(np.arange(16), store.at(0).target(0).ids)
     everything = PseudoLabels(

@@ -5,10 +5,14 @@ import json
 import numpy as np
 import pytest
 
-from spot.state.exploration import INTERPOLATION_LIMIT, coarse_box, draw, nearest
+from spot.state.nearest_frames import nearest
 from spot.state.store import PseudoLabels, StateStore
+from spot.supervision.coarse_boxes import NearestOrInterpolated
+from spot.supervision.exploration import Exploration
+from spot.supervision.frame_sampler import ReviewAndPropagate
 from tests.paths import GOLDEN, PARITY_DATA, requires_shared
 
+coarse_box = NearestOrInterpolated()
 EXCERPT = json.loads((PARITY_DATA / "state.json").read_text())
 
 
@@ -49,7 +53,7 @@ def test_coarse_boxes(source, tmp_path):
         for target, expected in zip(case["targets"], boxes["out"], strict=True):
             np.testing.assert_allclose(coarse_box(path, target), expected, rtol=0, atol=1e-4)
         pairs = zip(case["nearest"], case["second"], case["targets"], strict=True)
-        interpolated += sum(0 < abs(a - b) <= INTERPOLATION_LIMIT and t not in (a, b) for a, b, t in pairs)
+        interpolated += sum(0 < abs(a - b) <= coarse_box.limit and t not in (a, b) for a, b, t in pairs)
     assert interpolated > 3
 
 
@@ -94,4 +98,6 @@ def test_draws_of_greater_steps_reach_what_the_published_ones_miss(name, step, t
 def draws(folder, case: dict, count: int | None = None) -> np.ndarray:
     state = state_of(folder / "s", case["seq_length"], case["relay_frame_ids"])
     rng = np.random.default_rng(0)
-    return np.array([draw(state, 0, rng, case["propagating_step"]) for _ in range(count or case["draws"])], np.int64)
+    explore = Exploration(ReviewAndPropagate(case["propagating_step"]))
+    drawn = [explore(state.target(0), rng) for _ in range(count or case["draws"])]
+    return np.array([(d.frame, d.relay, d.propagated) for d in drawn], np.int64)

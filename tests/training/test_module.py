@@ -10,6 +10,8 @@ from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, Unla
 from spot.data.steps import StepPlan, Steps
 from spot.data.targets import Targets
 from spot.state.store import StateStore
+from spot.supervision.exploration import Exploration
+from spot.supervision.label_filters import ConfidenceThreshold
 from spot.supervision.teacher import Teacher
 from spot.training.module import SparseTracker
 from tests.training.configs import composed
@@ -24,7 +26,7 @@ def make_tracker(arch="transt_tiny", threshold=0.0, decay=0.5):
         instantiate(cfg.arch.network),
         instantiate(cfg.arch.loss),
         instantiate(cfg.arch.recipe),
-        lambda student: Teacher(student, threshold=threshold, window=0.4, decay=decay),
+        lambda student: Teacher(student, ConfidenceThreshold(threshold), window=0.4, decay=decay),
         burn_in=1,
         ema_interval=1,
         seed=0,
@@ -40,7 +42,13 @@ def steps(videos, tmp_path):
         student = tracker.student
         crops = CropSettings(student.template_size, student.search_size, 2.0, 4.0, 3.0, 0.25)
         labelled = LabelledDataset(targets, crops, AugmentSettings(), seed=0)
-        return Steps(PLAN, labelled, UnlabelledDataset(targets, store, crops, AugmentSettings(), seed=0), 0, 1)
+        return Steps(
+            PLAN,
+            labelled,
+            UnlabelledDataset(targets, store, crops, AugmentSettings(), seed=0, explore=Exploration()),
+            0,
+            1,
+        )
 
     return build
 

@@ -1,4 +1,4 @@
-"""What shows whether the method works, beyond the losses: the teacher's confidence, its coarse boxes, memory.
+"""Callback: what shows whether the method works, beyond the losses.
 
 Everything is gathered on the device during an epoch and read once at its end.
 """
@@ -15,10 +15,10 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
+from spot.data.pairs import Batch
 from spot.data.targets import Targets
-from spot.training.data_module import TrackingData
+from spot.training.data_module import data_of
 from spot.training.loggers import log_histogram
-from spot.training.module import SparseTracker
 
 CONFIDENCE_BINS = 20
 GIB = 2**30
@@ -29,52 +29,64 @@ class Monitoring(Callback):
 
     `pseudo/confidence_histogram`: predicted IoU of the teacher's boxes in bins of 0.05, kept or not.
     `coarse_center_error`: distance of the coarse box's centre from the annotated one, over the square root of the
-        annotated area, where there is an annotation (mean). The teacher's crop reaches about 2 to each side.
-    `memory/device_gib`, `memory/host_gib`: most that PyTorch allocated in the epoch, and the main process has had since its start.
+        annotated area (mean). Frames that are labelled in training or have no annotation are left out. The teacher's
+        crop reaches about 2 to each side.
+    `learning_rate/*`: the rate of each parameter group in that epoch.
+    `broken_frames`: instances that could not be read in the run so far (first process).
+    `memory/device_gib`, `memory/host_gib`: most that PyTorch allocated in the epoch, and most that the main process
+        has had since its start.
     """
 
     def __init__(self) -> None:
         self._coarse: list[Tensor] = []
+        self._confidence: list[Tensor] = []
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._coarse.clear()
+        self._confidence.clear()
+        # Lightning steps the schedule before the hooks of the epoch's end: there the rate is the next epoch's
+        for group in trainer.optimizers[0].param_groups:
+            _log(pl_module, f"learning_rate/{group['name']}", group["lr"])
         if pl_module.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(pl_module.device)
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
     ) -> None:
         if (drawn := batch.unlabelled) is not None:
             place = torch.stack([drawn.target_index, drawn.frame], 1)
             self._coarse.append(torch.cat([place.double(), drawn.teacher_geometry[:, :2].double()], 1))
+            self._confidence.append(outputs["labels"].confidence)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Runs before the module's own hook, which hands the labels over to the state."""
-        assert isinstance(pl_module, SparseTracker)
-        values = {"memory/host_gib": host_memory()}
+        values = {"memory/host_gib": host_memory(), "broken_frames": float(data_of(trainer).broken)}
         if pl_module.device.type == "cuda":
             values["memory/device_gib"] = torch.cuda.max_memory_allocated(pl_module.device) / GIB
         if self._coarse:
-            counts = torch.histc(torch.cat(pl_module.recorded)[:, -1].float(), CONFIDENCE_BINS, 0, 1)
+            counts = torch.histc(torch.cat(self._confidence).float(), CONFIDENCE_BINS, 0, 1)
             error = self._coarse_error(trainer)
             total = trainer.strategy.reduce(torch.cat([counts.double(), error.to(counts.device)]), reduce_op="sum")
             assert isinstance(total, Tensor)
-            *shares, distance, known = total.tolist()
+            *in_bins, distance, known = total.tolist()
             if known:
                 values["coarse_center_error"] = distance / known
             edges = np.linspace(0, 1, CONFIDENCE_BINS + 1)
-            name, epoch = "pseudo/confidence_histogram", trainer.current_epoch
-            log_histogram(trainer.loggers, name, np.array(shares), edges, epoch, trainer.global_step)
+            name, epoch = "pseudo/confidence_histogram", trainer.current_epoch + 1
+            log_histogram(trainer.loggers, name, np.array(in_bins), edges, epoch, trainer.global_step)
         for name, value in values.items():
-            pl_module.log(name, value, on_step=False, on_epoch=True, rank_zero_only=True)
+            _log(pl_module, name, value)
 
     def _coarse_error(self, trainer: pl.Trainer) -> Tensor:
         """(2,) float64: sum of the errors, and how many are known."""
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, TrackingData)
+        targets = data_of(trainer).targets
         rows = torch.cat(self._coarse).cpu().numpy()
-        errors = center_errors(data.targets, rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), rows[:, 2:])
+        rows = rows[~targets.is_key(rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64))]
+        errors = center_errors(targets, rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64), rows[:, 2:])
         return torch.tensor([errors.sum(), len(errors)], dtype=torch.float64)
+
+
+def _log(pl_module: pl.LightningModule, name: str, value: float) -> None:
+    pl_module.log(name, float(value), on_step=False, on_epoch=True, rank_zero_only=True)
 
 
 def center_errors(targets: Targets, indices: np.ndarray, frames: np.ndarray, centers: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from spot.data.augmentation import photometric
 from spot.data.crops import to_crop
 from spot.data.pairs import UnlabelledInstances
 from spot.supervision.teacher import TeacherLabels
-from spot.training.data_module import TrackingData
+from spot.training.data_module import TrackingData, data_of
 from spot.training.module import SparseTracker
 
 BATCHES = 4  # of an epoch that the labels to show are taken from
@@ -34,6 +34,7 @@ class Pictures(Callback):
         self.count = count
         self._loggers: list[WandbLogger] = []
         self._batches: list[UnlabelledInstances] = []
+        self._labels: list[TeacherLabels] = []
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
@@ -41,6 +42,7 @@ class Pictures(Callback):
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._batches.clear()
+        self._labels.clear()
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -48,24 +50,22 @@ class Pictures(Callback):
         due = self.every > 0 and trainer.current_epoch % self.every == 0
         if self._loggers and due and batch.unlabelled is not None and len(self._batches) < BATCHES:
             self._batches.append(batch.unlabelled)
+            self._labels.append(outputs["labels"])
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Runs before the module's own hook, which hands the labels over to the state."""
         if not self._batches:
             return
         assert isinstance(pl_module, SparseTracker)
-        data = trainer.datamodule  # type: ignore[attr-defined]
-        assert isinstance(data, TrackingData)
-        rows = torch.cat(pl_module.recorded[: len(self._batches)])
-        labels = TeacherLabels(rows[:, 4:8].float(), rows[:, 8].float(), rows[:, 3] > 0)
-        columns = zip(*self._batches, strict=True)
-        instances = UnlabelledInstances(*(torch.cat(column) for column in columns))
+        labels = TeacherLabels(*(torch.cat(column) for column in zip(*self._labels, strict=True)))
+        columns: Any = zip(*self._batches, strict=True)  # an optional one is None in all batches
+        whole: list[Any] = [column[0] if column[0] is None else torch.cat(column) for column in columns]
         chosen = choose(labels.kept, self.count)
-        instances = UnlabelledInstances(*(column[chosen] for column in instances))
-        shown = draw(pl_module, instances, TeacherLabels(*(column[chosen] for column in labels)), data)
+        picked: list[Any] = [column if column is None else column[chosen] for column in whole]
+        instances = UnlabelledInstances(*picked)
+        shown = draw(pl_module, instances, TeacherLabels(*(column[chosen] for column in labels)), data_of(trainer))
         self._batches.clear()
         for logger in self._loggers:
-            logger.experiment.log({**shown, "epoch": trainer.current_epoch, "trainer/global_step": trainer.global_step})
+            logger.experiment.log({**shown, "epoch": trainer.current_epoch + 1, "trainer/global_step": trainer.global_step})
 
 
 def choose(kept: Tensor, count: int) -> Tensor:

@@ -1,0 +1,150 @@
+"""Callback: the sampler state grows with what the teacher labels (docs/method.md section 5)."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback
+from torch import Tensor
+
+from spot.data.pairs import Batch, UnlabelledInstances
+from spot.runtime.errors import SpotError
+from spot.state.store import PseudoLabels
+from spot.supervision.teacher import TeacherLabels
+from spot.training.data_module import TrackingData, data_of
+
+log = logging.getLogger(__name__)
+
+CHECKPOINT_KEY = "sampler_state"
+OLD_CHECKPOINT_KEY = "TrackingData"  # of version 0.1
+PATIENCE = 3  # epochs without a kept label, before a warning
+
+
+class SamplerStateKeeper(Callback):
+    """Commits the labels of each epoch, ties each checkpoint to its state, and returns to it on resume.
+
+    It logs `state/inserted` and `state/replaced` (frames), `explored_fraction` of all frames and of each set,
+    and `pseudo_label_iou`: mean IoU of the kept labels with the annotation, over frames that have one and are not
+    labelled in training.
+
+    Args:
+        snapshot_every: epochs between versions of the state that are kept; 0 keeps none.
+        resume_every: epochs between resume points; versions since the last one are kept for it.
+    """
+
+    def __init__(self, snapshot_every: int, resume_every: int) -> None:
+        self.snapshot_every = snapshot_every
+        self.resume_every = resume_every
+        self._steps: list[Tensor] = []
+        self._without_labels = 0
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Batch, batch_idx: int
+    ) -> None:
+        """Keep the labels on the device until the epoch ends: no transfer in a step."""
+        if batch.unlabelled is not None:
+            self._steps.append(label_rows(batch.unlabelled, outputs["labels"]))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Merge the epoch's labels of all processes into the state; the new version is in force in the next epoch."""
+        data = data_of(trainer)
+        if not data.pseudo_labels:
+            return
+        values: dict[str, float] = {}
+        if self._steps:
+            mine = torch.cat(self._steps)
+            self._steps.clear()
+            gathered = pl_module.all_gather(mine)
+            assert isinstance(gathered, Tensor)
+            labels = kept_labels(gathered.reshape(-1, mine.shape[1]).cpu().numpy())
+            if trainer.is_global_zero:
+                values |= self._commit(data, labels, trainer.current_epoch + 1)
+            trainer.strategy.barrier("state commit")
+            self._warn(trainer, len(labels.frame))
+            unseen = ~data.targets.is_key(labels.target_index, labels.frame)
+            iou = data.targets.label_iou(labels.target_index[unseen], labels.frame[unseen], labels.box[unseen])
+            if len(iou):
+                values["pseudo_label_iou"] = float(iou.mean())
+        state = data.store.at(trainer.current_epoch + 1)
+        values["explored_fraction"] = float(state.explored_counts.sum() / state.lengths.sum())
+        for name, fraction in data.targets.explored_by_set(state.explored_counts).items():
+            values[f"explored_fraction/{name}"] = fraction
+        for name, value in values.items():
+            pl_module.log(name, float(value), on_step=False, on_epoch=True, rank_zero_only=True)
+
+    def _commit(self, data: TrackingData, labels: PseudoLabels, epoch: int) -> dict[str, float]:
+        report = data.store.commit(labels, epoch)
+        if self.snapshot_every and epoch % self.snapshot_every == 0:
+            data.store.snapshot(epoch)
+        data.store.prune(keep_from=epoch - self.resume_every - 1)
+        return {"state/inserted": report.inserted, "state/replaced": report.replaced}
+
+    def _warn(self, trainer: pl.Trainer, kept: int) -> None:
+        self._without_labels = 0 if kept else self._without_labels + 1
+        if self._without_labels == PATIENCE and trainer.is_global_zero:
+            log.warning(
+                "no pseudo label was kept for %d epochs: the teacher is not sure enough; lower teacher.threshold "
+                "(pseudo/confidence in metrics.csv says what it reaches), or lengthen training.burn_in",
+                PATIENCE,
+            )
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Print what has been explored, and how good the recorded labels are where that can be known."""
+        data = data_of(trainer)
+        if not data.pseudo_labels or not trainer.is_global_zero:
+            return
+        state = data.store.at(trainer.current_epoch + 1)
+        explored, frames = int(state.explored_counts.sum()), int(state.lengths.sum())
+        _, iou = data.targets.recorded_labels(state)
+        quality = f"; recorded pseudo labels: {iou.mean():.3f} mean IoU to the annotation" if len(iou) else ""
+        print(f"explored {explored} of {frames} frames{quality}")
+        if explored <= len(data.targets.key_ids) < frames:
+            log.warning(
+                "nothing but key frames was explored; lower teacher.threshold, lengthen training.burn_in, or set "
+                "exploration.step to 1 or more"
+            )
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note which version of the state belongs to the checkpoint."""
+        data = data_of(trainer)
+        if data.pseudo_labels:
+            state = data.store.at(trainer.current_epoch + 1)
+            checkpoint[CHECKPOINT_KEY] = {"state_version": state.version, "state_digest": state.digest}
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Return to the state that the checkpoint belongs to. Raises SpotError where it is gone or differs."""
+        data = data_of(trainer)
+        if not data.pseudo_labels:
+            return
+        saved = checkpoint.get(CHECKPOINT_KEY) or checkpoint.get(OLD_CHECKPOINT_KEY)
+        if not saved:
+            raise SpotError("the checkpoint belongs to a run without a sampler state; choose another run=")
+        if trainer.is_global_zero:
+            data.store.rollback(saved["state_version"], saved["state_digest"])
+        trainer.strategy.barrier("state rollback")
+
+
+def label_rows(batch: UnlabelledInstances, labels: TeacherLabels) -> Tensor:
+    """(B, 9) float64: number, target_index, frame, kept, x, y, w, h, confidence."""
+    whole = torch.stack([batch.number, batch.target_index, batch.frame, labels.kept.long()], 1).double()
+    return torch.cat([whole, labels.box.double(), labels.confidence[:, None].double()], 1)
+
+
+def kept_labels(rows: np.ndarray) -> PseudoLabels:
+    """The kept labels of (m, 9) rows, in the order of their instances in the epoch."""
+    rows = rows[np.argsort(rows[:, 0], kind="stable")]
+    rows = rows[rows[:, 3] > 0]
+    return PseudoLabels(
+        rows[:, 1].astype(np.int64),
+        rows[:, 2].astype(np.int64),
+        rows[:, 4:8].astype(np.float32),
+        rows[:, 8].astype(np.float32),
+    )
