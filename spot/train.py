@@ -70,7 +70,9 @@ def _train(cfg: DictConfig, run: Run) -> None:
     if trainer.is_global_zero:
         if cfg.supervision.pseudo_labels:
             draw_exploration(run.folder / "metrics.csv", run.folder / "exploration")
-        print(f"run {cfg.run}: {cfg.training.epochs} epochs in {run.folder}, last checkpoint {run.checkpoints / 'last.ckpt'}")
+        print(
+            f"run {cfg.run}: {cfg.training.epochs} epochs in {run.folder}, last checkpoint {run.checkpoints / 'last.ckpt'}"
+        )
         print(f"next: python -m spot.test run={cfg.run} benchmark=NAME (conf/benchmark lists the names)")
 
 

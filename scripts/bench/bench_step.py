@@ -35,6 +35,7 @@ from spot.architectures.base import TrackerNetwork
 from spot.architectures.memory import keep_freed_memory
 from spot.data.pairs import Batch, LabelledPairs, UnlabelledInstances
 from spot.runtime.command import config_folder
+from spot.supervision.label_filters import ConfidenceThreshold
 from spot.supervision.teacher import Teacher
 from spot.training.module import SparseTracker
 
@@ -53,8 +54,8 @@ def build(arch: str, dropout: bool = True) -> SparseTracker:
         elif isinstance(module, torch.nn.MultiheadAttention):
             module.dropout = 0.0
     parts = instantiate(cfg.arch.loss), instantiate(cfg.arch.recipe)
-    make_teacher = partial(Teacher, threshold=0.0, window=cfg.arch.teacher.window, decay=0.998)
-    tracker = SparseTracker(network, *parts, make_teacher, burn_in=0, ema_interval=5, seed=0, arch=arch)
+    make_teacher = partial(Teacher, label_filter=ConfidenceThreshold(0.0), window=cfg.arch.teacher.window, decay=0.998)
+    tracker = SparseTracker(network, *parts, make_teacher, seed=0, arch=arch)
     tracker.log = lambda *_, **__: None  # type: ignore[method-assign]
     return tracker.train()
 
@@ -116,7 +117,7 @@ def check(arch: str) -> None:
     tracker = build(arch, dropout=False)
     plain = PlainStep(tracker, teacher_mode=False)
     batch = noise(tracker.student, 1, 2)
-    losses = tracker.training_step(batch, 0), plain.loss(batch)
+    losses = tracker.training_step(batch, 0)["loss"], plain.loss(batch)
     torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-5)
     for loss in losses:
         loss.backward()
@@ -130,7 +131,7 @@ def check(arch: str) -> None:
 def our_step(tracker: SparseTracker, optimizer: torch.optim.Optimizer, batch: Batch, bf16: bool) -> None:
     """What Lightning does with our module."""
     with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
-        loss = tracker.training_step(batch, 0)
+        loss = tracker.training_step(batch, 0)["loss"]
     optimizer.zero_grad()
     loss.backward()
     tracker.configure_gradient_clipping(optimizer)

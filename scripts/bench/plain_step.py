@@ -146,7 +146,7 @@ class PlainStep:
         assert tracker.teacher is not None
         self.student = plain_copy(tracker.student).train(tracker.student.training)
         self.teacher = plain_copy(tracker.teacher.network).train(teacher_mode)
-        self.threshold, self.window_weight = tracker.teacher.threshold, tracker.teacher.window_weight
+        self.threshold, self.window_weight = tracker.teacher.label_filter.threshold, tracker.teacher.window_weight
         self.criterion, self.recipe = tracker.loss, tracker.recipe
         backbone = set(self.student.backbone.parameters())
         head = [p for p in self.student.parameters() if p not in backbone]

@@ -257,7 +257,7 @@ def draw_exploration(jobs: Sequence[Job], outputs: Path, path: Path) -> None:
     for k, colour in ((2, COLOURS[1]), (3, COLOURS[0]), (5, COLOURS[2])):
         tables = [read_metrics(outputs / job.run / "metrics.csv") for job in jobs if job.k == k]
         for column, style, title in (("explored_fraction", "-", "explored"), ("pseudo_label_iou", "--", "label IoU")):
-            series = [[(int(r["epoch"]) + 1, float(r[column])) for r in table if r.get(column)] for table in tables]
+            series = [[(int(float(r["epoch"])), float(r[column])) for r in table if r.get(column)] for table in tables]
             if not series:
                 continue
             epochs = [epoch for epoch, _ in series[0]]
@@ -303,7 +303,7 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
-    """Rows of a run's metrics.csv, one an epoch."""
+    """Rows of a run's metrics.csv, one an epoch, which counts from 1."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 

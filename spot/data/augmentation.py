@@ -1,29 +1,28 @@
-"""Everything that happens to pixels on the device, batched, with draws that come from outside.
+"""Augmentation on the device, batched: brightness, grey-scale, flip and rotation (docs/method.md section 3).
 
-The loader draws (see `spot.data.pairs`), so that every draw follows from (seed, epoch, index). Warp uint8 crops where
-possible and turn them to floats afterwards: a nearest-neighbour warp moves pixels without mixing them, so the order
-does not matter to the result, and a byte moves several times faster than a float.
+The loader draws the parameters (see `spot.data.pairs`), so that every draw follows from (seed, epoch, index); kornia
+applies them.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
+from kornia.color import rgb_to_grayscale
+from kornia.enhance import adjust_brightness_accumulative
+from kornia.geometry.transform import get_rotation_matrix2d, warp_affine
 from torch import Tensor
-
-from spot.data.crops import clip_boxes
 
 LUMA = (0.2989, 0.587, 0.114)
 ELLIPSE_POINTS = 360
-SLICE = 4
 
 
 def photometric(images: Tensor, brightness: Tensor, grey: Tensor | None = None) -> Tensor:
-    """Brightness, then grey-scale, before normalisation.
+    """Change brightness, then turn some images grey, before normalisation.
 
-    The published code weighs the channels after normalisation and never sums them (METHOD.md section 9).
+    The published code weighs the channels after normalisation and never sums them (docs/differences.md).
 
     Args:
         images: (B, 3, H, W) uint8 RGB.
@@ -33,20 +32,11 @@ def photometric(images: Tensor, brightness: Tensor, grey: Tensor | None = None) 
     Returns:
         (B, 3, H, W) float32 RGB in [0, 1].
     """
-    return _by_slices(_photometric, images, brightness, *(() if grey is None else (grey,)))
-
-
-def _photometric(images: Tensor, brightness: Tensor, grey: Tensor | None = None) -> Tensor:
-    scale = (brightness.to(torch.float32) / 255)[:, None, None, None]
-    pixels = images.float().mul_(scale).clamp_(max=1)  # a product of bytes and floats would be ten times slower
+    pixels = adjust_brightness_accumulative(images.float() / 255, brightness.float())
     if grey is None:
         return pixels
-    red, green, blue = pixels.split(1, dim=1)
-    luma = (LUMA[0] * red).add_(green, alpha=LUMA[1]).add_(blue, alpha=LUMA[2])
-    weight = grey.to(torch.float32)[:, None, None, None]
-    for colour in (red, green, blue):
-        colour.lerp_(luma, weight)
-    return pixels
+    weights = torch.stack([pixels.new_full((), weight) for weight in LUMA])  # a host tensor would have to be copied
+    return torch.where(grey[:, None, None, None], rgb_to_grayscale(pixels, weights), pixels)
 
 
 def rotate_flip(images: Tensor, boxes: Tensor, angle: Tensor, flip: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
@@ -56,53 +46,40 @@ def rotate_flip(images: Tensor, boxes: Tensor, angle: Tensor, flip: Tensor, fill
     (a half turn leaves one row and one column of fill), and a pixel takes its nearest neighbour's value.
 
     Args:
-        images: (B, C, H, W) of any type; uint8 is fastest.
+        images: (B, C, H, W) of any type.
         boxes: (B, 4) float xywh in crop pixels.
         angle: (B,) degrees, anticlockwise as seen on the screen.
         flip: (B,) bool.
-        fill: (B, C) colour in the images' unit for what comes from outside, the crop's mean colour.
+        fill: (B, C) colour in the images' unit for what comes from outside, the frame's mean colour.
 
     Returns:
         Images like `images`, and (B, 4) float32 boxes: the axis-aligned bound of 360 points of the rotated ellipse
-        inscribed in the old box, clipped to the crop.
+        inscribed in the old box, not clipped.
     """
+    device = images.device.type
+    with torch.autocast(device, enabled=False) if torch.amp.is_autocast_available(device) else nullcontext():
+        # kornia multiplies matrices: bfloat16 would move pixels
+        return _rotate_flip(images, boxes, angle.float(), flip, fill)
+
+
+def _rotate_flip(images: Tensor, boxes: Tensor, angle: Tensor, flip: Tensor, fill: Tensor) -> tuple[Tensor, Tensor]:
     height, width = images.shape[-2:]
-    radians = torch.deg2rad(angle.to(torch.float32))
+    center = torch.stack([angle.new_full((), width / 2), angle.new_full((), height / 2)]).expand(len(angle), 2)
+    rotation = get_rotation_matrix2d(center, angle, torch.ones_like(center))
+    mirrored = torch.where(flip, -1.0, 1.0).to(angle)  # x becomes width - 1 - x
+    shift = torch.where(flip, width - 1.0, 0.0).to(angle)
+    moved = rotation[:, :, 2] + rotation[:, :, 0] * shift[:, None]
+    matrix = torch.stack([rotation[:, :, 0] * mirrored[:, None], rotation[:, :, 1], moved], dim=2)
+    # kornia fills a whole batch with one colour; each image has its own, so it is subtracted and added again
+    colour = fill.to(images.dtype).float()[:, :, None, None]
+    warped = warp_affine(images.float() - colour, matrix, (height, width), mode="nearest", align_corners=True) + colour
+    warped = warped if images.is_floating_point() else warped.round()
+    return warped.to(images.dtype), _rotate_boxes(boxes, torch.deg2rad(angle), flip, width, height)
+
+
+def _rotate_boxes(boxes: Tensor, radians: Tensor, flip: Tensor, width: int, height: int) -> Tensor:
+    """Bound the rotated ellipse; its points come in opposite pairs, so the largest offset bounds both sides."""
     cosine, sine = radians.cos(), radians.sin()
-    warped = _by_slices(_warp, images, cosine, sine, flip, fill)
-    return warped, clip_boxes(_rotate_boxes(boxes, cosine, sine, flip, width, height), width, height)
-
-
-def _by_slices(function: Callable[..., Tensor], *batch: Tensor) -> Tensor:
-    """A function of the whole batch; on a CPU of a few images at a time, which stay in its caches."""
-    if batch[0].device.type != "cpu":
-        return function(*batch)
-    return torch.cat([function(*some) for some in zip(*(x.split(SLICE) for x in batch), strict=True)])
-
-
-def _warp(images: Tensor, cosine: Tensor, sine: Tensor, flip: Tensor, fill: Tensor) -> Tensor:
-    """Fetch each output pixel from where it was."""
-    batch, channels, height, width = images.shape
-    # one pixel of fill all round, onto which everything farther out is moved
-    padded = images.new_empty(batch, channels, height + 2, width + 2)
-    padded[:] = fill[:, :, None, None]
-    padded[:, :, 1:-1, 1:-1] = images
-
-    x = torch.arange(width, device=images.device) - width / 2
-    y = torch.arange(height, device=images.device) - height / 2
-    cosine, sine, flip = cosine[:, None], sine[:, None], flip[:, None]
-    direction = 1 - 2 * flip.to(torch.float32)
-    start = torch.where(flip, width / 2 - 1, width / 2)
-    column = (direction * cosine * x + start)[:, None, :] - (direction * sine * y)[:, :, None]
-    row = (sine * x)[:, None, :] + (cosine * y + height / 2)[:, :, None]
-    column.round_().clamp_(-1, width)
-    row.round_().clamp_(-1, height)
-    index = row.mul_(width + 2).add_(column).add_(width + 3).long()
-    return padded.flatten(2).gather(2, index.view(batch, 1, -1).expand(-1, channels, -1)).view_as(images)
-
-
-def _rotate_boxes(boxes: Tensor, cosine: Tensor, sine: Tensor, flip: Tensor, width: int, height: int) -> Tensor:
-    """Bound of the rotated ellipse; its points come in opposite pairs, so the largest offset bounds both sides."""
     left, top, w, h = boxes.to(torch.float32).unbind(-1)
     center_x, center_y = left + w / 2, top + h / 2
     x = torch.where(flip, width - 1 - center_x, center_x) - width / 2

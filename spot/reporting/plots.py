@@ -236,6 +236,7 @@ def draw_exploration(metrics: str | Path, stem: str | Path) -> Path:
     import pandas as pd
 
     table = pd.read_csv(metrics).rename(columns=lambda name: name.rsplit("/", 1)[-1])
+    table["epoch"] += table["epoch"].min() == 0  # version 0.1 counted epochs from 0
     titles = {"explored_fraction": "Explored frames", "pseudo_label_iou": "Pseudo-label IoU"}
     shown = {title: table.set_index("epoch")[key].dropna() for key, title in titles.items() if key in table}
     lines = {

@@ -80,7 +80,8 @@ def last_epoch(metrics: Path) -> dict[str, float]:
     if table.empty:
         return {}
     last = table.iloc[-1].reindex(TRAINING).dropna().astype(float)
-    return {**last.to_dict(), "epoch": float(last["epoch"]) + 1}
+    from_zero = table["epoch"].min() == 0  # a file of version 0.1
+    return {**last.to_dict(), "epoch": float(last["epoch"]) + from_zero}
 
 
 def write_sweep(rows: Sequence[JobRow], title: str, output: Path) -> list[Path]:

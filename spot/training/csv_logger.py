@@ -21,14 +21,15 @@ from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
 
 Rows = dict[int, dict[str, Any]]
-"""Epoch -> metric -> value; values that were read from a file are text."""
+"""Epoch (from 1) -> metric -> value; values that were read from a file are text."""
 CHECKPOINT_KEY = "metrics_rows"
 
 
 class EpochCSVLogger(Logger):
     """Writes the metrics of each epoch as a row of `folder/metrics.csv`.
 
-    An epoch that is trained again after an interruption replaces its row and those after it.
+    Epochs count from 1. An epoch that is trained again after an interruption replaces its row and those after it. A file
+    of version 0.1, which counted from 0, is continued with its rows renumbered.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -86,7 +87,7 @@ class MetricsRows(Callback):
         values = {k: float(v) for k, v in trainer.callback_metrics.items() if self._earlier.get(k) is not v}
         if not trainer.is_global_zero:
             return
-        epoch = trainer.current_epoch
+        epoch = trainer.current_epoch + 1
         rows = self._logger.rows_until(epoch)
         row = {**rows.get(epoch, {}), **values, "epoch": epoch, "step": trainer.global_step - 1}
         checkpoint[CHECKPOINT_KEY] = {**rows, epoch: row}
@@ -98,11 +99,14 @@ def read_rows(file: Path) -> Rows:
         if not file.is_file():
             return {}
         with file.open(newline="", encoding="utf-8") as opened:
-            return {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(opened)}
+            rows = {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(opened)}
     except OSError as error:
         raise SpotError(f"{file}: {error.strerror}; correct the rights of the file") from None
     except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise SpotError(f"{file}: damaged ({error}); remove it, the run's checkpoint has its rows") from None
+    if 0 in rows:  # version 0.1 counted epochs from 0
+        return {epoch + 1: {**row, "epoch": str(epoch + 1)} for epoch, row in rows.items()}
+    return rows
 
 
 def write_rows(file: Path, rows: Mapping[int, Mapping[str, Any]]) -> None:

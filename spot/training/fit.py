@@ -12,7 +12,7 @@ from spot.runtime.errors import SpotError
 from spot.runtime.processes import stop_together
 from spot.training.callbacks.checkpoints import ResumePoint
 from spot.training.callbacks.ema import TeacherAverage
-from spot.training.callbacks.sampler_state import SamplerStateKeeper
+from spot.training.callbacks.state_keeper import SamplerStateKeeper
 from spot.training.data_module import TrackingData
 from spot.training.module import SparseTracker
 from spot.training.run import Run

@@ -106,7 +106,7 @@ def test_corners_are_filled():
 
 
 def test_warp_and_photometric_part_commute():
-    """Why the warp may run on bytes."""
+    """A nearest-neighbour warp moves pixels without mixing them."""
     given = batch()
     brightness, grey = torch.tensor([0.8, 1, 1.2, 0.9]), torch.tensor([False, True, False, True])
     bytes_first = photometric(rotate_flip(**given)[0], brightness, grey)

@@ -5,6 +5,7 @@ import torch
 from hydra.utils import instantiate
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from spot.data.crops import to_image
 from spot.data.key_frames import sample_key_frames
 from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
 from spot.data.steps import StepPlan, Steps
@@ -13,6 +14,7 @@ from spot.state.store import StateStore
 from spot.supervision.exploration import Exploration
 from spot.supervision.label_filters import ConfidenceThreshold
 from spot.supervision.teacher import Teacher
+from spot.training.callbacks.state_keeper import label_rows
 from spot.training.module import SparseTracker
 from tests.training.configs import composed
 
@@ -27,8 +29,6 @@ def make_tracker(arch="transt_tiny", threshold=0.0, decay=0.5):
         instantiate(cfg.arch.loss),
         instantiate(cfg.arch.recipe),
         lambda student: Teacher(student, ConfidenceThreshold(threshold), window=0.4, decay=decay),
-        burn_in=1,
-        ema_interval=1,
         seed=0,
         arch=arch,
     )
@@ -66,7 +66,7 @@ def test_the_loss_weighs_the_halves_by_their_instances(arch, steps, logged):
     """(8 * L_labelled + 24 * L_pseudo) / 32 with the published sizes, each a mean over its own instances."""
     tracker = make_tracker(arch)
     batch = steps(tracker)[1, 0]
-    loss = tracker.training_step(batch, 0)
+    loss = tracker.training_step(batch, 0)["loss"]
     assert float(logged["pseudo/kept_fraction"]) == 1
     expected = 2 / 8 * logged["labelled/loss"] + 6 / 8 * logged["pseudo/loss"]
     assert float(loss) == pytest.approx(float(expected), rel=1e-6)
@@ -76,7 +76,7 @@ def test_the_loss_weighs_the_halves_by_their_instances(arch, steps, logged):
 
 def test_without_kept_labels_the_labelled_half_still_learns(steps, logged):
     tracker = make_tracker(threshold=1.1)
-    loss = tracker.training_step(steps(tracker)[1, 0], 0)
+    loss = tracker.training_step(steps(tracker)[1, 0], 0)["loss"]
     loss.backward()
     assert float(logged["pseudo/loss"]) == 0
     assert all(p.grad is not None and p.grad.isfinite().all() for p in tracker.student.parameters())
@@ -88,7 +88,7 @@ def test_the_teacher_gets_no_gradient_and_stays_in_evaluation_mode(steps, logged
     tracker.train()
     assert not any(m.training for m in tracker.teacher.modules())
     before = {k: v.clone() for k, v in tracker.teacher.state_dict().items()}
-    tracker.training_step(steps(tracker)[1, 0], 0).backward()
+    tracker.training_step(steps(tracker)[1, 0], 0)["loss"].backward()
     assert all(p.grad is None for p in tracker.teacher.parameters())
     assert all(torch.equal(v, before[k]) for k, v in tracker.teacher.state_dict().items())
 
@@ -112,9 +112,8 @@ def test_the_teacher_follows_as_a_moving_average():
 def test_recorded_labels_are_the_teachers_boxes_in_the_image(steps, logged):
     tracker = make_tracker()
     batch = steps(tracker)[1, 0]
-    labels = tracker.teacher.label(batch.unlabelled)
-    tracker.training_step(batch, 0)
-    rows = tracker.recorded[0]
+    labels = tracker.training_step(batch, 0)["labels"]
+    rows = label_rows(batch.unlabelled, labels)
     assert torch.equal(rows[:, 0].long(), batch.unlabelled.number)
     assert torch.equal(rows[:, 2].long(), batch.unlabelled.frame)
     assert torch.allclose(rows[:, 4:8].float(), labels.box)
@@ -149,30 +148,52 @@ def test_a_step_never_waits_for_the_device(arch, steps, logged):
     tracker = make_tracker(arch)
     batch = steps(tracker)[1, 0]
     with Watch() as watch:
-        tracker.training_step(batch, 0).backward()
+        tracker.training_step(batch, 0)["loss"].backward()
         tracker.teacher.update_ema(tracker.student)
     assert watch.found == []
 
 
-def test_a_step_with_a_non_finite_norm_is_skipped_whole(steps, logged):
-    tracker = make_tracker("ocean_tiny")
-    optimizer = tracker.recipe.optimizer([{"params": list(tracker.student.parameters()), "lr": 0.1}])
-    tracker.training_step(steps(tracker)[1, 0], 0).backward()
-    next(tracker.student.parameters()).grad[0] = float("nan")
-    before = [p.clone() for p in tracker.student.parameters()]
-    tracker.configure_gradient_clipping(optimizer)
-    optimizer.step()
-    assert tracker.skipped_steps == 1
-    assert all(torch.equal(p, b) for p, b in zip(tracker.student.parameters(), before, strict=True))
-
-
 def test_gradients_are_clipped_by_their_norm(steps, logged):
     tracker = make_tracker("ocean_tiny")
-    tracker.training_step(steps(tracker)[1, 0], 0).backward()
+    tracker.training_step(steps(tracker)[1, 0], 0)["loss"].backward()
     for p in tracker.student.parameters():
         if p.grad is not None:
             p.grad.mul_(1e4)
     tracker.configure_gradient_clipping(torch.optim.SGD(tracker.student.parameters(), lr=0.1))
     grads = [p.grad for p in tracker.student.parameters() if p.grad is not None]
     assert float(torch.linalg.vector_norm(torch.stack([g.norm() for g in grads]))) == pytest.approx(25, rel=1e-3)
-    assert tracker.skipped_steps == 0
+
+
+@pytest.mark.parametrize("arch", ["transt_tiny", "ocean_tiny"])
+def test_boxes_that_stick_out_of_the_crop_are_not_cut(arch, steps, logged):
+    """Pseudo boxes are treated as labelled ones: clipped to the image, not to the crop; one wholly outside is dropped."""
+    tracker = make_tracker(arch)
+    batch = steps(tracker)[1, 0].unlabelled
+    labels = tracker.teacher.label(batch)
+    size = tracker.student.search_size
+    still = batch._replace(angle=torch.zeros(6), flip=torch.zeros(6, dtype=torch.bool))
+    given = torch.tensor(
+        [[-10.0, 20, 40, 30], [size - 20, 5, 50, 30], [10, 10, 20, 20], [-50, 0, 49, 30], [0, 0, 0.5, 9], [5, 5, 2, 2]]
+    )
+    _, _, boxes, kept = tracker.pseudo_inputs(still, labels._replace(box=to_image(given, batch.student_geometry, size)))
+    torch.testing.assert_close(boxes, given, rtol=0, atol=1e-3)
+    assert kept.tolist() == [True, True, True, False, False, True]
+
+
+def test_compiling_reaches_student_and_teacher(steps, logged):
+    """A copy of a compiled network is not compiled: the teacher's must be compiled by itself."""
+    compiled = []
+
+    def backend(module, inputs):
+        compiled.append(module)
+        return module.forward
+
+    torch._dynamo.reset()
+    tracker = make_tracker()
+    batch = steps(tracker)[1, 0]
+    tracker.compile_networks(backend=backend)
+    tracker.teacher.label(batch.unlabelled)
+    by_teacher = len(compiled)
+    assert by_teacher > 0
+    tracker.training_step(batch, 0)
+    assert len(compiled) > by_teacher

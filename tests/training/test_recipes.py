@@ -7,9 +7,8 @@ from hydra.utils import instantiate
 from spot.runtime.command import config_folder
 from spot.runtime.errors import SpotError
 from spot.train import train
-from spot.training.setup import build_tracker
 from tests.tracking.fakes import FakeNetwork
-from tests.training.configs import composed
+from tests.training.configs import built, composed
 
 EXPERIMENTS = sorted(p.stem for p in (config_folder() / "experiment").glob("*.yaml"))
 
@@ -93,7 +92,7 @@ def test_every_architecture_reaches_its_sparse_stage_by_default(arch):
 
 def test_a_backbone_that_cannot_be_frozen_is_told():
     with pytest.raises(SpotError, match="SmallCNN cannot be frozen"):
-        build_tracker(composed("train", "arch=ocean_tiny", "data=synthetic", "arch.network.frozen_epochs=1"))
+        built(composed("train", "arch=ocean_tiny", "data=synthetic", "arch.network.frozen_epochs=1"))
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)

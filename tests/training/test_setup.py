@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from spot.runtime.errors import SpotError
-from spot.training.setup import build_tracker
-from tests.training.configs import composed
+from tests.training.configs import built, composed
 
 
 def saved(tracker, folder):
@@ -19,17 +18,17 @@ def saved(tracker, folder):
 def test_training_starts_from_a_given_network(tmp_path):
     """Student and teacher alike are the teacher of the checkpoint, whatever the seed."""
     torch.manual_seed(1)
-    first = build_tracker(composed("train", "arch=ocean_tiny", "data=synthetic"))
+    first = built(composed("train", "arch=ocean_tiny", "data=synthetic"))
     for parameter in first.teacher.network.parameters():
         parameter.data += 1
     cfg = composed("train", "arch=ocean_tiny", "data=synthetic", f"initial={saved(first, tmp_path)}")
-    second = build_tracker(cfg)
+    second = built(cfg)
     for network in (second.student, second.teacher.network):
         for key, tensor in first.teacher.network.state_dict().items():
             assert torch.equal(network.state_dict()[key], tensor), key
 
 
 def test_a_start_of_another_architecture_is_refused(tmp_path):
-    path = saved(build_tracker(composed("train", "arch=transt_tiny", "data=synthetic")), tmp_path)
+    path = saved(built(composed("train", "arch=transt_tiny", "data=synthetic")), tmp_path)
     with pytest.raises(SpotError, match="transt_tiny"):
-        build_tracker(composed("train", "arch=ocean_tiny", "data=synthetic", f"initial={path}"))
+        built(composed("train", "arch=ocean_tiny", "data=synthetic", f"initial={path}"))

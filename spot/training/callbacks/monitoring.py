@@ -32,7 +32,7 @@ class Monitoring(Callback):
         annotated area (mean). Frames that are labelled in training or have no annotation are left out. The teacher's
         crop reaches about 2 to each side.
     `learning_rate/*`: the rate of each parameter group in that epoch.
-    `broken_frames`: instances that could not be read in the run so far (first process).
+    `broken_frames`: instances that could not be read in the run so far.
     `memory/device_gib`, `memory/host_gib`: most that PyTorch allocated in the epoch, and most that the main process
         has had since its start.
     """
@@ -59,7 +59,7 @@ class Monitoring(Callback):
             self._confidence.append(outputs["labels"].confidence)
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        values = {"memory/host_gib": host_memory(), "broken_frames": float(data_of(trainer).broken)}
+        values = {"memory/host_gib": host_memory(), "broken_frames": float(data_of(trainer).count_epoch())}
         if pl_module.device.type == "cuda":
             values["memory/device_gib"] = torch.cuda.max_memory_allocated(pl_module.device) / GIB
         if self._coarse:

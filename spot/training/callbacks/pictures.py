@@ -65,7 +65,9 @@ class Pictures(Callback):
         shown = draw(pl_module, instances, TeacherLabels(*(column[chosen] for column in labels)), data_of(trainer))
         self._batches.clear()
         for logger in self._loggers:
-            logger.experiment.log({**shown, "epoch": trainer.current_epoch + 1, "trainer/global_step": trainer.global_step})
+            logger.experiment.log(
+                {**shown, "epoch": trainer.current_epoch + 1, "trainer/global_step": trainer.global_step}
+            )
 
 
 def choose(kept: Tensor, count: int) -> Tensor:

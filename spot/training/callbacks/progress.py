@@ -1,4 +1,4 @@
-"""How far training has come: bars on a terminal, a line an epoch elsewhere."""
+"""Callback: how far training has come; bars on a terminal, a line an epoch elsewhere."""
 
 from __future__ import annotations
 
@@ -16,15 +16,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 SHOWN = {
+    "train/loss": "loss",
     "labelled/loss": "labelled loss",
     "pseudo/loss": "pseudo loss",
     "pseudo/kept_fraction": "kept",
     "explored_fraction": "explored",
     "pseudo_label_iou": "label IoU",
+    "val/success": "val success",
+    "val/AO": "val AO",
     "speed/samples_per_second": "",
 }
-"""What an epoch's line shows, and how the terminal calls it."""
-SHARES = ("pseudo/kept_fraction", "explored_fraction")
+"""What an epoch's line shows, and its name on the terminal."""
+FRACTIONS = ("pseudo/kept_fraction", "explored_fraction")
 
 
 def training_progress() -> Callback:
@@ -38,15 +41,19 @@ def waiting(text: str) -> AbstractContextManager:
 
 
 class EpochLines(Callback):
-    """One plain line an epoch, by the names of metrics.csv."""
+    """One plain line an epoch, by the names of metrics.csv, with the time that is left at the last epoch's pace."""
 
     _epoch = 0
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        self._epoch = trainer.current_epoch + 1  # its metrics are complete only after this hook
+    _start = 0.0
+    _left = ""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._tell(trainer)
+        self._start = time.perf_counter()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self._epoch = trainer.current_epoch + 1  # its metrics are complete only after this hook
+        self._left = time_left(trainer, time.perf_counter() - self._start)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._tell(trainer)
@@ -56,7 +63,9 @@ class EpochLines(Callback):
             return
         values = trainer.callback_metrics
         shown = [f"{name}={float(values[name]):.4g}" for name in SHOWN if name in values]
+        shown += [f"left={self._left}"] if self._left else []
         print(f"epoch {self._epoch}/{trainer.max_epochs}  " + "  ".join(shown), file=sys.stderr, flush=True)
+        self._epoch = 0
 
 
 class EpochBars(Callback):
@@ -110,9 +119,8 @@ class EpochBars(Callback):
         if self._live is None:
             return
         self._finished = trainer.current_epoch + 1
-        assert trainer.max_epochs is not None
-        left = (trainer.max_epochs - self._finished) * (time.perf_counter() - self._start)
-        self._run.plain = f"run ends in {timedelta(seconds=round(left))}, by the last epoch's pace" if left else ""
+        left = time_left(trainer, time.perf_counter() - self._start)
+        self._run.plain = f"run ends in {left}, at the last epoch's pace" if left else ""
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._bar_off(trainer)
@@ -139,7 +147,14 @@ class EpochBars(Callback):
         self._finished = 0
 
 
+def time_left(trainer: pl.Trainer, epoch_seconds: float) -> str:
+    """Say how long the epochs after the current one take, as h:mm:ss; "" for none."""
+    assert trainer.max_epochs is not None
+    left = (trainer.max_epochs - trainer.current_epoch - 1) * epoch_seconds
+    return str(timedelta(seconds=round(left))) if left else ""
+
+
 def _short(name: str, value: float) -> str:
-    if name in SHARES:
+    if name in FRACTIONS:
         return f"{100 * value:.0f} %"
     return f"{value:.3g}" + (" samples/s" if name.startswith("speed/") else "")

@@ -34,10 +34,12 @@ class SamplerStateKeeper(Callback):
     Args:
         snapshot_every: epochs between versions of the state that are kept; 0 keeps none.
         resume_every: epochs between resume points; versions since the last one are kept for it.
+        checkpoint_every: epochs between kept checkpoints; the version that belongs to one is kept with it.
     """
 
-    def __init__(self, snapshot_every: int, resume_every: int) -> None:
+    def __init__(self, snapshot_every: int, resume_every: int, checkpoint_every: int) -> None:
         self.snapshot_every = snapshot_every
+        self.checkpoint_every = checkpoint_every
         self.resume_every = resume_every
         self._steps: list[Tensor] = []
         self._without_labels = 0
@@ -78,7 +80,7 @@ class SamplerStateKeeper(Callback):
 
     def _commit(self, data: TrackingData, labels: PseudoLabels, epoch: int) -> dict[str, float]:
         report = data.store.commit(labels, epoch)
-        if self.snapshot_every and epoch % self.snapshot_every == 0:
+        if epoch % self.checkpoint_every == 0 or (self.snapshot_every and epoch % self.snapshot_every == 0):
             data.store.snapshot(epoch)
         data.store.prune(keep_from=epoch - self.resume_every - 1)
         return {"state/inserted": report.inserted, "state/replaced": report.replaced}
