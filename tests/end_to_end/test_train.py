@@ -28,7 +28,7 @@ def test_smoke_leaves_both_networks_metrics_and_state(outputs):
     assert any(k.startswith("teacher.") for k in names)
     with (folder / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [int(row["epoch"]) for row in rows] == [0, 1, 2]
+    assert [int(row["epoch"]) for row in rows] == [1, 2, 3]
     explored = [float(row["explored_fraction"]) for row in rows]
     assert explored[0] < explored[1] < explored[2]
     assert 0 <= float(rows[2]["pseudo_label_iou"]) <= 1
