@@ -79,7 +79,12 @@ def weights(folder: Path, name: str = "last.ckpt") -> dict[str, Any]:
     moments = {f"optimizer.{k}.{n}": v for k, values in optimizer.items() for n, v in values.items()}
     (scheduler,) = found["lr_schedulers"]
     rates = {f"rate.{i}": group["lr"] for i, group in enumerate(found["optimizer_states"][0]["param_groups"])}
-    counters = {"epoch": found["epoch"], "step": found["global_step"], **found["TrackingData"], **found.get("sampler_state", {})}
+    counters = {
+        "epoch": found["epoch"],
+        "step": found["global_step"],
+        **found["TrackingData"],
+        **found.get("sampler_state", {}),
+    }
     return {**found["state_dict"], **moments, **rates, **counters, "scheduler": scheduler}
 
 

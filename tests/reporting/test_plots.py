@@ -103,7 +103,8 @@ def test_rows_of_an_epoch_are_merged(tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "draw_lines", lambda lines, *_: drawn.update(lines) or plots.new_figure()[0])
     (tmp_path / "m.csv").write_text("epoch,sparse/explored_fraction,pseudo_label_iou\n0,,\n1,0.2,\n1,,0.6\n2,0.4,0.7\n")
     plots.draw_exploration(tmp_path / "m.csv", tmp_path / "x")
-    assert drawn == {"Explored frames": {1: 0.2, 2: 0.4}, "Pseudo-label IoU": {1: 0.6, 2: 0.7}}
+    # the first epoch is 0: a file of version 0.1, whose second epoch this is
+    assert drawn == {"Explored frames": {2: 0.2, 3: 0.4}, "Pseudo-label IoU": {2: 0.6, 3: 0.7}}
 
 
 def test_exploration_needs_its_columns(tmp_path):
