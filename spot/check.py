@@ -1,4 +1,4 @@
-"""python -m spot.check data=lasot: is the data set complete? Names each missing or broken file."""
+"""python -m spot.check data=lasot: is the data set complete? Names missing and broken files and wrong boxes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spot.runtime.errors import SpotError
 
 
 def check(cfg: DictConfig) -> int:
-    """Check the sets of `data=` and the videos of `benchmark=`; prints a line for each fault.
+    """Check the sets of `data=` and the videos of `benchmark=`; prints a line for each fault, of many equal ones a few and their number.
 
     Returns:
         The number of faults.
@@ -24,34 +24,35 @@ def check(cfg: DictConfig) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from spot.data.check import check_videos
+    from spot.data.check import Fault, Finding, Report, check_videos
 
     console = Console(stderr=True)
-    faults = videos = frames = 0
+    videos = frames = 0
+    report = Report()
 
-    def tell(line: str) -> None:
-        nonlocal faults
-        faults += 1
-        print(line)
+    def show(finding: Finding) -> None:
+        for line in report.add(finding):
+            print(line)
 
     for node, is_benchmark in _sets(cfg):
         broken: list[str] = []
         with console.status(f"reading annotations of {node._target_.split('.')[-2]}"):
             opened = instantiate(node, _partial_=True)(broken=broken)
         for line in broken:
-            tell(line)
+            show(Finding(line, 0, (Fault("video that cannot be opened", line),)))
         workers = cfg.workers or len(os.sched_getaffinity(0))
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(opened.name, total=int(opened.lengths.sum()))
             for finding in check_videos(opened, cfg.quick, exact=not is_benchmark, workers=workers):
                 progress.advance(task, finding.frames)
-                for line in finding.faults:
-                    tell(line)
+                show(finding)
         videos += len(opened) + len(broken)
         frames += int(opened.lengths.sum())
         print(f"{opened.name} {opened.split}: {len(opened)} videos, {opened.lengths.sum()} annotated frames")
-    print(f"{videos} videos, {frames} frames, {faults} faults" + (" (existence only)" if cfg.quick else ""))
-    return faults
+    for line in report.summary():
+        print(line)
+    print(f"{videos} videos, {frames} frames, {len(report)} faults" + (" (existence only)" if cfg.quick else ""))
+    return len(report)
 
 
 def _sets(cfg: DictConfig) -> Iterator[tuple[DictConfig, bool]]:

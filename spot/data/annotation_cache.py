@@ -90,7 +90,7 @@ class Volume:
 
     def videos(self, name: str, split: str) -> VideoSet:
         """The set, over memory maps."""
-        return VideoSet(
+        opened = VideoSet(
             name,
             [s.name for s in self.sources],
             [s.frames for s in self.sources],
@@ -100,6 +100,8 @@ class Volume:
             split=split,
             store=str(self.folder),
         )
+        opened.annotations = [s.files[0] for s in self.sources]
+        return opened
 
 
 def save(

@@ -13,6 +13,7 @@ import numpy as np
 from spot.runtime.errors import SpotError
 
 _OPEN_ARCHIVES = 128
+_LARGEST_MEMBER = 1 << 30  # bytes; no frame or annotation is larger, and a bomb is
 _TAR_MEMBER = -1  # stands where a zip member has its compression method
 
 
@@ -50,6 +51,9 @@ class _Archive:
             raise SpotError(
                 f"{path}: cut short, or no zip or uncompressed tar ({error}); restore or repack it"
             ) from None
+        for name, *_ in rows:
+            if name.startswith("/") or ".." in name.split("/"):
+                raise SpotError(f"{path}: the member {name!r} leads out of the archive; repack it")
         names = np.array([name.encode() for name, *_ in rows], bytes)
         order = np.argsort(names)
         self.names = names[order]
@@ -70,7 +74,11 @@ class _Archive:
             offset += 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
             data = self._pread(stored, offset)
             try:
-                data = zlib.decompress(data, -zlib.MAX_WBITS) if method == zipfile.ZIP_DEFLATED else data
+                if method == zipfile.ZIP_DEFLATED:
+                    unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+                    data = unpacker.decompress(data, _LARGEST_MEMBER)
+                    if not unpacker.eof and unpacker.unconsumed_tail:
+                        raise SpotError(f"{self.path}!/{member}: more than 1 GB when unpacked; remove or repack it")
                 intact = zlib.crc32(data) == crc
             except zlib.error:
                 intact = False

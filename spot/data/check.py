@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
 
-from spot.data.folders import IMAGES, names_in
+from spot.data.folders import IMAGES, is_clutter, names_in
 from spot.data.images import read_frame
 from spot.data.video import Video, VideoSet
 from spot.runtime.errors import SpotError
 
-SHOWN = 3  # faults of one kind that are told one by one, for each video
+SHOWN = 3  # faults of one kind that are shown one by one, of each video and in all
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One fault.
+
+    Attributes:
+        kind: what is wrong, in words that are the same for all faults of this kind.
+        text: the line for the user, which names the file.
+    """
+
+    kind: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -25,12 +38,14 @@ class Finding:
     Attributes:
         video: its name.
         frames: how many frames it has.
-        faults: one line for each fault, which names the file.
+        faults: all of them, in the order of the frames within a kind.
+        warnings: harmless JPEG warnings -> number of frames.
     """
 
     video: str
     frames: int
-    faults: tuple[str, ...]
+    faults: tuple[Fault, ...]
+    warnings: dict[str, int] = field(default_factory=dict)
 
 
 def check_videos(videos: VideoSet, quick: bool = False, exact: bool = True, workers: int = 1) -> Iterator[Finding]:
@@ -55,51 +70,75 @@ def check_videos(videos: VideoSet, quick: bool = False, exact: bool = True, work
 
 def check_video(video: Video, quick: bool, exact: bool) -> Finding:
     """Check one video; see `check_videos`."""
-    faults: list[str] = []
+    faults: list[Fault] = []
+    warnings: dict[str, int] = {}
     try:
         missing = _check_names(video, exact, faults)
+        _check_boxes(video, faults)
         if not quick:
-            _check_frames(video, missing, faults)
+            _check_frames(video, missing, faults, warnings)
     except SpotError as error:
-        faults.append(str(error))
+        faults.append(Fault("unreadable", str(error)))
     if not video.visible.any() and np.isfinite(video.boxes).all():
-        faults.append(f"{video.frames.folder}: the target is visible in no frame; no key frame can be drawn")
-    return Finding(video.name, len(video), tuple(faults))
+        text = f"{video.frames.folder}: the target is visible in no frame; no key frame can be drawn"
+        faults.append(Fault("target visible in no frame", text))
+    return Finding(video.name, len(video), tuple(faults), warnings)
 
 
-def _check_names(video: Video, exact: bool, faults: list[str]) -> set[str]:
-    """Compare the names of the frames with those in their folder; returns the missing ones."""
-    there = {n for n in names_in(video.frames.folder) if n.lower().endswith(IMAGES) and not n.startswith(".")}
+def _check_names(video: Video, exact: bool, faults: list[Fault]) -> set[int]:
+    """Compare the names of the frames with those in their folder, whatever their endings; gives the missing frames."""
+    folder = video.frames.folder
+    images = [n for n in names_in(folder) if n.lower().endswith(IMAGES) and not is_clutter(n)]
+    there = {os.path.splitext(name)[0] for name in images}
     expected = [os.path.basename(video.frames.path(i)) for i in range(len(video))]
-    missing = [name for name in expected if name not in there]
-    _tell(faults, [f"{video.frames.folder}/{name}: missing" for name in missing], video.frames.folder)
-    if exact and (extra := len(there.difference(expected))):
-        faults.append(f"{video.frames.folder}: {extra} images more than the {len(video)} annotated frames")
-    return set(missing)
+    stems = [os.path.splitext(name)[0] for name in expected]
+    missing = {i for i, stem in enumerate(stems) if stem not in there}
+    faults += [Fault("missing frame", f"{folder}/{expected[i]}: missing") for i in sorted(missing)]
+    if exact and (extra := len(there.difference(stems))):
+        text = f"{folder}: {extra} images more than the {len(video)} annotated frames"
+        faults.append(Fault("images without annotation", text))
+    return missing
 
 
-def _check_frames(video: Video, missing: set[str], faults: list[str]) -> None:
-    """Decode all frames (at an eighth of their size) and compare sizes and boxes."""
-    unreadable, odd, outside = [], [], []
-    size: tuple[int, int] | None = None
+def _check_boxes(video: Video, faults: list[Fault]) -> None:
+    """Find boxes with a negative side, or with one side of 0: an absent target is written 0,0,0,0 or -1,-1,-1,-1."""
+    w, h = video.boxes[:, 2], video.boxes[:, 3]
+    wrong = ((w < 0) | (h < 0) | ((w == 0) != (h == 0))) & ~(video.boxes == -1).all(1)
+    for i in np.flatnonzero(wrong).tolist():
+        faults.append(Fault("box without an area", f"{_row(video, i)}: the box {_text(video, i)} has no area"))
+
+
+def _check_frames(video: Video, missing: set[int], faults: list[Fault], warnings: dict[str, int]) -> None:
+    """Decode all frames (at an eighth of their size) and look whether the visible boxes touch the image.
+
+    The size may change from frame to frame: crops are taken from each frame by itself.
+    """
     for i in range(len(video)):
-        path = video.frames.path(i)
-        if os.path.basename(path) in missing:
+        if i in missing:
             continue
+        path = video.frames.path(i)
         try:
             frame = read_frame(path, "fast", crop_pixels=8, out_pixels=1)
         except SpotError as error:
-            unreadable.append(str(error))
+            faults.append(Fault("unreadable frame", str(error)))
             continue
-        size = size or (frame.width, frame.height)
-        if (frame.width, frame.height) != size:
-            odd.append(f"{path}: {frame.width} x {frame.height} pixels, the frames before it {size[0]} x {size[1]}")
+        if frame.warning:
+            warnings[frame.warning] = warnings.get(frame.warning, 0) + 1
         if video.visible[i] and not _inside(video.boxes[i], frame.width, frame.height):
-            outside.append(
-                f"{path}: the box {video.boxes[i].tolist()} lies outside {frame.width} x {frame.height} pixels"
-            )
-    for lines in (unreadable, odd, outside):
-        _tell(faults, lines, video.frames.folder)
+            size = f"{frame.width} x {frame.height} pixels"
+            text = f"{_row(video, i)}: the box {_text(video, i)} lies outside the {size} of {path}"
+            faults.append(Fault("box outside the image", text))
+
+
+def _row(video: Video, frame: int) -> str:
+    """Annotation file and row of a frame; the frame alone where the rows are not those of the frames."""
+    if not video.annotation:
+        return f"{video.name}: frame {frame}"
+    return f"{video.annotation}: row {frame + 1}"
+
+
+def _text(video: Video, frame: int) -> str:
+    return "[" + ", ".join(f"{value:g}" for value in video.boxes[frame].tolist()) + "]"
 
 
 def _inside(box: np.ndarray, width: int, height: int) -> bool:
@@ -107,8 +146,39 @@ def _inside(box: np.ndarray, width: int, height: int) -> bool:
     return x < width and y < height and x + w > 0 and y + h > 0
 
 
-def _tell(faults: list[str], lines: Sequence[str], folder: str) -> None:
-    """Add the first few lines, and how many more there are."""
-    faults += lines[:SHOWN]
-    if more := lines[SHOWN:]:
-        faults.append(f"{folder}: {len(more)} more such frames")
+class Report:
+    """Collects faults, of which the first few of each kind are worth a line; `summary` counts the rest."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._shown: dict[tuple[str, str], int] = {}
+        self._videos: dict[str, set[str]] = {}
+        self.warnings: dict[str, int] = {}
+
+    def __len__(self) -> int:
+        return sum(self._counts.values())
+
+    def add(self, finding: Finding) -> list[str]:
+        """Count a video's faults; gives the lines to show."""
+        lines = []
+        for fault in finding.faults:
+            count = self._counts[fault.kind] = self._counts.get(fault.kind, 0) + 1
+            videos = self._videos.setdefault(fault.kind, set())
+            videos.add(finding.video)
+            own = self._shown[fault.kind, finding.video] = self._shown.get((fault.kind, finding.video), 0) + 1
+            # of each kind a few of the first videos, and for each further video one line up to a limit
+            if own <= SHOWN and (count <= 2 * SHOWN or (own == 1 and len(videos) <= 10)):
+                lines.append(fault.text)
+        for text, frames in finding.warnings.items():
+            self.warnings[text] = self.warnings.get(text, 0) + frames
+        return lines
+
+    def summary(self) -> list[str]:
+        """A line for each kind of fault that has more of them than were shown, and for each harmless warning."""
+        lines = [
+            f"{kind}: {count} in {len(self._videos[kind])} videos"
+            for kind, count in sorted(self._counts.items())
+            if count > 1
+        ]
+        harmless = [f"read all the same: {count} JPEG files ({text})" for text, count in sorted(self.warnings.items())]
+        return lines + harmless

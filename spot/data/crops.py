@@ -24,6 +24,7 @@ from spot.runtime.errors import SpotError
 
 Array = TypeVar("Array", np.ndarray, Tensor)
 
+_REMEDY = "correct or remove the box (python -m spot.check names file and row)"
 _LARGEST_PADDED = 8192  # pixels a side; a broken annotation must not ask for gigabytes of mean colour
 
 
@@ -66,11 +67,11 @@ def crop(
     x, y, w, h = np.asarray(box, np.float64).tolist()
     side = float(crop_side(np.array([x, y, w, h]), factor))
     if not 1 <= side < math.inf:
-        raise SpotError(f"box {_text(box)}: the crop would be smaller than one pixel; correct or remove the box")
+        raise SpotError(f"{_place(frame)}box {_text(box)}: the crop would be smaller than one pixel; {_REMEDY}")
     target = box if target is None else target
     if _outside(frame, target):
         size = f"{frame.width} x {frame.height}"
-        raise SpotError(f"box {_text(target)} lies outside the {size} image; correct or remove the box")
+        raise SpotError(f"{_place(frame)}box {_text(target)} lies outside the {size} image; {_REMEDY}")
     center_x, center_y = x + w / 2, y + h / 2
     left, top = (math.floor(center - (side + 1) / 2 + 0.5) for center in (center_x, center_y))
     cut = _pad_and_resize if frame.reduction == 1 and side <= _LARGEST_PADDED else _warp
@@ -114,6 +115,10 @@ def _fill(frame: Frame) -> tuple[int, ...]:
 def _outside(frame: Frame, box: np.ndarray) -> bool:
     x, y, w, h = np.asarray(box, np.float64).tolist()
     return not (x < frame.width and y < frame.height and x + w > 0 and y + h > 0)
+
+
+def _place(frame: Frame) -> str:
+    return f"{frame.path}: " if frame.path else ""
 
 
 def _text(box: np.ndarray) -> str:

@@ -13,11 +13,11 @@ from functools import lru_cache
 import numpy as np
 
 from spot.data.archives import list_members
+from spot.data.images import SUFFIXES as IMAGES
 from spot.data.images import read_bytes
 from spot.data.video import Frames
 from spot.runtime.errors import SpotError
 
-IMAGES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 ARCHIVES = (".zip", ".tar")
 Stamp = tuple[int, ...]
 MISSING: Stamp = (-1,)

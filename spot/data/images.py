@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import os
+import warnings
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,6 +21,20 @@ Decode = Literal["exact", "fast"]
 _CV2_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 _REDUCTIONS = (8, 4, 2)
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
+LARGEST = int(os.environ.get("SPOT_LARGEST_IMAGE", 2**28))  # pixels; a small file may ask for gigabytes of memory
+
+# What libjpeg says of pictures that lose nothing: an odd header, padding. It reads them, as all programs do that use it.
+_HARMLESS = (
+    "extraneous bytes",
+    "JFIF revision",
+    "SOS parameters",
+    "Adobe color transform",
+    "ICC marker",
+    "progression",
+)
+_END = b"\xff\xd9"
+
 
 @dataclass(frozen=True, eq=False)
 class Frame:
@@ -27,6 +44,8 @@ class Frame:
         pixels: (h, w, 3) uint8 RGB; h and w are the full size over `reduction`, rounded down.
         width, height: size of the full frame in pixels; boxes refer to it.
         mean: (3,) float64 RGB mean colour of `pixels`.
+        path: where it was read from, for errors; "" for a frame that was not.
+        warning: what libjpeg says of a picture that it reads whole all the same; else "".
         reduction: 1, 2, 4 or 8. Decoded pixel j covers the full frame's pixels
             `reduction * j` to `reduction * (j + 1) - 1`.
     """
@@ -36,6 +55,8 @@ class Frame:
     height: int
     mean: np.ndarray
     reduction: int = 1
+    warning: str = ""
+    path: str = ""
 
 
 def read_bytes(path: str) -> bytes:
@@ -57,13 +78,25 @@ def read_bytes(path: str) -> bytes:
         raise SpotError(f"{path}: {error.strerror}; check the path or restore the file") from None
 
 
+def find_frame(path: str) -> str:
+    """The path of a frame, or of the image of the same name and another ending that lies in its place.
+
+    Lists and patterns say `0001.jpg` where a data set has `0001.png`. A frame in an archive keeps its path.
+    """
+    if "!/" in path or os.path.exists(path):
+        return path
+    stem = os.path.splitext(path)[0]
+    endings = [ending for each in SUFFIXES for ending in (each, each.upper())]
+    return next((stem + ending for ending in endings if os.path.exists(stem + ending)), path)
+
+
 def read_frame(
     path: str, decode: Decode = "exact", crop_pixels: float | None = None, out_pixels: int | None = None
 ) -> Frame:
     """Read and decode one frame.
 
     Args:
-        path: what `read_bytes` takes. JPEG, PNG (8 or 16 bit) or whatever else OpenCV reads; grey-scale, CMYK
+        path: what `read_bytes` takes; `find_frame` where there is no such file. JPEG, PNG (8 or 16 bit) or whatever else OpenCV reads; grey-scale, CMYK
             and alpha come out as RGB. EXIF orientation is ignored.
         decode: "exact" gives the pixels that libjpeg and OpenCV give. "fast" decodes a JPEG at 1/2, 1/4 or
             1/8 as long as `crop_pixels / reduction >= out_pixels`: each pixel of the resized crop still has a
@@ -78,49 +111,96 @@ def read_frame(
         out_pixels: its side after resizing.
 
     Raises:
-        SpotError: the file is missing, cut short or no image; the text names it.
+        SpotError: the file is missing, cut short, no image, or larger than SPOT_LARGEST_IMAGE pixels (2**28 where the
+            environment does not set it); the text names it.
     """
     if decode not in ("exact", "fast"):
         raise SpotError(f"decode={decode} is unknown; use exact or fast")
     reduction = 1
     if decode == "fast" and crop_pixels is not None and out_pixels is not None:
         reduction = next((r for r in _REDUCTIONS if crop_pixels >= r * out_pixels), 1)
+    warning = ""
+    path = find_frame(path)
     data = read_bytes(path)
     if data.startswith(b"\xff\xd8"):
-        pixels, width, height, reduction = _decode_jpeg(path, data, reduction)
+        pixels, width, height, reduction, warning = _decode_jpeg(path, data, reduction)
     else:
         pixels, reduction = _decode_other(path, data), 1
         height, width = pixels.shape[:2]
     # sums of uint8 are exact in float64, so one division gives np.mean's value at a hundredth of its cost
     mean = np.array(cv2.sumElems(pixels)[:3]) / (pixels.shape[0] * pixels.shape[1])
-    return Frame(pixels, width, height, mean, reduction)
+    return Frame(pixels, width, height, mean, reduction, warning, path)
 
 
-def _decode_jpeg(path: str, data: bytes, reduction: int) -> tuple[np.ndarray, int, int, int]:
-    """RGB pixels, full width and height, and the reduction: 1 for an image too small to reduce."""
+def _decode_jpeg(path: str, data: bytes, reduction: int) -> tuple[np.ndarray, int, int, int, str]:
+    """RGB pixels, full width and height, the reduction (1 for an image too small to reduce), and a harmless warning."""
     try:
-        height, width = simplejpeg.decode_jpeg_header(data)[:2]
+        height, width = _jpeg_size(data)
+        _refuse_bomb(path, width, height)
         if reduction == 1 or min(width, height) < 8 * reduction:
-            return _decompress(data), width, height, 1
-        pixels = _decompress(data, min_width=-(-width // reduction), min_height=-(-height // reduction))
+            pixels, warning = _decompress(data)
+            return pixels, width, height, 1, warning
+        pixels, warning = _decompress(data, min_width=-(-width // reduction), min_height=-(-height // reduction))
         # a last row or column that is not full covers padding too, whatever the encoder left there
-        return pixels[: height // reduction, : width // reduction], width, height, reduction
+        return pixels[: height // reduction, : width // reduction], width, height, reduction, warning
     except ValueError as error:
         raise SpotError(f"{path}: corrupt JPEG ({error}); restore or remove the file") from None
 
 
-def _decompress(data: bytes, **size: int) -> np.ndarray:
+def _jpeg_size(data: bytes) -> tuple[int, int]:
+    """Height and width. Raises ValueError for a header that cannot be read."""
     try:
-        return simplejpeg.decode_jpeg(data, "RGB", **size)
+        return simplejpeg.decode_jpeg_header(data)[:2]
     except ValueError as error:
-        if "extraneous bytes" not in str(error):
-            raise
-        # padding between segments, which some cameras and editors write, loses nothing
-        return simplejpeg.decode_jpeg(data, "RGB", strict=False, **size)
+        try:
+            return simplejpeg.decode_jpeg_header(data, strict=False)[:2]
+        except KeyError:  # simplejpeg's answer to a header without a size
+            raise error from None
+
+
+def _decompress(data: bytes, **size: int) -> tuple[np.ndarray, str]:
+    """RGB pixels and a harmless warning. Raises ValueError where any pixel may be wrong."""
+    try:
+        return simplejpeg.decode_jpeg(data, "RGB", **size), ""
+    except ValueError as error:
+        warning = str(error)
+    if "Premature end" in warning and not data.endswith(_END):
+        # without its end marker alone a picture is whole: with one, nothing is amiss any more
+        return simplejpeg.decode_jpeg(data + _END, "RGB", **size), "no end marker"
+    # Only the first warning is told; a picture that is cut short as well would hide behind a harmless one.
+    if not any(text in warning for text in _HARMLESS) or _END not in data[-2048:]:
+        raise ValueError(warning)
+    return simplejpeg.decode_jpeg(data, "RGB", strict=False, **size), warning
 
 
 def _decode_other(path: str, data: bytes) -> np.ndarray:
-    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _CV2_FLAGS) if data else None
+    try:
+        _refuse_bomb(path, *_size_in_header(data))
+        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), _CV2_FLAGS) if data else None
+    except cv2.error as error:
+        raise SpotError(f"{path}: cannot be decoded ({error.err or 'OpenCV'}); restore or remove the file") from None
     if pixels is None:
         raise SpotError(f"{path}: corrupt or not an image; restore or remove the file")
     return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+
+
+def _size_in_header(data: bytes) -> tuple[int, int]:
+    """Width and height that an image's header tells, nothing decoded; zeros where Pillow does not know its kind."""
+    from PIL import Image
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            with Image.open(io.BytesIO(data)) as image:
+                return image.size
+        except Image.DecompressionBombError:
+            return LARGEST + 1, 1
+        except Exception:  # whatever Pillow makes of it: OpenCV says whether it is an image
+            return 0, 0
+
+
+def _refuse_bomb(path: str, width: int, height: int) -> None:
+    if width * height > LARGEST:
+        raise SpotError(
+            f"{path}: an image of more than {LARGEST} pixels is refused; remove it, or set SPOT_LARGEST_IMAGE"
+        )

@@ -63,7 +63,9 @@ def read_videos(
         return save(shelf, sources, stamps, boxes, visible).videos(name, split)
     offsets = offsets_of([len(s.frames) for s in sources])
     names, frames = [s.name for s in sources], [s.frames for s in sources]
-    return VideoSet(name, names, frames, offsets, boxes, visible, split=split)
+    opened = VideoSet(name, names, frames, offsets, boxes, visible, split=split)
+    opened.annotations = [s.files[0] for s in sources]
+    return opened
 
 
 def _parse(

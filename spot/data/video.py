@@ -56,6 +56,7 @@ class Video:
         visible: (n,) bool, the target can be seen and labelled in this frame.
         attributes: the benchmark's attribute names that hold for this video.
         polygons: (n, 8) float32 corner points x1,y1..x4,y4 for VOT benchmarks, else None.
+        annotation: the file whose row i is the box of frame i, counted from row 1; "" where there is none.
         frame_tags: benchmark-specific per-frame attribute flags, name -> (n,) bool.
     """
 
@@ -66,6 +67,7 @@ class Video:
     attributes: tuple[str, ...] = ()
     polygons: np.ndarray | None = None
     frame_tags: dict[str, np.ndarray] = field(default_factory=dict)
+    annotation: str = ""
 
     def __len__(self) -> int:
         return len(self.frames)
@@ -89,6 +91,7 @@ class VideoSet(Sequence[Video]):
     Attributes:
         human: tells for boxes (n, 4) which of them a human drew, (n,) bool; None: all of them.
         parts: the splits that make up this one, if key-frame files may belong to them (TrackingNet: `0`, `1`, ...).
+        annotations: the file of each video's boxes (`Video.annotation`); empty where there are none.
         own_labels: the boxes that the user has drawn, of all targets; None for a data set with its own annotation.
         extracted: folder of the manifests and extracted frames of the user's videos (`spot.data.datasets.videos`).
     """
@@ -107,6 +110,7 @@ class VideoSet(Sequence[Video]):
     ) -> None:
         self.human: Callable[[np.ndarray], np.ndarray] | None = None
         self.parts: list[str] = []
+        self.annotations: list[str] = []
         self.own_labels: BoxTable | None = None
         self.extracted: str | None = None
         self.name = name
@@ -133,7 +137,7 @@ class VideoSet(Sequence[Video]):
             for v in videos
             if v.attributes or v.polygons is not None or v.frame_tags
         }
-        return cls(
+        joined = cls(
             name,
             [v.name for v in videos],
             [v.frames for v in videos],
@@ -143,6 +147,8 @@ class VideoSet(Sequence[Video]):
             extras,
             split,
         )
+        joined.annotations = [v.annotation for v in videos] if any(v.annotation for v in videos) else []
+        return joined
 
     def __getstate__(self) -> dict:
         state = self.__dict__.copy()
@@ -168,7 +174,9 @@ class VideoSet(Sequence[Video]):
         i = self.index_of(key) if isinstance(key, str) else range(len(self))[key]
         rows = slice(int(self.offsets[i]), int(self.offsets[i + 1]))
         name = self.names[i]
-        return Video(name, self.frames[i], self.boxes[rows], self.visible[rows], **self.extras.get(name, {}))
+        file = self.annotations[i] if self.annotations else ""
+        extras = self.extras.get(name, {})
+        return Video(name, self.frames[i], self.boxes[rows], self.visible[rows], annotation=file, **extras)
 
     def __iter__(self) -> Iterator[Video]:
         return (self[i] for i in range(len(self)))

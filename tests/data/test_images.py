@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from spot.data import images
 from spot.data.images import read_bytes, read_frame
 from spot.runtime.errors import SpotError
 
@@ -62,6 +63,62 @@ def test_exact_decode_equals_opencv(tmp_path, data):
     np.testing.assert_array_equal(frame.pixels, cv2_rgb(data))
     assert (frame.width, frame.height, frame.reduction) == (WIDTH, HEIGHT, 1)
     np.testing.assert_array_equal(frame.mean, frame.pixels.mean((0, 1)))
+
+
+def with_odd_scan(data: bytes) -> bytes:
+    """A sequential JPEG whose scan header says Se = 0, as some cameras write."""
+    at = data.rindex(b"\xff\xda")
+    odd = bytearray(data)
+    odd[at + 5 + 2 * data[at + 4] + 1] = 0
+    return bytes(odd)
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        pytest.param(jpeg()[:-2], "no end marker", id="no end marker"),
+        pytest.param(jpeg().replace(b"JFIF\0\x01\x01", b"JFIF\0\x02\x01"), "JFIF", id="JFIF 2.01"),
+        pytest.param(with_odd_scan(jpeg()), "SOS", id="scan parameters"),
+    ],
+)
+def test_harmless_oddities_are_read_and_told(tmp_path, data, said):
+    path = saved(tmp_path, data)
+    for frame in (read_frame(path), read_frame(path, "fast", 1024, 128)):
+        assert said in frame.warning
+        assert (frame.width, frame.height) == (WIDTH, HEIGHT)
+    np.testing.assert_array_equal(read_frame(path).pixels, cv2_rgb(data))
+    assert read_frame(saved(tmp_path, jpeg())).warning == ""
+
+
+def test_an_image_of_another_ending_stands_in(tmp_path):
+    png = cv2.imencode(".png", picture())[1].tobytes()
+    saved(tmp_path, png, "0001.png")
+    saved(tmp_path, jpeg(), "0002.JPG")
+    for name in ("0001", "0002"):
+        assert read_frame(f"{tmp_path}/{name}.jpg").width == WIDTH
+    with pytest.raises(SpotError, match=r"0003\.jpg: No such file"):
+        read_frame(f"{tmp_path}/0003.jpg")
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg", "bmp"])
+def test_bombs_are_refused_by_their_header(tmp_path, monkeypatch, kind):
+    path = saved(tmp_path, cv2.imencode(f".{kind}", picture())[1].tobytes(), f"frame.{kind}")
+    monkeypatch.setattr(images, "LARGEST", WIDTH * HEIGHT)
+    assert read_frame(path).width == WIDTH
+    monkeypatch.setattr(images, "LARGEST", WIDTH * HEIGHT - 1)
+    with pytest.raises(SpotError, match=rf"frame\.{kind}: an image of more than .* pixels is refused"):
+        read_frame(path)
+
+
+def test_what_opencv_raises_is_named(tmp_path, monkeypatch):
+    path = saved(tmp_path, cv2.imencode(".png", picture())[1].tobytes(), "frame.png")
+
+    def fail(*_):
+        raise cv2.error("too large")
+
+    monkeypatch.setattr(cv2, "imdecode", fail)
+    with pytest.raises(SpotError, match=r"frame\.png: cannot be decoded"):
+        read_frame(path)
 
 
 def test_opencv_would_have_turned_the_oriented_frame():
@@ -143,7 +200,8 @@ def test_fast_is_exact_where_nothing_can_be_reduced(tmp_path):
 
 BROKEN = {
     "cut short": jpeg()[:2000],
-    "cut before its last marker": jpeg()[:-2],
+    "cut short in its last row": jpeg()[:-40],
+    "cut short behind an odd header": jpeg().replace(b"JFIF\0\x01\x01", b"JFIF\0\x02\x01")[:2000],
     "an empty file": b"",
     "a text": b"not an image",
     "nothing but the magic number": b"\xff\xd8",
@@ -214,6 +272,22 @@ def test_cut_short_archive_is_named(tmp_path, kind):
     path.write_bytes(data[: len(data) // 2])
     with pytest.raises(SpotError, match=rf"{path.name}: cut short"):
         read_bytes(f"{path}!/video/img/00000001.jpg")
+
+
+def test_members_that_lead_out_of_an_archive_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr("../a.jpg", b"x")
+    with pytest.raises(SpotError, match=r"a\.zip: the member '\.\./a\.jpg' leads out of the archive"):
+        read_bytes(f"{tmp_path}/a.zip!/../a.jpg")
+
+
+def test_archive_bombs_are_refused(tmp_path, monkeypatch):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("a.jpg", bytes(5000))
+    assert len(read_bytes(f"{tmp_path}/a.zip!/a.jpg")) == 5000
+    monkeypatch.setattr("spot.data.archives._LARGEST_MEMBER", 1000)
+    with pytest.raises(SpotError, match=r"a\.zip!/a\.jpg: more than 1 GB when unpacked"):
+        read_bytes(f"{tmp_path}/a.zip!/a.jpg")
 
 
 def test_damaged_member_is_named(tmp_path):
