@@ -189,6 +189,7 @@ def _radar(outcome: EvaluationResult) -> Figure:
         for text, angle in zip(axes.get_xticklabels(), angles, strict=True):
             side = np.sin(angle)
             text.set_horizontalalignment("center" if abs(side) < 0.2 else "left" if side > 0 else "right")
+        axes.tick_params(axis="x", pad=8)
         axes.set_ylim(0, min(1.0, np.ceil(np.nanmax(values) * 10) / 10))
         polar.set_rlabel_position(180 / len(names))
         axes.tick_params(axis="y", labelsize=8, labelcolor="#666666")
@@ -202,7 +203,10 @@ def _epochs(outcome: EvaluationResult, run: str, points: Sequence[tuple[int, Tra
     fractions = [m for m in outcome.measures if m.is_fraction][:3]
     lines = {m.title: {epoch: 100 * row.values[m.key] for epoch, row in points} for m in fractions}
     figure = draw_lines(lines, f"{run} on {outcome.benchmark}", "Epoch", "Score [%]")
-    figure.supxlabel(textwrap.fill(CHOOSING, 84), fontsize=8, color="#555555")
+    with rc_context(STYLE):
+        figure.legends[0].set_title(textwrap.fill(CHOOSING, 84))
+    figure.legends[0].get_title().set_fontsize(8)
+    figure.set_figheight(figure.get_figheight() + 0.4)
     return figure
 
 
@@ -214,7 +218,7 @@ def draw_lines(lines: dict[str, dict[int, float]], title: str, x_label: str, y_l
             epochs = sorted(points)
             axes.plot(epochs, [points[e] for e in epochs], **look, marker="o", markersize=4, label=plot_text(label))
         axes.set(title=plot_text(title), xlabel=x_label, ylabel=y_label)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         legend_below(axes)
     return figure
 

@@ -33,43 +33,27 @@ def write_report(
     environment = Environment(
         loader=PackageLoader("spot.reporting", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    measure = outcome.video_measure
-    tables = {"main": _main_table(outcome), "attributes": None, "videos": None}
-    if outcome.attribute_sizes:
-        tables["attributes"] = _attribute_table(outcome)
-    if measure is not None:
-        tables["videos"] = _video_table(outcome, measure)
+    measure, trackers = outcome.video_measure, len(outcome.trackers)
+    videos = max((len(row.videos) + len(row.missing) for row in outcome.trackers), default=0)
     page = environment.get_template(TEMPLATE).render(
         benchmark=outcome.benchmark,
-        headline=_headline(outcome),
+        headline=f"{trackers} tracker{'s' if trackers != 1 else ''} on {videos} videos, protocol {outcome.protocol}",
         notes=foot(outcome),
         plots=[{"name": plot.stem.replace("_", " "), "data": _base64(plot.read_bytes())} for plot in plots],
-        tables=tables,
-        main=outcome.main.title,
-        by_video=measure.title if measure else "",
-        legend=[{"name": name, "rgb": rgb} for name, rgb in {"ground truth": TRUTH, **colours}.items()],
-        strips=[
-            {
-                "video": strip.video,
-                "data": _base64(strip.jpeg),
-                "scores": [f"{name} {measure.show(value)}" for name, value in strip.scores.items()],
-            }
-            for strip in strips
-            if measure
-        ],
+        main_table=_main_table(outcome),
+        attributes=_attribute_table(outcome) if outcome.attribute_sizes else None,
+        videos=_video_table(outcome, measure) if measure else None,
+        main=outcome.main,
+        by_video=measure,
+        legend={"ground truth": TRUTH, **colours},
+        strips=[(strip, _base64(strip.jpeg)) for strip in strips],
     )
     write_text(path, page)
     return path
 
 
-def _headline(outcome: EvaluationResult) -> str:
-    videos = max((len(row.videos) + len(row.missing) for row in outcome.trackers), default=0)
-    trackers = len(outcome.trackers)
-    return f"{trackers} tracker{'s' if trackers != 1 else ''} on {videos} videos, protocol {outcome.protocol}"
-
-
-def _text(text: str) -> dict[str, Any]:
-    return {"text": text, "value": text, "best": False, "interval": ""}
+def _text(text: str, value: object = None) -> dict[str, Any]:
+    return {"text": text, "value": text if value is None else value, "best": False, "interval": ""}
 
 
 def _number(measure: Measure, value: float | None, best: bool = False, interval: str = "") -> dict[str, Any]:
@@ -83,11 +67,11 @@ def _main_table(outcome: EvaluationResult) -> dict[str, Any]:
     for i, row in enumerate(outcome.trackers):
         cells = [_text(display_name(row))]
         for m in columns:
-            ends = row.intervals.get(m.key)
-            interval = f"[{m.show(ends[0])}, {m.show(ends[1])}]" if ends else ""
+            ends = [m._replace(digits=1).show(end) for end in row.intervals.get(m.key, ())]
+            interval = f"[{', '.join(ends)}]" if ends else ""
             cells.append(_number(m, row.values.get(m.key), bool(best[m.key].iloc[i]), interval))
-        videos = f"{len(row.videos)}/{len(row.videos) + len(row.missing)}"
-        cells.append({**_text(videos), "value": len(row.videos)})
+        total = len(row.videos) + len(row.missing)
+        cells.append(_text(f"{len(row.videos)}/{total}" if row.missing else str(total), len(row.videos)))
         rows.append(cells)
     heads = [("Tracker", ""), *((m.title, m.meaning) for m in columns), ("Videos", "videos with results")]
     return {"heads": heads, "rows": rows}
@@ -95,12 +79,8 @@ def _main_table(outcome: EvaluationResult) -> dict[str, Any]:
 
 def _attribute_table(outcome: EvaluationResult) -> dict[str, Any]:
     rows = [
-        [
-            _text(attribute),
-            {**_text(str(size)), "value": size},
-            *(_number(outcome.main, row.attributes.get(attribute)) for row in outcome.trackers),
-        ]
-        for attribute, size in outcome.attribute_sizes.items()
+        [_text(a), _text(str(n), n), *(_number(outcome.main, row.attributes.get(a)) for row in outcome.trackers)]
+        for a, n in outcome.attribute_sizes.items()
     ]
     names = [(display_name(row), "") for row in outcome.trackers]
     return {"heads": [("Attribute", ""), (outcome.attribute_unit.capitalize(), ""), *names], "rows": rows}

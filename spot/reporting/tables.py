@@ -7,7 +7,7 @@ import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.cells import cell_len
@@ -138,37 +138,22 @@ def foot(outcome: EvaluationResult) -> list[str]:
 
 def write_tables(outcome: EvaluationResult, output: Path, per_video: bool) -> None:
     """Write summary.json, table.{csv,json,md,tex}, and attributes.csv and videos.csv where they apply."""
-    summary = {name: finite(values) for name, values in outcome.summary().items()}
-    write_text(output / "summary.json", json.dumps(summary, indent=1) + "\n")
+    import pandas as pd
+
+    write_text(output / "summary.json", as_json(outcome.summary()) + "\n")
     write_text(output / "table.csv", as_csv(frame_of(outcome).reset_index()))
-    write_text(output / "table.json", _as_json(outcome))
+    write_text(output / "table.json", as_json(_content(outcome)))
     write_text(output / "table.md", _markdown(outcome))
     write_text(output / "table.tex", _latex(outcome))
     if outcome.attribute_sizes:
-        write_text(output / "attributes.csv", as_csv(attribute_frame(outcome).reset_index(), "%.6f"))
+        columns = {outcome.attribute_unit: outcome.attribute_sizes}
+        frame = pd.DataFrame(columns | {row.name: row.attributes for row in outcome.trackers})
+        frame = frame.reindex(list(outcome.attribute_sizes)).rename_axis("attribute").reset_index()
+        write_text(output / "attributes.csv", as_csv(frame, "%.6f"))
     if per_video:
-        write_text(output / "videos.csv", as_csv(video_frame(outcome), "%.6f"))
-
-
-def video_frame(outcome: EvaluationResult) -> pd.DataFrame:
-    """Make the frame of the videos: columns `video`, `tracker` and the measures that single videos have."""
-    import pandas as pd
-
-    keys = [m.key for m in outcome.measures if any(m.key in row.per_video for row in outcome.trackers)]
-    frames = [
-        pd.DataFrame({"video": row.videos, "tracker": row.name, **{k: row.per_video[k] for k in keys}})
-        for row in outcome.trackers
-    ]
-    return pd.concat(frames).sort_values(["video", "tracker"], ignore_index=True)
-
-
-def attribute_frame(outcome: EvaluationResult) -> pd.DataFrame:
-    """Make the frame of the attributes: their sizes, and a column a tracker with the main measure."""
-    import pandas as pd
-
-    columns = {outcome.attribute_unit: outcome.attribute_sizes}
-    frame = pd.DataFrame(columns | {row.name: row.attributes for row in outcome.trackers})
-    return frame.reindex(list(outcome.attribute_sizes)).rename_axis("attribute")
+        frames = [pd.DataFrame({"video": row.videos, "tracker": row.name, **row.per_video}) for row in outcome.trackers]
+        frame = pd.concat(frames).sort_values(["video", "tracker"])
+        write_text(output / "videos.csv", as_csv(frame, "%.6f"))
 
 
 def as_csv(frame: pd.DataFrame, floats: str | None = None) -> str:
@@ -194,9 +179,17 @@ def write_text(path: Path, text: str) -> None:
         aside.write_text(text, encoding="utf-8")
 
 
-def finite(values: Mapping[str, float]) -> dict[str, float | None]:
-    """Replace NaN by None, because JSON has no NaN."""
-    return {key: value if np.isfinite(value) else None for key, value in values.items()}
+def as_json(value: object) -> str:
+    """Convert to JSON, which has no NaN: null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping):
+            return {key: plain(each) for key, each in value.items()}
+        if isinstance(value, list | tuple | np.ndarray):
+            return [plain(each) for each in value]
+        return None if isinstance(value, float) and not np.isfinite(value) else value
+
+    return json.dumps(plain(value), indent=1, allow_nan=False)
 
 
 def _cell(row: TrackerOutcome, measure: Measure, short: bool, main: bool) -> str:
@@ -219,41 +212,27 @@ def _some(names: Sequence[str], limit: int = 5) -> str:
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
-def _as_json(outcome: EvaluationResult) -> str:
-    content = {
+def _content(outcome: EvaluationResult) -> dict[str, Any]:
+    return {
         "benchmark": outcome.benchmark,
         "protocol": outcome.protocol,
         "source": outcome.source,
         "measures": {m.key: m.meaning for m in columns_of(outcome)},
         "trackers": {
             row.name: {
-                "values": finite(row.values),
+                "values": row.values,
                 "videos": len(row.videos),
-                "missing": list(row.missing),
+                "missing": row.missing,
                 "repetitions": row.repetitions,
-                "intervals": {k: [v if np.isfinite(v) else None for v in ends] for k, ends in row.intervals.items()},
-                "curves": {key: _rounded(curve) for key, curve in row.curves.items()},
+                "intervals": row.intervals,
+                "curves": {key: np.round(curve, 6).tolist() for key, curve in row.curves.items()},
             }
             for row in outcome.trackers
         },
-        "attributes": {row.name: finite(row.attributes) for row in outcome.trackers},
-        "comparison": None if outcome.comparison is None else finite_fields(vars(outcome.comparison)),
+        "attributes": {row.name: row.attributes for row in outcome.trackers},
+        "comparison": None if outcome.comparison is None else vars(outcome.comparison),
         "notes": foot(outcome),
     }
-    return json.dumps(content, indent=1, allow_nan=False)
-
-
-def finite_fields(fields: Mapping[str, object]) -> dict[str, object]:
-    """Replace NaN among values of any kind by None."""
-    return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in fields.items()}
-
-
-def _rounded(curve: np.ndarray) -> list:
-    return (
-        [_rounded(row) for row in curve]
-        if curve.ndim > 1
-        else [round(v, 6) if np.isfinite(v) else None for v in curve.tolist()]
-    )
 
 
 def _bold(outcome: EvaluationResult) -> set[tuple[int, str]]:
@@ -270,16 +249,10 @@ def _markdown(outcome: EvaluationResult) -> str:
 
 
 def _latex(outcome: EvaluationResult) -> str:
-    cells, bold = cells_of(outcome), _bold(outcome)
-    lines = [
-        f"% {one_line(outcome.benchmark)}; needs \\usepackage{{booktabs}}",
-        *(f"% {line}" for line in foot(outcome)),
-        "\\begin{tabular}{l" + "r" * (len(cells.columns) - 1) + "}",
-        "\\toprule",
-        " & ".join(map(latex, cells)) + " \\\\",
-        "\\midrule",
-    ]
-    for i, row in enumerate(cells.to_numpy()):
-        words = [f"\\textbf{{{latex(c)}}}" if (i, n) in bold else latex(c) for n, c in zip(cells, row, strict=True)]
-        lines.append(" & ".join(words) + " \\\\")
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}"]) + "\n"
+    cells = cells_of(outcome).map(latex)
+    for i, title in _bold(outcome):
+        cells.loc[i, title] = f"\\textbf{{{cells.loc[i, title]}}}"
+    notes = [f"{one_line(outcome.benchmark)}; needs \\usepackage{{booktabs}}", *foot(outcome)]
+    layout = "l" + "r" * (len(cells.columns) - 1)
+    table = cells.rename(columns=latex).to_latex(index=False, escape=False, column_format=layout)
+    return "".join(f"% {note}\n" for note in notes) + table

@@ -7,8 +7,7 @@ import pytest
 
 from spot.data.video import Frames, Video, VideoSet
 from spot.reporting.evaluate_benchmark import evaluate
-from spot.reporting.evaluate_ope import truth_of
-from spot.reporting.evaluate_vot import _bounds
+from spot.reporting.evaluate_vot import _Truth
 from spot.reporting.options import Options
 from spot.results.vot_files import corner_points
 from spot.runtime.errors import SpotError
@@ -93,14 +92,10 @@ def test_published_bounds_read_boxes_as_points():
     present = np.ones(70, bool)
     ants, book = ("ants", frames[0], boxes, present[:60]), ("book", frames[1], polygons[:, :4], present)
     mixed = VideoSet.from_videos("VOT2019", [Video(*ants), Video(*book, polygons=polygons)])
-    truth = truth_of(mixed, "VOT2019")
-    corners = np.concatenate([corner_points(boxes), polygons])
-    bounds, cut = _bounds(mixed, truth, corners, "polygons")
-    assert cut == "polygons"
-    np.testing.assert_array_equal(bounds, [[100, 50], [41, 60]])
+    bounds = _Truth(mixed, "polygons").bounds
+    np.testing.assert_array_equal([bounds["ants"], bounds["book"]], [[100, 50], [41, 60]])
     alone = VideoSet.from_videos("VOT2018-LT", [Video(*ants)])
-    bounds, _ = _bounds(alone, truth_of(alone, "VOT2018-LT"), corners[:60], "polygons")
-    np.testing.assert_array_equal(bounds, [[161, 70]])
+    np.testing.assert_array_equal(_Truth(alone, "polygons").bounds["ants"], [161, 70])
 
 
 def test_unsupervised_results_are_refused(videos, supervised):

@@ -95,7 +95,7 @@ def test_a_failed_write_leaves_nothing(tmp_path: Path, monkeypatch) -> None:
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr("os.replace", full)
     with pytest.raises(SpotError, match="No space left"):
         ResultFolder(tmp_path).write("a", TRACK)
     assert list(tmp_path.iterdir()) == []
