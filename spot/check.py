@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 
 from omegaconf import DictConfig
 
 from spot.runtime.command import command
+from spot.runtime.cpu import count_cores
 from spot.runtime.errors import SpotError
 
 
@@ -40,7 +40,7 @@ def check(cfg: DictConfig) -> int:
             opened = instantiate(node, _partial_=True)(broken=broken)
         for line in broken:
             show(Finding(line, 0, (Fault("video that cannot be opened", line),)))
-        workers = cfg.workers or len(os.sched_getaffinity(0))
+        workers = cfg.workers or count_cores()
         with Progress(console=console, transient=True) as progress:
             task = progress.add_task(opened.name, total=int(opened.lengths.sum()))
             for finding in check_videos(opened, cfg.quick, exact=not is_benchmark, workers=workers):

@@ -4,7 +4,6 @@ on.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
@@ -16,6 +15,7 @@ from spot.data.annotation_cache import Source, Volume, offsets_of, save, shelf_o
 from spot.data.annotations import Annotation
 from spot.data.folders import stamp
 from spot.data.video import VideoSet
+from spot.runtime.cpu import count_cores
 from spot.runtime.errors import SpotError
 
 PARALLEL_FROM = 256  # videos; for fewer, starting processes takes longer than it saves
@@ -78,7 +78,7 @@ def _parse(
     if len(missing) < PARALLEL_FROM:
         parsed = [_read_chunk(read, chunk) for chunk in chunks]
     else:
-        with ProcessPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        with ProcessPoolExecutor(count_cores()) as pool:
             parsed = list(pool.map(partial(_read_chunk, read), chunks))
     for i, result in zip(missing, (r for chunk in parsed for r in chunk), strict=True):
         results[i] = result

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import Dataset, Sampler, get_worker_info
 
 from spot.data.pairs import (
     Arrays,
@@ -69,8 +69,32 @@ class Steps(Dataset):
 
         pairs = collate(LabelledPairs, mine(self.labelled, labelled))
         if unlabelled == 0 or self.unlabelled is None:
-            return Batch(pairs, None, broken)
-        return Batch(pairs, collate(UnlabelledInstances, mine(self.unlabelled, unlabelled)), broken)
+            batch = Batch(pairs, None, broken)
+        else:
+            batch = Batch(pairs, collate(UnlabelledInstances, mine(self.unlabelled, unlabelled)), broken)
+        if get_worker_info() is not None:
+            _share(batch)
+        return batch
+
+
+def _share(batch: Batch) -> None:
+    """Move a batch to shared memory, through which a loader process hands it over.
+
+    The queue between the processes would do this in a thread of its own. When /dev/shm is full, that thread prints an
+    error and the run waits for ever; here the error reaches the run.
+
+    Raises:
+        SpotError: shared memory is full.
+    """
+    try:
+        for tensor in (*batch.labelled, *(batch.unlabelled or ())):
+            tensor.share_memory_()
+    except RuntimeError as error:
+        reason = str(error).splitlines()[0].rpartition(": ")[2]
+        raise SpotError(
+            f"/dev/shm cannot hold another batch ({reason}); start the container with --shm-size=1g, "
+            "or give a smaller loader.workers=, 0 needs none; the same command continues"
+        ) from None
 
 
 class EpochSteps(Sampler[tuple[int, int]]):

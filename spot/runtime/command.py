@@ -19,9 +19,10 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spot.runtime import sweeps
+from spot.runtime.cpu import default_workers, wait_passively
 from spot.runtime.errors import SpotError
 
-OmegaConf.register_new_resolver("auto_workers", lambda: min(8, max(1, (os.cpu_count() or 2) - 1)), replace=True)
+OmegaConf.register_new_resolver("auto_workers", default_workers, replace=True)
 OmegaConf.register_new_resolver("wandb_mode", lambda: _wandb_mode(), replace=True)
 
 Main = Callable[[DictConfig], object]
@@ -67,6 +68,7 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
         def entry() -> None:
             # Hydra would print its own several lines and hide the exception; ours is caught below.
             os.environ.setdefault("HYDRA_FULL_ERROR", "1")
+            wait_passively()
             try:
                 if any(flag in sys.argv for flag in sweeps.FLAGS):
                     _sweep(config, run)

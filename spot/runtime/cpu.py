@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 
+THREADS = "OMP_NUM_THREADS"
 PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME": "0"}
 
 
@@ -29,10 +32,27 @@ def default_workers() -> int:
     return min(8, max(1, count_cores() - 1))
 
 
-def count_threads(workers: int, processes: int = 1) -> int:
-    """Threads for the operations of each of `processes` processes on this machine with `workers` loader processes each.
+@contextlib.contextmanager
+def fitting_threads(workers: int, processes: int = 1) -> Iterator[None]:
+    """Let PyTorch use the cores that loader processes leave, for as long as this lasts.
 
-    >>> count_threads(workers=count_cores())
-    1
+    More threads than cores are slow on a quiet machine and wait for each other for ever on a busy one. OMP_NUM_THREADS
+    decides where the user has set it.
+
+    Args:
+        workers: loader processes of each process.
+        processes: processes of this run on this machine.
     """
-    return max(1, count_cores() // processes - workers)
+    import torch
+
+    before, given = torch.get_num_threads(), os.environ.get(THREADS)
+    threads = max(1, count_cores() // processes - workers)
+    os.environ.setdefault(THREADS, str(threads))  # for the processes that Lightning starts
+    if given is None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        if given is None:
+            os.environ.pop(THREADS, None)

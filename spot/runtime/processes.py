@@ -83,19 +83,34 @@ class ProcessGuard(Callback):
             self._watch(self._lost_parent, trainer)
         else:
             os.environ[_PARENT] = str(os.getpid())  # inherited by those that are started now
+            self._take_over_children(trainer)
+
+    def _take_over_children(self, trainer: pl.Trainer) -> None:
+        """Watch the processes that Lightning starts as soon as it has started them, before they find each other.
+
+        Lightning's own watch would kill this process as well, without a word; with an empty list it ends.
+        """
+        launcher: Any = trainer.strategy.launcher
+        start = getattr(launcher, "_call_children_scripts", None)
+        if start is None:
+            return
+
+        def start_and_watch() -> None:
+            start()
+            self._others = list(launcher.procs)
+            launcher.procs.clear()
+            if self._others:
+                self._watch(self._lost_child, trainer)
+
+        launcher._call_children_scripts = start_and_watch
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """All processes have found each other: watch those that were started here."""
+        """All processes have found each other: signals are handled here from now on."""
         self._handlers = {number: signal.getsignal(number) for number in _STOPPING}
         self._handle_signals(trainer)
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
         # Lightning would ask all processes about them at every step, and swallow whatever error arrives meanwhile
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
-        started: list[subprocess.Popen] | None = getattr(trainer.strategy.launcher, "procs", None)
-        if started:
-            self._others = list(started)
-            started.clear()  # Lightning's own watch kills this process too, without a word; it ends with an empty list
-            self._watch(self._lost_child, trainer)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         """This process ends: so do those that it has started. They hold nothing that is not safe."""

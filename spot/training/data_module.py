@@ -115,6 +115,7 @@ class TrackingData(pl.LightningDataModule):
             batch_size=None,
             sampler=EpochSteps(self.plan.steps, epoch),
             num_workers=self.workers,
+            prefetch_factor=None if self.workers < 4 else 1,  # with many, each need not be two batches ahead
             persistent_workers=self.workers > 0,
             pin_memory=torch.cuda.is_available(),
             # the loader draws a seed at every epoch; a generator of its own leaves the global one alone

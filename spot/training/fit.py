@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 
 from spot.architectures.memory import keep_freed_memory
+from spot.runtime.cpu import fitting_threads
 from spot.runtime.errors import SpotError
 from spot.runtime.processes import stop_together
 from spot.training.callbacks.checkpoints import ResumePoint
@@ -43,10 +44,13 @@ def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Ru
         SpotError: a loader process or another process of the run died. The last finished epoch is safe.
     """
     safe = f"the last finished epoch is safe in {run.checkpoints}; the same command continues"
-    if trainer.strategy.root_device.type == "cpu":
+    device = trainer.strategy.root_device.type
+    if device == "mps":
+        raise SpotError("training needs float64, which Apple's MPS lacks; add trainer=cpu")
+    if device == "cpu":
         keep_freed_memory()
     try:
-        with stop_together(trainer, safe):
+        with fitting_threads(data.workers, trainer.num_devices), stop_together(trainer, safe):
             trainer.fit(tracker, data, ckpt_path=run.resume_from, weights_only=True)
     except (ConnectionError, EOFError) as error:  # while taking a batch over
         raise SpotError(f"a loader process died ({type(error).__name__}); {safe}") from error

@@ -1,7 +1,10 @@
 """Steps: their composition, and the share of each process."""
 
+import resource
+
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
 from spot.data.key_frames import sample_key_frames
 from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
@@ -64,3 +67,14 @@ def test_the_sampler_names_the_epoch():
     sampler.set_epoch(7)
     assert list(sampler) == [(7, 0), (7, 1), (7, 2)]
     assert len(sampler) == 3
+
+
+def test_full_shared_memory_ends_the_run_in_one_line(make):
+    """A limit on file size in the loader process stands for a full /dev/shm: the system refuses the memory."""
+
+    def limit(_: int) -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    loader = DataLoader(make(), batch_size=None, sampler=EpochSteps(2), num_workers=1, timeout=60, worker_init_fn=limit)
+    with pytest.raises(SpotError, match=r"/dev/shm cannot hold another batch \(.*too large.*--shm-size=1g"):
+        list(loader)

@@ -121,6 +121,16 @@ def test_a_killed_process_ends_the_run_in_one_line(elsewhere, victim):
     assert Run(elsewhere / "smoke", last).finished_epochs >= 1
 
 
+def test_a_process_killed_before_it_has_found_the_others_ends_the_run_in_one_line(elsewhere):
+    process = started(*DDP, outputs=elsewhere)
+    wait_until(lambda: children(process.pid), process)
+    os.kill(children(process.pid)[0], signal.SIGKILL)
+    text, _ = process.communicate(timeout=patience(120))
+    assert process.returncode == 1, text
+    (line,) = errors(text)
+    assert "process 1 of the run was killed (signal 9)" in line
+
+
 LONG_TEST = ("run=smoke", "benchmark.videos.videos=2", "benchmark.videos.frames=600", "benchmark.videos.size=[96,80]")
 
 
