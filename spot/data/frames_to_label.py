@@ -42,8 +42,8 @@ def choose_frames(
 ) -> list[Frame]:
     """Choose `count` frames of each video, the same for each of its targets.
 
-    The choice for a video follows from `seed` and its name alone. A frame that has a label for a target already is left
-    out for this target; targets that are in `videos.own_labels` are counted among `targets`.
+    The choice for a video follows from `seed` and its name alone. A label that a target has already stands for the
+    chosen frame that is nearest to it.
 
     Args:
         videos: the user's videos; no annotation is looked at.
@@ -64,7 +64,6 @@ def choose_frames(
         if value < 1:
             raise SpotError(f"{key}={value}: give at least 1")
     labels = videos.own_labels
-    done = set() if labels is None else labels.keys
     chosen: list[Frame] = []
     for video in progress(videos):
         every = np.ones(len(video), bool)
@@ -75,13 +74,20 @@ def choose_frames(
         else:
             draw = draw_windows if strategy == "windows" else draw_uniform
             frames = draw(every, number, uniform) or list(range(number))  # a video of a frame or two
-        chosen += [
-            (video.name, target, frame)
-            for target in range(1, targets + 1)
-            for frame in sorted(set(frames))
-            if (video.name, target, frame) not in done
-        ]
+        own = None if labels is None else labels.of_video(video.name)
+        for target in range(1, targets + 1):
+            done = [] if own is None else own.frame[own.target == target].tolist()
+            chosen += [(video.name, target, frame) for frame in _without_nearest(sorted(set(frames)), done)]
     return chosen
+
+
+def _without_nearest(frames: list[int], done: Sequence[int]) -> list[int]:
+    """The frames but for the one nearest to each that is done."""
+    rest = list(frames)
+    for label in done:
+        if rest:
+            rest.remove(min(rest, key=lambda frame: abs(frame - label)))
+    return rest
 
 
 def diverse_frames(video: Video, count: int) -> np.ndarray:
@@ -146,6 +152,8 @@ def read_frames_to_label(file: str | Path, videos: VideoSet) -> list[Frame]:
     """Read a list of frames to label. Raises SpotError for a broken list, an unknown video or frame."""
     try:
         rows = csv.DictReader(io.StringIO(Path(file).read_text(encoding="utf-8-sig"), newline=""))
+        if not {"video", "frame"} <= set(rows.fieldnames or ()):
+            raise ValueError("no columns video and frame")
         frames = [(row["video"], int(row.get("target") or 1), int(row["frame"])) for row in rows]
     except OSError as error:
         raise SpotError(f"{file}: {error.strerror}; write it with python -m spot.sample") from None

@@ -27,7 +27,6 @@ LARGEST = int(os.environ.get("SPOT_LARGEST_IMAGE", 2**28))  # pixels; a small fi
 # What libjpeg says of pictures that lose nothing: an odd header, padding. It reads them, as all programs do that use it.
 _HARMLESS = (
     "extraneous bytes",
-    "JFIF revision",
     "SOS parameters",
     "Adobe color transform",
     "ICC marker",
@@ -167,6 +166,9 @@ def _decompress(data: bytes, **size: int) -> tuple[np.ndarray, str]:
     if "Premature end" in warning and not data.endswith(_END):
         # without its end marker alone a picture is whole: with one, nothing is amiss any more
         return simplejpeg.decode_jpeg(data + _END, "RGB", **size), "no end marker"
+    if "JFIF revision" in warning and (at := data.find(b"JFIF\0") + 5) > 4:
+        # simplejpeg refuses it even when it is not strict; with the usual number the rest is decoded strictly
+        return _decompress(data[:at] + b"\1\1" + data[at + 2 :], **size)[0], warning
     # Only the first warning is told; a picture that is cut short as well would hide behind a harmless one.
     if not any(text in warning for text in _HARMLESS) or _END not in data[-2048:]:
         raise ValueError(warning)

@@ -106,3 +106,30 @@ def test_command_line_names_the_missing_data_set(tmp_path):
     assert done.returncode == 1
     (line,) = [line for line in done.stderr.splitlines() if line]
     assert line.startswith("error: paths.lasot is not set; give paths.lasot=/folder or set LASOT_ROOT")
+
+
+def test_own_videos_get_a_list_of_frames(tmp_path, capsys):
+    pytest.importorskip("av")
+    from tests.data.clips import write_clip
+
+    (tmp_path / "clips").mkdir()
+    write_clip(tmp_path / "clips/a.mp4", 20)
+    layouts.write_frames(tmp_path / "clips/b", 12)
+    options = ["data=videos", f"paths.videos={tmp_path / 'clips'}", f"paths.outputs={tmp_path / 'outputs'}"]
+
+    def list_frames(*more):
+        with initialize_config_dir(str(config_folder()), version_base="1.3"):
+            (file,) = sample(compose("sample", [*options, *more]))
+        return file
+
+    file = list_frames("labels=2", "strategy=diverse", "targets=2")
+    assert file == tmp_path / "outputs/labels/clips_to_label.csv"
+    assert len(file.read_text().splitlines()) == 1 + 2 * 2 * 2
+    assert "8 frames to label in 2 videos" in capsys.readouterr().out
+    with pytest.raises(SpotError, match="overwrite=true"):
+        list_frames()
+    with pytest.raises(SpotError, match="leave out budget="):
+        list_frames("budget=9", "overwrite=true")
+    (tmp_path / "outputs/labels/clips.csv").write_text("video,frame,x,y,w,h\na,10,1,1,9,9\n")
+    assert len(list_frames("labels=2", "overwrite=true").read_text().splitlines()) == 1 + 2 * 2 - 1
+    assert (tmp_path / "outputs/labels/clips.csv").read_text().endswith("a,10,1,1,9,9\n")
