@@ -87,11 +87,10 @@ def nanotrack(version: int) -> TrackPass | None:
 
 def of_network(run: Path, batch: int) -> Callable[[list[Pass]], list[Tracked]]:
     """The network of a run or a checkpoint, on many passes in lock-step."""
+    from spot.annotation.passes import track_passes
     from spot.tracking.loading import load_tracker
 
-    from spot.annotation.passes import track_passes
-
-    tracker = load_tracker(run)
+    tracker = load_tracker(run).tracker
     return lambda passes: list(track_passes(tracker, passes, batch))
 
 
@@ -100,7 +99,7 @@ def cases(
 ) -> Iterator[Case]:
     """Track all videos, or read what was tracked before."""
     labels = sample_key_frames(videos, k, seed)
-    place = OUTPUTS / "passes" / name / f"{videos.split}_k{k}_s{seed}"
+    place = OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}"
     place.mkdir(parents=True, exist_ok=True)
     for video in progress(list(videos), f"{name} k={k} seed={seed}", console=Console(stderr=True)):
         if video.name not in labels.targets:

@@ -24,7 +24,7 @@ from spot.runtime.errors import SpotError
 
 ABSENT_BELOW = 0.15  # score under which frames next to an absent label count as absent too
 
-TrackPasses = Callable[[Iterator[Pass]], Iterator[Tracked]]
+TrackPasses = Callable[[Sequence[Pass]], Iterator[Tracked]]
 Relay = Callable[[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
@@ -79,7 +79,7 @@ def collect_candidates(
 
     for key in [key for key, count in missing.items() if not count]:
         finish(key)
-    for tracked in track(each for passes in plans.values() for each in passes):
+    for tracked in track([each for passes in plans.values() for each in passes]):
         key = tracked.of.video, tracked.of.target
         found[key].append(tracked)
         missing[key] -= 1

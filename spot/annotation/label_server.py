@@ -90,7 +90,7 @@ def build_app(
         if given in unused:
             unused.discard(given)
             response: Response = RedirectResponse("/", 303)
-            response.set_cookie(COOKIE, cookie, httponly=True, samesite="strict")
+            response.set_cookie(COOKIE, cookie, httponly=True, samesite="lax")
             return response
         return await guarded(lambda _: Response(_file("index.html"), media_type="text/html"))(request)
 

@@ -1,0 +1,135 @@
+"""python -m spot.annotate run=mine: dense boxes with scores for all frames of one's own videos."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from spot.runtime.command import command
+from spot.runtime.errors import SpotError
+
+if TYPE_CHECKING:
+    from spot.annotation.passes import Pass, Tracked
+    from spot.data.box_table import BoxTable
+    from spot.data.video import VideoSet
+
+
+def annotate(cfg: DictConfig) -> Path:
+    """Make dense boxes from the labels of all videos; a stopped call continues with the next target.
+
+    Returns:
+        The CSV file: `video,target,frame,x,y,w,h,score,is_gt,absent`, a row a frame and target.
+    """
+    if cfg.suggest is not None and cfg.suggest < 1:
+        raise SpotError(f"suggest={cfg.suggest}: give the number of frames to label next")
+    if cfg.batch < 1:
+        raise SpotError(f"batch={cfg.batch}: track at least 1 pass at a time")
+    from spot.annotation.dense import collect_candidates, dense_boxes
+    from spot.annotation.passes import track_passes
+    from spot.annotation.project import open_project, relay_labels
+    from spot.tracking.frame_progress import FrameProgress
+    from spot.tracking.loading import open_tracker
+
+    explicit = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    loaded = open_tracker(cfg, explicit)
+    videos, labels = open_project(cfg, loaded.run, explicit)
+    folder = Path(cfg.output) / loaded.name
+    relay = relay_labels(loaded.run, labels) if loaded.run and cfg.state else None
+
+    def track(passes: Sequence[Pass]) -> Iterator[Tracked]:
+        with FrameProgress("tracking both ways", sum(len(each.indices) for each in passes)) as progress:
+            yield from track_passes(loaded.tracker, passes, cfg.batch, progress.advance)
+
+    collected = collect_candidates(videos, labels, track, folder / "parts", loaded.fingerprint, relay)
+    dense, calibration = dense_boxes(collected)
+    file = folder / "annotations.csv"
+    dense.write_csv(file, dense=True)
+    unlabelled = dense.score[~dense.is_gt]
+    mean = f", mean score {unlabelled.mean():.2f}" if len(unlabelled) else ""
+    print(f"wrote {file}: {len(dense)} rows of {len(collected)} targets in {len(videos)} videos{mean}")
+    if cfg.suggest is not None:
+        _suggest(cfg, videos, dense)
+        return file
+    if cfg.review:
+        from spot.annotation.review import write_review
+
+        page = write_review(
+            folder / "review", videos, dense, calibration, lambda v, f: _label_command(cfg, videos, v, f)
+        )
+        print(f"review page: {page}")
+    if cfg.overlay:
+        _overlays(folder / "overlays", videos, dense)
+    print(f"next: python -m spot.annotate {_source(cfg)} suggest=20   (which frames to label next)")
+    return file
+
+
+def _suggest(cfg: DictConfig, videos: VideoSet, dense: BoxTable) -> None:
+    from spot.annotation.suggestion import suggest_frames
+    from spot.data.frames_to_label import list_file, write_frames
+
+    frames = suggest_frames(dense, cfg.suggest)
+    file = list_file(cfg.paths.labels, videos.name)
+    write_frames(file, frames)
+    print(f"wrote {file}: {len(frames)} frames to label next in {len({video for video, *_ in frames})} videos")
+    print(f"next: {_label_command(cfg, videos)}")
+
+
+def _overlays(folder: Path, videos: VideoSet, dense: BoxTable) -> None:
+    """Write a video with boxes for each video; those that are newer than the boxes are kept."""
+    import numpy as np
+    from rich.console import Console
+    from rich.progress import track
+
+    from spot.annotation.overlay import draw_box, frame_rate, video_writer
+    from spot.data.datasets.videos import manifest_of
+    from spot.data.images import read_frame
+
+    names = sorted({video for video, _ in dense.targets})
+    for name in track(names, "overlay videos", console=Console(stderr=True), transient=True):
+        video, rows = videos[name], dense.of_video(name)
+        by_frame: list[list[int]] = [[] for _ in range(len(video))]
+        for row, frame in enumerate(rows.frame.tolist()):
+            by_frame[frame].append(row)
+        rate = frame_rate(manifest_of(videos, name).times) if videos.extracted else 25.0
+        first = read_frame(video.frames.path(0))
+        with video_writer(folder / f"{name}.mp4", (first.width, first.height), rate) as writer:
+            last = first.pixels
+            for index, own in enumerate(by_frame):
+                try:
+                    picture = np.ascontiguousarray(read_frame(video.frames.path(index)).pixels).copy()
+                except SpotError:  # an unreadable frame shows the one before
+                    picture = last.copy()
+                last = picture
+                for row in own:
+                    draw_box(
+                        picture, rows.box[row], int(rows.target[row]), float(rows.score[row]), bool(rows.is_gt[row])
+                    )
+                writer.write(picture)
+    print(f"overlay videos: {folder}")
+
+
+def _source(cfg: DictConfig) -> str:
+    key = next(key for key in ("run", "checkpoint", "initial") if cfg[key] is not None)
+    return shlex.quote(f"{key}={cfg[key]}")
+
+
+def _label_command(cfg: DictConfig, videos: VideoSet, video: str | None = None, frame: int = 0) -> str:
+    """The command that opens the label page, at a frame if one is given."""
+    words = ["python", "-m", "spot.label", "data=videos", f"paths.videos={cfg.paths.videos or '/clips'}"]
+    if video is not None:
+        words.append(f"at={video}/{frame}")
+    return shlex.join(words)
+
+
+@command("annotate")
+def main(cfg: DictConfig) -> None:
+    annotate(cfg)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,93 @@
+"""The videos, labels and pseudo labels that dense boxes are made from, as a command's options name them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from spot.annotation.dense import Relay
+from spot.data.box_table import BoxTable
+from spot.data.training_sets import key_frames_of
+from spot.data.video import VideoSet
+from spot.runtime.errors import SpotError
+from spot.state.store import StateStore
+
+
+def open_project(cfg: DictConfig, run: Path | None, explicit: Sequence[str]) -> tuple[VideoSet, BoxTable]:
+    """Open the videos and their labels.
+
+    Args:
+        cfg: has `data`, `paths`, `labels` and `seed`.
+        run: a run's folder, whose own videos are taken, but for what is given explicitly.
+        explicit: `key=value` options of the command line.
+
+    Raises:
+        SpotError: there are several sets, or no labels.
+    """
+    data, labels, seed = cfg.data, cfg.labels, cfg.seed
+    keys = [word.split("=", 1)[0].lstrip("+~") for word in explicit]
+    record = run / "config.yaml" if run else None
+    if (
+        record is not None
+        and record.is_file()
+        and not any(k == "data" or k.startswith(("data.", "paths.")) for k in keys)
+    ):
+        recorded = OmegaConf.load(record)
+        data = recorded.data
+        labels = labels if "labels" in keys else recorded.labels
+        seed = seed if "seed" in keys else recorded.seed
+    if data is None or len(data.train) != 1:
+        raise SpotError("dense boxes are made for one set of videos; give data=videos paths.videos=, or data=folder")
+    videos = instantiate(data.train[0])
+    return videos, labels_of(videos, labels, seed, cfg.paths.labels, (data.get("key_frames") or [None])[0])
+
+
+def labels_of(videos: VideoSet, count: int, seed: int, folder: str, file: str | None = None) -> BoxTable:
+    """The labels of a set: drawn by its user, or the key frames that training takes of an annotated set."""
+    if videos.own_labels is not None and file is None:
+        if not len(videos.own_labels):
+            raise SpotError(f"{videos.name}: no box is drawn yet; draw some with python -m spot.label")
+        return videos.own_labels
+    key_frames = key_frames_of(videos, count, folder, seed, file)
+    return BoxTable.from_rows(
+        (name, number, int(frame), box.tolist())
+        for name, targets in key_frames.targets.items()
+        for number, target in enumerate(targets, 1)
+        for frame, box in zip(target.ids, target.boxes, strict=True)
+    )
+
+
+def relay_labels(run: Path, labels: BoxTable) -> Relay | None:
+    """The pseudo labels of a run's sampler state.
+
+    Returns:
+        A function from video and target to frames (m,), boxes (m, 4) and confidences (m,); None where the run kept none.
+        Key frames are left out. A target is known again by its key frames, which must be among the labels.
+    """
+    folder = run / "sampler_state"
+    if not StateStore.exists(folder):
+        return None
+    state = StateStore.open(folder).at(float("inf"))
+    by_video: dict[str, list[int]] = {}
+    for index, (video, _) in enumerate(state.names):
+        by_video.setdefault(video, []).append(index)
+
+    def relay(video: str, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows = labels.take((labels.video == video) & (labels.target == target))
+        human = dict(zip(rows.frame.tolist(), rows.box, strict=True))
+        for index in by_video.get(video, ()):
+            known = state.target(index)
+            same = all(
+                frame in human and np.allclose(human[frame], box, atol=0.1)
+                for frame, box in zip(known.key_ids.tolist(), known.key_boxes, strict=True)
+            )
+            if same:
+                extra = ~np.isin(known.ids, rows.frame)
+                return known.ids[extra], known.boxes[extra], known.confidences[extra]
+        return np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+
+    return relay

@@ -1,0 +1,123 @@
+"""From a run, a checkpoint or start weights to a tracker that is ready for video."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from spot.architectures.base import TrackerNetwork
+from spot.architectures.checkpoint import find_checkpoint
+from spot.architectures.start_weights import DEFAULT, load_initial
+from spot.architectures.tracker import Tracker
+from spot.runtime.errors import SpotError
+from spot.tracking.test_setup import build_network, recorded_arch
+
+
+@dataclass(frozen=True)
+class LoadedTracker:
+    """A tracker and where it comes from.
+
+    Attributes:
+        tracker: on its device, in evaluation mode.
+        fingerprint: 32 hexadecimal digits that change with the weights and the tracker's settings.
+        name: of the run, or of the file without its ending.
+        run: the run's folder; None for other files.
+    """
+
+    tracker: Tracker
+    fingerprint: str
+    name: str
+    run: Path | None
+
+
+def open_tracker(cfg: DictConfig, explicit: Sequence[str] = ()) -> LoadedTracker:
+    """Load the tracker that a command's options name.
+
+    Args:
+        cfg: has `run` and `epoch`, or `checkpoint` (a file or a run's folder), or `initial`; `model`, `arch`,
+            `accelerator` and `paths`. A run's own architecture settings hold.
+        explicit: `key=value` options of the command line, which win over a run's settings.
+
+    Raises:
+        SpotError: none of them is given or more than one; no such file; a file of another architecture.
+    """
+    given = [key for key in ("run", "checkpoint", "initial") if cfg.get(key) is not None]
+    if len(given) != 1:
+        raise SpotError("say what to track with: one of run=NAME, checkpoint=<file or run's folder> and initial=")
+    device = choose_device(cfg.accelerator)
+    if given == ["initial"]:
+        network = instantiate(cfg.arch.network)
+        load_initial(network, cfg.initial, cfg.arch.name)
+        source, run = str(cfg.initial), None
+        name = cfg.arch.name if cfg.initial == DEFAULT else Path(source).stem
+        digest = hashlib.blake2b(digest_size=16)
+        for key, tensor in sorted(network.state_dict().items()):
+            digest.update(key.encode() + tensor.detach().cpu().numpy().tobytes())
+        weights = digest.hexdigest()
+    else:
+        checkpoint, run = _locate(cfg)
+        with open_dict(cfg):
+            cfg.arch = recorded_arch(cfg, checkpoint, explicit)
+        network, _ = build_network(cfg, checkpoint)
+        name = cfg.run.strip("/").replace("/", "_") if cfg.run else (run.name if run else checkpoint.stem)
+        with open(checkpoint, "rb") as file:
+            weights = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+    settings = json.dumps(OmegaConf.to_container(cfg.arch.tracker, resolve=True), sort_keys=True)
+    tracker = instantiate(cfg.arch.tracker)(_for_inference(network.to(device)))
+    fingerprint = hashlib.blake2b(f"{weights} {settings}".encode(), digest_size=16).hexdigest()
+    return LoadedTracker(tracker, fingerprint, name, run)
+
+
+def load_tracker(source: str | Path, arch: str | None = None, **options: str | int | None) -> LoadedTracker:
+    """Load a tracker from Python; see `spot.load`.
+
+    Args:
+        source: a run's folder, a checkpoint or start weights; "default": the start weights that come with the project.
+        arch: name of the architecture, where `source` is not of a run.
+        options: `model`, `epoch` and `accelerator`, as of `spot.track`.
+    """
+    from hydra import compose, initialize_config_dir
+
+    from spot.runtime.command import config_folder
+
+    kind = "initial" if str(source) == DEFAULT or Path(source).suffix == ".safetensors" else "checkpoint"
+    words = [f"arch={arch}"] if arch else []
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        cfg = compose("track", words)
+    for key, value in {kind: str(source), **options}.items():
+        OmegaConf.update(cfg, key, value)
+    return open_tracker(cfg, words)
+
+
+def choose_device(accelerator: str) -> torch.device:
+    """auto, cpu or gpu as a device. Raises SpotError for gpu where there is none."""
+    if accelerator not in ("auto", "cpu", "gpu"):
+        raise SpotError(f"accelerator={accelerator}: choose auto, cpu or gpu")
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise SpotError("accelerator=gpu: torch sees no GPU; take auto or cpu")
+    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+
+
+def _locate(cfg: DictConfig) -> tuple[Path, Path | None]:
+    """The checkpoint file, and the run's folder that it belongs to."""
+    place = Path(cfg.checkpoint) if cfg.run is None else Path(cfg.paths.outputs) / cfg.run
+    if place.is_dir() or cfg.run is not None:
+        return find_checkpoint(place, cfg.epoch), place
+    if cfg.epoch is not None:
+        raise SpotError(f"epoch={cfg.epoch} chooses among a run's checkpoints; give run= instead of a file")
+    folder = place.resolve().parent
+    is_of_run = folder.name == "checkpoints" and (folder.parent / "config.yaml").is_file()
+    return place, folder.parent if is_of_run else None
+
+
+def _for_inference(network: TrackerNetwork) -> TrackerNetwork:
+    from spot.tracking.benchmark import prepare_for_inference
+
+    return prepare_for_inference(network)
