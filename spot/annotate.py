@@ -55,6 +55,11 @@ def annotate(cfg: DictConfig) -> Path:
     if cfg.suggest is not None:
         _suggest(cfg, videos, dense)
         return file
+    for name in [cfg.export] if isinstance(cfg.export, str) else cfg.export or ():
+        from spot.annotation.exchange import export_boxes, video_infos
+
+        written = export_boxes(name, dense, video_infos(videos), folder / "export" / name)
+        print(f"export={name}: {len(written)} files in {folder / 'export' / name}")
     if cfg.review:
         from spot.annotation.review import write_review
 

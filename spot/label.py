@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-import sys
+import shlex
 import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,9 +31,27 @@ def label(cfg: DictConfig) -> Path:
 
     videos = instantiate(cfg.data.train[0])
     file = labels_file(cfg.paths.labels, videos.name)
-    sizes = frame_sizes(videos)
-    _serve(cfg, videos, sizes, file)
+    if cfg.export is not None and cfg["import"] is not None:
+        raise SpotError("give one of export= and import=")
+    if cfg.export is not None:
+        from spot.annotation.label_files import export_labels
+
+        written = export_labels(videos, cfg.export, Path(cfg.output or file.with_name(f"{file.stem}_{cfg.export}")))
+        print(f"wrote {written[0]}" + (f" and {len(written) - 1} more files" if written[1:] else ""))
+    elif cfg["import"] is not None:
+        from spot.annotation.label_files import import_labels
+
+        new = import_labels(videos, cfg["import"], cfg.format, file)
+        print(f"{len(new)} labels from {cfg['import']} -> {file}\nnext: {_next_command(cfg)}")
+    else:
+        _serve(cfg, videos, frame_sizes(videos), file)
     return file
+
+
+def _next_command(cfg: DictConfig) -> str:
+    return shlex.join(
+        ["python", "-m", "spot.train", "experiment=own_videos", f"paths.videos={cfg.paths.videos}", "run=mine"]
+    )
 
 
 def _serve(cfg: DictConfig, videos: VideoSet, sizes: Sizes, file: Path) -> None:
@@ -51,17 +69,18 @@ def _serve(cfg: DictConfig, videos: VideoSet, sizes: Sizes, file: Path) -> None:
         chosen = read_frames_to_label(listed, videos)
     else:
         chosen = choose_frames(videos, cfg.labels, cfg.seed)
+    first = _place(cfg.at, sizes) if cfg.at else None
     session = LabelSession(videos, sizes, chosen, file)
     opened = open_socket(cfg.port)
     token = secrets.token_urlsafe(16)
-    next_command = f"python -m spot.train experiment=own_videos paths.videos={cfg.paths.videos} run=mine"
+    next_command = _next_command(cfg)
     settings = uvicorn.Config("", log_level="error", timeout_graceful_shutdown=1)
     server = uvicorn.Server(settings)
 
     def finish() -> None:
         server.should_exit = True
 
-    settings.app = build_app(session, token, next_command, finish)
+    settings.app = build_app(session, token, next_command, finish, first)
     address = f"http://{HOST}:{opened.getsockname()[1]}/?token={token}"
     print(f"label page: {address}\nlabels are written to {file}; Ctrl-C ends", flush=True)
     if cfg.browser:
@@ -74,7 +93,15 @@ def _serve(cfg: DictConfig, videos: VideoSet, sizes: Sizes, file: Path) -> None:
         session.close()
     done, total = session.progress()
     print(f"{done} of {total} frames are labelled: {file}")
-    print(f"next: {next_command}" if done == total else "the same command continues", file=sys.stdout)
+    print(f"next: {next_command}" if done == total else "the same command continues")
+
+
+def _place(at: str, sizes: Sizes) -> tuple[str, int]:
+    """Video and frame of `at=video/frame`. Raises SpotError where there is no such frame."""
+    name, _, frame = at.rpartition("/")
+    if name not in sizes or not frame.isdecimal() or int(frame) >= sizes[name][0]:
+        raise SpotError(f"at={at}: no such frame; give at=VIDEO/FRAME, with frames counted from 0")
+    return name, int(frame)
 
 
 @command("label")

@@ -63,7 +63,9 @@ def track(cfg: DictConfig) -> Path:
     count = len(boxes)
     human = np.arange(count) == 0
     numbers = np.arange(cfg.start, cfg.start + count)
-    BoxTable.build([video.stem] * count, [1] * count, numbers, np.array(boxes), scores, human).write_csv(file, dense=True)
+    BoxTable.build([video.stem] * count, [1] * count, numbers, np.array(boxes), scores, human).write_csv(
+        file, dense=True
+    )
     print(
         f"{count} frames, mean score {np.mean(scores):.2f} -> {file}"
         + (f", {file.with_suffix('.mp4')}" if cfg.overlay else "")

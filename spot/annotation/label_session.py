@@ -36,7 +36,7 @@ class LabelSession:
     def __init__(self, videos: VideoSet, sizes: Sizes, chosen: Sequence[Frame], file: Path) -> None:
         self.videos, self.sizes, self.file = videos, sizes, file
         self.chosen = list(chosen)
-        self._lock = _lock(file)
+        self._lock = lock_labels(file)
         try:
             table = read_labels(file, sizes)
         except SpotError:
@@ -113,8 +113,12 @@ class LabelSession:
         self.rows = rows
 
 
-def _lock(file: Path) -> Any:
-    """Hold a file beside the labels locked; the lock ends with the process, however that ends."""
+def lock_labels(file: Path) -> Any:
+    """Hold labels for one writer: a lock on a file beside them, which ends with the process. Close what is returned.
+
+    Raises:
+        SpotError: another process holds them, or nothing can be written there.
+    """
     place = file.with_name(f".{file.name}.lock")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)

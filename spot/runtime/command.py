@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spot.runtime import sweeps
+from spot.runtime.console import make_callable
 from spot.runtime.cpu import default_workers, wait_passively
 from spot.runtime.errors import SpotError
 
@@ -46,6 +47,8 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
     """
 
     def decorate(main: Main) -> Callable[[], None]:
+        make_callable(main.__module__, config)
+
         def job(cfg: DictConfig) -> object:
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 _job_of_a_sweep(config)

@@ -53,7 +53,9 @@ def open_tracker(cfg: DictConfig, explicit: Sequence[str] = ()) -> LoadedTracker
         raise SpotError("say what to track with: one of run=NAME, checkpoint=<file or run's folder> and initial=")
     device = choose_device(cfg.accelerator)
     if given == ["initial"]:
-        network = instantiate(cfg.arch.network)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # what no weights are loaded for is the same in every call
+            network = instantiate(cfg.arch.network)
         load_initial(network, cfg.initial, cfg.arch.name)
         source, run = str(cfg.initial), None
         name = cfg.arch.name if cfg.initial == DEFAULT else Path(source).stem

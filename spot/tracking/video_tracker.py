@@ -127,3 +127,19 @@ def _check(frame: np.ndarray, boxes: np.ndarray) -> None:
         raise SpotError(
             f"box={boxes.tolist()}: no x, y, w, h with an area inside the frame of {width} x {height} pixels"
         )
+
+
+def load(source: str | Path, arch: str | None = None, **options: str | int | None) -> VideoTracker:
+    """Load a tracker (`spot.load`).
+
+    Args:
+        source: a run's folder, a checkpoint or start weights; "default": the weights that come with the project.
+        arch: name of the architecture (see conf/arch), where `source` is not of a run.
+        options: `model` (teacher or student), `epoch` and `accelerator` (auto, cpu or gpu).
+
+    Raises:
+        SpotError: no such file, or one of another architecture.
+    """
+    from spot.tracking.loading import load_tracker
+
+    return VideoTracker(load_tracker(source, arch, **options).tracker)

@@ -1,0 +1,95 @@
+"""Labels to and from other tools' files: which format a file has, and its boxes into the CSV of labels."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+from spot.annotation.exchange import FORMATS, export_boxes, import_boxes, video_infos
+from spot.annotation.label_session import lock_labels
+from spot.data.box_table import BoxTable
+from spot.data.datasets.videos import frame_sizes
+from spot.data.labels import merge_labels
+from spot.data.video import VideoSet
+from spot.runtime.errors import SpotError
+
+
+def import_labels(videos: VideoSet, path: str, name: str | None, file: Path) -> BoxTable:
+    """Add the boxes of another tool's file to the labels; a new box replaces the old one of its frame and target.
+
+    Args:
+        path: a file, folder or zip.
+        name: its format (`spot.annotation.exchange.FORMATS`); None: as its ending and content tell.
+        file: the CSV of labels.
+
+    Returns:
+        The boxes that were read.
+
+    Raises:
+        SpotError: the file does not fit the videos, or the label page is open on these labels.
+    """
+    held = lock_labels(file)
+    try:
+        new = import_boxes(name or guess_format(path), path, video_infos(videos))
+        merge_labels(file, new, frame_sizes(videos))
+    finally:
+        held.close()
+    return new
+
+
+def export_labels(videos: VideoSet, name: str, folder: Path) -> list[Path]:
+    """Write the labels in a format of another tool; returns the files. Raises SpotError where there are no labels."""
+    if videos.own_labels is None or not len(videos.own_labels):
+        raise SpotError(f"{videos.name}: no box is drawn yet, so there is nothing to export")
+    return export_boxes(name, videos.own_labels, video_infos(videos), folder)
+
+
+def guess_format(path: str | Path) -> str:
+    """The format of a file by its ending and first content. Raises SpotError where these do not tell."""
+    path = Path(path)
+    if not path.exists():
+        raise SpotError(f"import={path}: no such file or folder; check the path")
+    readers: dict[str, Callable[[Path], str | None]] = {
+        ".csv": lambda _: "csv",
+        ".xml": _cvat,
+        ".json": _json,
+        ".zip": _zip,
+    }
+    reader = readers.get(path.suffix.lower())
+    name = reader(path) if reader else None
+    if name is None:
+        raise SpotError(f"import={path}: add format=, one of {', '.join(FORMATS)}")
+    return name
+
+
+def _cvat(path: Path) -> str:
+    with open(path, "rb") as file:
+        return _cvat_kind(file.read(1 << 20))
+
+
+def _cvat_kind(head: bytes) -> str:
+    return "cvat_video" if b"<track" in head else "cvat"
+
+
+def _json(path: Path) -> str | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise SpotError(f"import={path}: not a JSON file ({error}); check it") from None
+    if isinstance(content, dict):
+        return "coco" if "annotations" in content else None
+    return "label_studio_video" if '"videorectangle"' in json.dumps(content) else "label_studio"
+
+
+def _zip(path: Path) -> str | None:
+    try:
+        with zipfile.ZipFile(path) as packed:
+            inside = [name for name in packed.namelist() if name.lower().endswith(".xml")]
+            if inside:
+                with packed.open(inside[0]) as file:
+                    return _cvat_kind(file.read(1 << 20))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise SpotError(f"import={path}: not a zip file ({error}); check it") from None
+    return None
