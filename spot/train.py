@@ -37,20 +37,24 @@ def _train(cfg: DictConfig, run: Run) -> None:
     from spot.training.fit import build_callbacks, fit
     from spot.training.loggers import build_loggers, close
     from spot.training.quiet import quieten
+    from spot.training.rounds import labels_may_grow, next_round, start_of_round
 
     quieten()
     if is_first_process():
         repair(run)
-    if run.finished_epochs >= cfg.training.epochs:
-        print(f"run {cfg.run} is done: {run.finished_epochs} epochs in {run.folder}")
-        if is_first_process() and cfg.supervision.pseudo_labels and not (run.folder / "exploration.png").is_file():
-            draw_exploration(run.folder / "metrics.csv", run.folder / "exploration")
+    grows = labels_may_grow(cfg)
+    if not grows and _is_done(cfg, run):
         return
     torch.manual_seed(cfg.seed)
     with waiting("reading annotations"):
         data = instantiate(cfg.datamodule, fresh=run.resume_from is None)
+    if grows and is_first_process():
+        run = next_round(run, data.targets)
+        data.fresh = run.resume_from is None
+        if _is_done(cfg, run):
+            return
     network = instantiate(cfg.arch.network)
-    load_initial(network, cfg.initial, cfg.arch.name)
+    load_initial(network, start_of_round(run.folder) or cfg.initial, cfg.arch.name)
     tracker = instantiate(cfg.module)(network=network)
     loggers = build_loggers(cfg, run.folder)
     trainer = instantiate(
@@ -73,7 +77,22 @@ def _train(cfg: DictConfig, run: Run) -> None:
         print(
             f"run {cfg.run}: {cfg.training.epochs} epochs in {run.folder}, last checkpoint {run.checkpoints / 'last.ckpt'}"
         )
-        print(f"next: python -m spot.test run={cfg.run} benchmark=NAME (conf/benchmark lists the names)")
+        if grows:
+            print(f"next: python -m spot.annotate run={cfg.run}")
+        else:
+            print(f"next: python -m spot.test run={cfg.run} benchmark=NAME (conf/benchmark lists the names)")
+
+
+def _is_done(cfg: DictConfig, run: Run) -> bool:
+    """Whether all epochs are trained; if so, say it."""
+    from spot.reporting.plots import draw_exploration
+
+    if run.finished_epochs < cfg.training.epochs:
+        return False
+    print(f"run {cfg.run} is done: {run.finished_epochs} epochs in {run.folder}")
+    if is_first_process() and cfg.supervision.pseudo_labels and not (run.folder / "exploration.png").is_file():
+        draw_exploration(run.folder / "metrics.csv", run.folder / "exploration")
+    return True
 
 
 @command("train")

@@ -121,6 +121,11 @@ class StateStore:
         store.at(_EVER)
         return store
 
+    @property
+    def fingerprint_of_targets(self) -> str:
+        """The fingerprint of the targets and key frames that the state belongs to; see `fingerprint`."""
+        return self._targets.fingerprint
+
     def __reduce__(self) -> tuple:
         return StateStore, (self.folder,)
 

@@ -1,0 +1,126 @@
+"""Rounds of a run: when its user has drawn or changed labels since it was trained, the run begins a new round.
+
+A new round trains for as many epochs again. It starts from the network of the round before, and its sampler state holds
+the new key frames and what the round before had explored. `<run>/rounds/001/` keeps the first round: checkpoints,
+sampler state, metrics and configuration; `<run>/round.json` says which round the run is in.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from omegaconf import DictConfig
+
+from spot.architectures.checkpoint import find_checkpoint
+from spot.data.targets import Targets
+from spot.runtime.atomic_files import replacing
+from spot.runtime.errors import SpotError
+from spot.state.merge import PseudoLabels
+from spot.state.sampler_state import SamplerState
+from spot.state.store import StateStore
+from spot.training.run import Run
+
+RECORD = "round.json"
+STATE = "sampler_state"
+MOVED = ("checkpoints", STATE, "metrics.csv", "exploration.png", "exploration.pdf")
+
+
+def labels_may_grow(cfg: DictConfig) -> bool:
+    """Whether the run trains on labels that its user draws (data=videos)."""
+    return bool(cfg.supervision.pseudo_labels) and any(node.get("labels") is not None for node in cfg.data.train)
+
+
+def next_round(run: Run, targets: Targets) -> Run:
+    """Begin a new round where the labels are not those that the run was trained with. First process only.
+
+    Args:
+        run: as its folder is.
+        targets: with today's labels.
+
+    Returns:
+        The run as it is, or the new round, which has no checkpoint yet.
+    """
+    record = _read(run.folder)
+    if record.get("moving"):  # a start before this one was stopped while it moved files
+        _begin(run.folder, record["number"], targets)
+        return replace(run, resume_from=None)
+    if run.resume_from is None or not StateStore.exists(run.folder / STATE):
+        return run
+    arguments = targets.state_arguments()
+    if StateStore.open(run.folder / STATE).fingerprint_of_targets == StateStore.fingerprint(*arguments):
+        return run
+    number = record.get("number", 1)
+    _begin(run.folder, number, targets)
+    print(
+        f"run {run.folder.name}: the labels have changed; round {number + 1} starts from the network of round {number}"
+    )
+    return replace(run, resume_from=None)
+
+
+def start_of_round(folder: Path) -> Path | None:
+    """The checkpoint that the run's round starts from; None in the first round."""
+    record = _read(folder)
+    return find_checkpoint(_place(folder, record["number"] - 1)) if record else None
+
+
+def _begin(folder: Path, number: int, targets: Targets) -> None:
+    """Move round `number` aside and make the state of the next one. A repeated call completes a stopped one."""
+    place = _place(folder, number)
+    _write(folder, {"number": number, "moving": True})
+    place.mkdir(parents=True, exist_ok=True)
+    for name in MOVED:
+        here, there = folder / name, place / name
+        if here.exists() and not there.exists():
+            here.rename(there)
+    if (folder / "config.yaml").is_file():
+        shutil.copyfile(folder / "config.yaml", place / "config.yaml")
+    shutil.rmtree(folder / STATE, ignore_errors=True)  # of a call that was stopped behind this line
+    explored = _explored(StateStore.open(place / STATE).at(float("inf")), targets)
+    StateStore.create(folder / STATE, *targets.state_arguments(), explored=explored)
+    _write(folder, {"number": number + 1})
+
+
+def _explored(before: SamplerState, targets: Targets) -> PseudoLabels:
+    """The pseudo labels of the targets whose key frames are all still there, by the numbers of today's targets."""
+    known: dict[str, list[int]] = {}
+    for index, (video, _) in enumerate(before.names):
+        known.setdefault(video, []).append(index)
+    parts = []
+    for index, (video, _) in enumerate(targets.names):
+        ids, boxes = targets.keys(index)
+        today = dict(zip(ids.tolist(), boxes, strict=True))
+        for old in map(before.target, known.get(video, ())):
+            keys = zip(old.key_ids.tolist(), old.key_boxes, strict=True)
+            if all(frame in today and np.array_equal(today[frame], box) for frame, box in keys):
+                extra = ~np.isin(old.ids, ids)
+                rows = np.full(int(extra.sum()), index)
+                parts.append((rows, old.ids[extra].astype(np.int64), old.boxes[extra], old.confidences[extra]))
+                break
+    if not parts:
+        return PseudoLabels(
+            np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        )
+    return PseudoLabels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+
+
+def _place(folder: Path, number: int) -> Path:
+    return folder / "rounds" / f"{number:03d}"
+
+
+def _read(folder: Path) -> dict:
+    file = folder / RECORD
+    try:
+        return json.loads(file.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SpotError(f"{file}: cannot be read ({error}); restore it, or choose another run=") from None
+
+
+def _write(folder: Path, record: dict) -> None:
+    with replacing(folder / RECORD) as aside:
+        aside.write_text(json.dumps(record) + "\n")
