@@ -26,7 +26,7 @@ NAMES_NOT_YET = {"check"}
 def package(module: str) -> str:
     """The package of `spot.x.y`; commands are the modules directly under spot."""
     parts = module.split(".")
-    return "commands" if len(parts) < 2 or parts[1] in COMMANDS else parts[1]
+    return "commands" if len(parts) < 2 or parts[1] in COMMANDS | {"__init__"} else parts[1]
 
 
 def imports(file: Path) -> set[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from spot.results.numbers import parse_table, read_bytes
-from spot.results.track import Files, Track, column, lines
+from spot.results.result_track import Files, Track, column, lines
 from spot.runtime.errors import SpotError
 
 NAME = "got10k"

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spot.results.numbers import parse_boxes, read_bytes
-from spot.results.track import Files, Track, lines
+from spot.results.result_track import Files, Track, lines
 
 NAME = "plain"
 BOX_FILE = "{0}.txt"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from spot.results import got10k_files, plain_files, vot_files
-from spot.results.track import Files, Track
+from spot.results.result_track import Files, Track
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
 

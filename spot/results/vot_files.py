@@ -17,7 +17,7 @@ import numpy as np
 
 from spot.evaluation.vot.supervised import FAILED, INITIALISED, REGION, SKIPPED
 from spot.results.numbers import parse_table, parse_values, read_bytes
-from spot.results.track import Files, Track, column, lines
+from spot.results.result_track import Files, Track, column, lines
 from spot.runtime.errors import SpotError
 
 SUPERVISED, LONG_TERM = "vot", "vot_lt"

@@ -47,7 +47,7 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
     """
 
     def decorate(main: Main) -> Callable[[], None]:
-        make_callable(main.__module__, config)
+        make_callable(main.__module__, config, config_folder())
 
         def job(cfg: DictConfig) -> object:
             if HydraConfig.get().mode == RunMode.MULTIRUN:

@@ -43,23 +43,25 @@ def main() -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", f"spot.{name}", *words])
 
 
-def make_callable(module: str, config: str) -> None:
+def make_callable(module: str, config: str, folder: Path) -> None:
     """Let the module of a command be called as a function: `spot.annotate(run="mine")`."""
 
     class Command(types.ModuleType):
         def __call__(self, *words: str, **options: Any) -> Any:
-            return run_command(self, config, words, options)
+            return run_command(self, config, folder, words, options)
 
     if module != "__main__":
         sys.modules[module].__class__ = Command
 
 
-def run_command(module: types.ModuleType, config: str, words: tuple[str, ...], options: dict[str, Any]) -> Any:
+def run_command(
+    module: types.ModuleType, config: str, folder: Path, words: tuple[str, ...], options: dict[str, Any]
+) -> Any:
     """Run a command in this process.
 
     Args:
         module: holds the function of the command's name, which takes the configuration.
-        config: the configuration's name.
+        config, folder: the configuration's name, and the folder of all configurations.
         words: options as in a shell: `"paths.videos=/clips"`.
         options: the same as keyword arguments: `run="mine", box=[1, 2, 3, 4]`.
 
@@ -69,10 +71,8 @@ def run_command(module: types.ModuleType, config: str, words: tuple[str, ...], o
     Raises:
         SpotError: the user's mistake, in one line.
     """
-    from spot.runtime.command import config_folder
-
     given = [*words, *(f"{key}={as_option(value)}" for key, value in options.items())]
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+    with initialize_config_dir(str(folder), version_base="1.3"):
         cfg = compose(config, given, return_hydra_config=True)
     HydraConfig.instance().set_config(cfg)  # commands ask it for the options that were given
     with open_dict(cfg):

@@ -20,7 +20,7 @@ from spot.data.annotations import drawable
 from spot.data.images import read_frame
 from spot.data.video import Video
 from spot.evaluation.vot.supervised import FAILED, INITIALISED, REGION, RESTART_AFTER, SKIPPED
-from spot.results.track import Track
+from spot.results.result_track import Track
 from spot.runtime.errors import SpotError
 
 log = logging.getLogger(__name__)

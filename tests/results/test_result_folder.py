@@ -8,7 +8,7 @@ import pytest
 from spot.evaluation.vot.supervised import FAILED, INITIALISED, REGION, SKIPPED
 from spot.results import result_folder as results
 from spot.results.result_folder import ResultFolder
-from spot.results.track import Track
+from spot.results.result_track import Track
 from spot.runtime.errors import SpotError
 
 TRACK = Track(

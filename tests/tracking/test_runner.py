@@ -16,7 +16,7 @@ from spot.architectures.transt.network import TransT
 from spot.architectures.transt.tracker import TransTTracker
 from spot.data.video import Video, VideoSet
 from spot.evaluation.vot.supervised import FAILED, INITIALISED, REGION, SKIPPED
-from spot.results.track import Track
+from spot.results.result_track import Track
 from spot.runtime.errors import SpotError
 from spot.tracking.runner import Runner, overlaps
 from tests.tracking.fakes import FakeNetwork, FakeTracker, videos_of
