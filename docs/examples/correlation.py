@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import box_convert
 
-from spot.architectures.backbones.networks import Backbone
+from spot.architectures.backbones.base import Backbone
 from spot.architectures.base import Candidates, TrackerNetwork
 from spot.architectures.transt.network import TransTPrediction, cell_anchors
 

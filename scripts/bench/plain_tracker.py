@@ -1,6 +1,6 @@
 """Tracking as the published program does it, written plainly: what `bench_tracker.py` compares with.
 
-One video, one frame at a time. The networks are ours with what costs time put back in (see `plain_step.py`): nothing
+One video, one frame at a time. The networks are ours with what costs time put back in (see `plain_networks.py`): nothing
 is folded, attention returns its weights, position encodings are made for every frame. Crops are cut by padding the
 whole frame with NumPy and become floats on the host.
 """
@@ -12,7 +12,7 @@ import math
 import cv2
 import numpy as np
 import torch
-from plain_step import plain_copy
+from plain_networks import plain_copy
 from torchvision.transforms.functional import normalize
 
 from spot.architectures.base import TrackerNetwork

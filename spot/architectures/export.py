@@ -22,15 +22,11 @@ import torch
 from torch import Tensor, nn
 
 from spot.architectures.base import Candidates, TrackerNetwork
-from spot.architectures.ocean.network import Ocean
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
 
 OPSET = 20  # the deformable convolution of Ocean exists from 19 on
 TOLERANCE = 1e-3  # of scores and IoUs; of boxes in pixels
-
-# Their correlation is one convolution with a group per instance and channel, and ONNX fixes the number of groups.
-SINGLE_INSTANCE = (Ocean,)
 
 
 class TemplateNetwork(nn.Module):
@@ -65,7 +61,7 @@ def onnx_files(target: str | Path) -> tuple[Path, Path]:
 
 
 def export_onnx(network: TrackerNetwork, target: str | Path) -> None:
-    """Write both files and compare each with the network in onnxruntime. B may be any number, but is 1 for Ocean.
+    """Write both files and compare each with the network in onnxruntime. B may be any number.
 
     Args:
         network: on the CPU, float32; is put into evaluation mode.
@@ -76,8 +72,7 @@ def export_onnx(network: TrackerNetwork, target: str | Path) -> None:
     """
     _need_packages()
     files = onnx_files(target)
-    batch = 1 if isinstance(network, SINGLE_INSTANCE) else 2
-    template, boxes, search = network.export_inputs(batch)
+    template, boxes, search = network.export_inputs(batch=2)
     network.eval()
     with torch.no_grad():
         features = network.encode_template(template, boxes)
@@ -89,10 +84,8 @@ def export_onnx(network: TrackerNetwork, target: str | Path) -> None:
 
 def _export(part: TemplateNetwork | SearchNetwork, inputs: dict[str, Tensor], outputs: list[str], file: Path) -> None:
     arguments = tuple(inputs.values())
-    axes: Any = None
-    if len(arguments[0]) > 1:
-        axis = {0: torch.export.Dim("batch")}
-        axes = (axis, (axis,) * (len(arguments) - 1)) if isinstance(part, SearchNetwork) else (axis, axis)
+    axis = {0: torch.export.Dim("batch")}
+    axes: Any = (axis, (axis,) * (len(arguments) - 1)) if isinstance(part, SearchNetwork) else (axis, axis)
     try:
         with _quiet():
             program = torch.onnx.export(
@@ -142,7 +135,9 @@ def _need_packages() -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise SpotError(f'ONNX export needs {error.name}; pip install "spot-tracking[onnx]"') from None
+        raise SpotError(
+            f'ONNX export needs {error.name}; pip install onnx onnxscript onnxruntime, or "spot-tracking[cpu]"'
+        ) from None
 
 
 @contextmanager

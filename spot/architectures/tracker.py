@@ -5,10 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from spot.architectures.base import TrackerNetwork
@@ -35,26 +33,11 @@ class Tracker(ABC):
     """A trained network on video.
 
     Frames are (H, W, 3) uint8 RGB arrays, which may differ in size between videos. The state of a video depends on that
-    video alone, so tracking B videos together gives the same boxes as tracking each by itself.
+    video alone, so tracking B videos together gives the same boxes as tracking each by itself, but for rounding.
     """
 
     def __init__(self, network: TrackerNetwork) -> None:
         self.network = network.eval()
-
-    @cached_property
-    @torch.inference_mode()
-    def rounds_one_as_several(self) -> bool:
-        """Whether a video by itself gets the boxes and scores, to the last bit, that it gets beside others.
-
-        Kernels for one instance may round otherwise than those for several, which round alike. Which kernels are taken
-        depends on sizes alone, so any crops tell.
-        """
-        network = self.network
-        one, two = (
-            network.candidates(network(*(x.repeat(n, *[1] * (x.dim() - 1)) for x in network.export_inputs())))
-            for n in (1, 2)
-        )
-        return torch.equal(one.scores[0], two.scores[0]) and torch.equal(one.boxes[0], two.boxes[0])
 
     @abstractmethod
     def start(self, frames: Sequence[np.ndarray], boxes: np.ndarray) -> TrackState:

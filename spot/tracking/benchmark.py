@@ -17,9 +17,6 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from torch.utils.data import DataLoader, Dataset
 
 from spot.architectures.base import TrackerNetwork
-from spot.architectures.convolution import Conv2d, quick_convolutions
-from spot.architectures.folding import folded
-from spot.architectures.memory import keep_freed_memory
 from spot.architectures.tracker import Tracker
 from spot.data.video import Video, VideoSet
 from spot.results.result_folder import ResultFolder
@@ -117,7 +114,7 @@ class BenchmarkRun(pl.LightningModule):
         done, failure = 0, None
         with FrameProgress(label, frames, shown=self.trainer.is_global_zero and bool(share)) as progress:
             runner = Runner(
-                self._make_tracker(prepare_for_inference(self.network)),
+                self._make_tracker(self.network.to(memory_format=torch.channels_last)),
                 self.batch,
                 supervised=self.results.result_format == "vot",
                 corrupt_fraction=self.corrupt_fraction,
@@ -132,15 +129,6 @@ class BenchmarkRun(pl.LightningModule):
         if failure is not None and self.trainer.world_size > 1:
             log.error("process %d stopped at %d of %d videos: %s", self.global_rank, done, len(share), failure)
         return TrackingStats(done, progress.done, runner.corrupt, progress.seconds), failure
-
-
-def prepare_for_inference(network: TrackerNetwork) -> TrackerNetwork:
-    """A copy for inference alone, with BatchNorm folded away and quick convolutions."""
-    network = quick_convolutions(folded(network))
-    for module in network.modules():
-        if isinstance(module, Conv2d):
-            module.prepare()
-    return network
 
 
 class _Single(Dataset[list[str]]):
@@ -193,8 +181,6 @@ def run_benchmark(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    if trainer.strategy.root_device.type == "cpu":
-        keep_freed_memory()
     # TF32 convolutions, cuDNN's default, round a thousand times coarser: boxes would depend on the batch's size
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with warnings.catch_warnings(), exact:

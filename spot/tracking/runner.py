@@ -98,7 +98,7 @@ class Runner:
     """Tracks videos, `batch` of them through each forward pass; a slot is filled again as soon as its video ends.
 
     Args:
-        tracker: the boxes of a video do not depend on its companions (to the last bit on CPUs).
+        tracker: the boxes of a video do not depend on the others of its batch, but for rounding.
         batch: videos in lock-step, at least 1.
         supervised: VOT's protocol: where box and truth do not overlap at all, restart 5 frames later.
         corrupt_fraction: share of unreadable frames above which the run stops. Below it, such a frame is logged and
@@ -163,27 +163,18 @@ class Runner:
             slot.skip()
             return None
 
-    def _rows(self, group: Group) -> Group:
-        """A lone instance twice, where its boxes would otherwise depend on whether it is the last one left.
-
-        One ulp may turn the choice between two cells.
-        """
-        return group if len(group) > 1 or self.tracker.rounds_one_as_several else [*group, *group]
-
     def _start(self, group: Group) -> None:
-        rows = self._rows(group)
         begin = time.perf_counter()
-        state = self.tracker.start([frame for _, frame in rows], np.stack([slot.box for slot, _ in rows]))
+        state = self.tracker.start([frame for _, frame in group], np.stack([slot.box for slot, _ in group]))
         seconds = (time.perf_counter() - begin) / len(group)
         for i, (slot, _) in enumerate(group):
             slot.state = _row(state, i)
             slot.record(slot.box, 1.0, seconds, INITIALISED)
 
     def _step(self, group: Group) -> None:
-        rows = self._rows(group)
         begin = time.perf_counter()
-        joined = _join([slot.state for slot, _ in rows if slot.state is not None])
-        state, boxes, scores = self.tracker.step(joined, [frame for _, frame in rows])
+        joined = _join([slot.state for slot, _ in group if slot.state is not None])
+        state, boxes, scores = self.tracker.step(joined, [frame for _, frame in group])
         seconds = (time.perf_counter() - begin) / len(group)
         for i, (slot, frame) in enumerate(group):
             if not np.isfinite(boxes[i]).all():

@@ -7,7 +7,6 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 from pytorch_lightning.callbacks import Callback
 
-from spot.architectures.memory import keep_freed_memory
 from spot.runtime.cpu import fitting_threads
 from spot.runtime.errors import SpotError
 from spot.runtime.processes import stop_together
@@ -44,11 +43,8 @@ def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Ru
         SpotError: a loader process or another process of the run died. The last finished epoch is safe.
     """
     safe = f"the last finished epoch is safe in {run.checkpoints}; the same command continues"
-    device = trainer.strategy.root_device.type
-    if device == "mps":
+    if trainer.strategy.root_device.type == "mps":
         raise SpotError("training needs float64, which Apple's MPS lacks; add trainer=cpu")
-    if device == "cpu":
-        keep_freed_memory()
     try:
         with fitting_threads(data.workers, trainer.num_devices), stop_together(trainer, safe):
             trainer.fit(tracker, data, ckpt_path=run.resume_from, weights_only=True)

@@ -77,7 +77,7 @@ class SparseTracker(pl.LightningModule):
     ) -> None:
         super().__init__()
         network.begin_epoch(0)  # refuses a backbone that cannot be frozen, before any work
-        self.student = network
+        self.student = network.to(memory_format=torch.channels_last)
         self.loss = loss
         self.recipe = recipe
         self.optimizer = optimizer or recipe.optimizer

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from spot.architectures.backbones.networks import SmallCNN
+from spot.architectures.backbones.small_cnn import SmallCNN
 from spot.architectures.base import (
     Candidates,
     Terms,

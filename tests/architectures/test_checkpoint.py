@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from spot.architectures.backbones.networks import ResNet50, SmallCNN
+from spot.architectures.backbones.resnet import ResNet50
+from spot.architectures.backbones.small_cnn import SmallCNN
 from spot.architectures.checkpoint import find_checkpoint, load_network, native_content, read_weights
 from spot.architectures.ocean.backbone import OceanResNet50
 from spot.architectures.ocean.network import Ocean

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from spot.architectures.backbones.networks import SmallCNN
+from spot.architectures.backbones.small_cnn import SmallCNN
 from spot.architectures.base import Candidates, Prediction, TrackerNetwork
 from spot.architectures.export import SearchNetwork, _compare, export_onnx, onnx_files
 from spot.architectures.ocean.network import Ocean
@@ -46,7 +46,7 @@ def onnx_outputs(file: Path, *inputs: Tensor) -> dict[str, np.ndarray]:
     ("arch", "batch"),
     [
         ("transt", 3),  # any batch; the export itself looks at another one
-        ("ocean", 1),  # deformable convolution and correlation by predicted kernels
+        ("ocean", 3),  # deformable convolution and correlation by predicted kernels
     ],
 )
 def test_both_files_say_what_the_network_says(tmp_path: Path, arch: str, batch: int) -> None:

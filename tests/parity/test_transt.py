@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_convert
 
-from spot.architectures.backbones.networks import ResNet50
+from spot.architectures.backbones.resnet import ResNet50
 from spot.architectures.base import best_cell, hann_window, mean_terms, rows
 from spot.architectures.transt.loss import TransTLoss, target_cells
 from spot.architectures.transt.network import TransT, TransTPrediction

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from spot.architectures.backbones.networks import ResNet50
+from spot.architectures.backbones.resnet import ResNet50
 from spot.architectures.tracker import TrackState
 from spot.architectures.transt.network import TransT
 from spot.architectures.transt.tracker import TransTTracker

@@ -46,8 +46,6 @@ class FakeTracker(Tracker):
     In the frames `lost` (1 = the first after a start) the box is far outside the image.
     """
 
-    rounds_one_as_several = False
-
     def __init__(self, network: TrackerNetwork, lost: Sequence[int] = (), bad: float = 0.0) -> None:
         super().__init__(network)
         self.lost, self.bad = lost, bad

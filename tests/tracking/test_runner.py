@@ -1,7 +1,6 @@
 """Videos in lock-step: the same boxes as one by one, a batch that stays full, frames and tracks that go wrong."""
 
 import logging
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from spot.architectures.backbones.networks import SmallCNN
-from spot.architectures.base import Candidates
+from spot.architectures.backbones.small_cnn import SmallCNN
 from spot.architectures.tracker import Tracker
 from spot.architectures.transt.network import TransT
 from spot.architectures.transt.tracker import TransTTracker
@@ -67,37 +65,6 @@ def test_the_first_row_is_the_given_box(videos: VideoSet) -> None:
         np.testing.assert_array_equal(result.boxes[0], videos[name].boxes[0])
         assert result.codes.tolist() == [INITIALISED] + [REGION] * (len(videos[name]) - 1)
         assert (result.seconds > 0).all()
-
-
-@pytest.mark.parametrize("alike", [True, False])
-def test_a_lone_video_passes_twice_only_where_one_rounds_otherwise(alike: bool, videos: VideoSet) -> None:
-    tracker = fake()
-    tracker.rounds_one_as_several = alike
-    track(tracker, videos)
-    assert {size for _, size in tracker.calls} == {1 if alike else 2}
-
-
-def test_finding_out_is_no_part_of_a_frames_time(videos: VideoSet) -> None:
-    class Slow(FakeTracker):
-        @property
-        def rounds_one_as_several(self) -> bool:
-            time.sleep(0.2)
-            return True
-
-    ((_, result),) = Runner(Slow(FakeNetwork())).run([videos[0]])
-    assert result.seconds.max() < 0.1
-
-
-@pytest.mark.parametrize("difference", [0.0, 1e-7])
-def test_how_one_rounds_is_found_out(difference: float, monkeypatch) -> None:
-    tracker = tiny_transt()
-    monkeypatch.setattr(tracker.network, "candidates", lambda batch: Candidates(*batch))
-    box, score = torch.zeros(2, 5, 4), torch.full((2, 5), 0.5)
-    batches = {1: (score[:1] + difference, box[:1], score[:1]), 2: (score, box, score)}
-    monkeypatch.setattr(tracker.network, "predict", lambda template_features, search: batches[len(search)])
-    before = torch.get_rng_state()
-    assert tracker.rounds_one_as_several == (difference == 0)
-    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_slots_are_filled_again(videos: VideoSet) -> None:

@@ -38,7 +38,7 @@ def test_a_backbone_given_explicitly_replaces_the_whole_of_the_recorded_one(chec
     words = ["arch=transt_tiny", "backbone@arch.network.backbone=mobilenet_v2"]
     arch = recorded_arch(composed("test", "run=run", *words), checkpoint, words)
     assert arch.network.backbone == {
-        "_target_": "spot.architectures.backbones.networks.MobileNetV2",
+        "_target_": "spot.architectures.backbones.mobilenet.MobileNetV2",
         "weights": "package",
     }
     assert arch.network.d_model == 32

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import ResNet50_Weights
 
-from spot.architectures.backbones.networks import imagenet_state, load_state, read_state
+from spot.architectures.backbones.pretrained import imagenet_state, load_state, read_state
 from spot.architectures.backbones.staged import StagedBackbone
 from spot.runtime.errors import SpotError
 

@@ -17,7 +17,6 @@ from torch.nn import functional as F
 from torchvision.ops import DeformConv2d
 
 from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, TrackerNetwork
-from spot.architectures.linear import runs_on_cpu
 from spot.architectures.ocean.published import OceanFormat
 from spot.runtime.errors import SpotError
 
@@ -98,7 +97,7 @@ class Ocean(TrackerNetwork):
         self.box_bias = nn.Parameter(torch.full((1, 4, 1, 1), math.log(first_distance)))
         self.align = align
         if align:
-            self.align_conv = MovedTaps(channels, channels, 3, padding=1, bias=False)
+            self.align_conv = DeformConv2d(channels, channels, 3, padding=1, bias=False)
             self.align_pred = nn.Conv2d(channels, 1, 1)
         self.register_buffer("cells", cell_positions(grid, stride, search_size), persistent=False)
 
@@ -127,9 +126,9 @@ class Ocean(TrackerNetwork):
 
     def candidates(self, prediction: OceanPrediction) -> Candidates:
         """Blend of class and align score, xywh box in search-crop pixels (not clipped), predicted IoU of each cell."""
-        scores = _apart(prediction.logits.squeeze(-1)).sigmoid()
+        scores = prediction.logits.squeeze(-1).sigmoid()
         if prediction.align is not None:
-            scores = self.class_fraction * scores + (1 - self.class_fraction) * _apart(prediction.align).sigmoid()
+            scores = self.class_fraction * scores + (1 - self.class_fraction) * prediction.align.sigmoid()
         before, after = prediction.boxes.split(2, dim=-1)
         return Candidates(scores, torch.cat([self.cells - before, before + after], dim=-1), prediction.ious)
 
@@ -178,33 +177,24 @@ class Match(nn.Module):
 
 
 def correlate(search: Tensor, kernel: Tensor) -> Tensor:
-    """Depth-wise cross-correlation of (B, C, H, W) with (B, C, h, w), as one grouped convolution for all instances."""
+    """Depth-wise cross-correlation of (B, C, H, W) with (B, C, h, w), as one grouped convolution for all instances.
+
+    Exported graphs take `correlate_by_products`, because the number of groups depends on the batch.
+    """
+    if torch.jit.is_tracing() or torch.compiler.is_exporting():
+        return correlate_by_products(search, kernel)
     batch, channels = kernel.shape[:2]
     stacked = search.reshape(1, batch * channels, *search.shape[2:])
     kernel = kernel.reshape(batch * channels, 1, *kernel.shape[2:])
     return F.conv2d(stacked, kernel, groups=batch * channels).unflatten(1, (batch, channels)).squeeze(0)
 
 
-class MovedTaps(DeformConv2d):
-    """torchvision's deformable convolution, 3x3 with padding 1 and without a bias, three times as fast on CPUs."""
-
-    def forward(self, input: Tensor, offset: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(B, C, H, W) and `tap_offsets` (B, 18, H, W) to (B, C', H, W)."""
-        if mask is None and runs_on_cpu(input, self.weight):
-            return sampled_taps(input, offset, self.weight)
-        return super().forward(input, offset, mask)
-
-
-def sampled_taps(features: Tensor, offset: Tensor, weight: Tensor) -> Tensor:
-    """The same by bilinear samples, zero outside, and one product; of a weight (C', C, 3, 3)."""
-    height, width = features.shape[2:]
-    dy, dx = offset.unflatten(1, (9, 2)).unbind(2)
-    row, column, step = (torch.arange(n, dtype=offset.dtype) for n in (height, width, 3))
-    tap_y, tap_x = torch.cartesian_prod(step - 1, step - 1)[..., None, None].unbind(1)
-    x, y = dx + tap_x + column, dy + tap_y + row[:, None]
-    grid = torch.stack([x * (2 / (width - 1)) - 1, y * (2 / (height - 1)) - 1], dim=-1).flatten(1, 2)
-    samples = F.grid_sample(features, grid, padding_mode="zeros", align_corners=True)
-    return (weight.flatten(1) @ samples.view(len(features), -1, height * width)).unflatten(2, (height, width))
+def correlate_by_products(search: Tensor, kernel: Tensor) -> Tensor:
+    """`correlate` in operations that suit any batch: products of matrices over x, then shifted sums over y."""
+    height, width = (int(s) - int(k) + 1 for s, k in zip(search.shape[2:], kernel.shape[2:], strict=True))
+    columns = torch.stack([search[..., x : x + width] for x in range(kernel.shape[3])], dim=2)  # (B, C, w, H, width)
+    products = (kernel @ columns.flatten(3)).unflatten(3, (-1, width))  # (B, C, h, H, width)
+    return torch.stack([products[:, :, y, y : y + height] for y in range(kernel.shape[2])]).sum(0)
 
 
 def tap_offsets(distances: Tensor, stride: int, shift: float) -> Tensor:
@@ -247,15 +237,6 @@ def tower(channels: int, depth: int) -> nn.Sequential:
 def _encoding(channels: int, dilation: tuple[int, int]) -> nn.Sequential:
     conv = nn.Conv2d(channels, channels, 3, dilation=dilation, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
-
-
-def _apart(x: Tensor) -> Tensor:
-    """(B, N) with a gap behind each instance.
-
-    On CPUs the last few numbers of a block of memory go through another routine than the rest, and sigmoids may differ in
-    the last bit: in one block, an instance's scores would depend on how many others there are.
-    """
-    return F.pad(x, (0, 1))[:, :-1]
 
 
 def _rows(maps: Tensor) -> Tensor:

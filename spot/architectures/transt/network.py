@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import box_convert
 
-from spot.architectures.backbones.networks import Backbone
+from spot.architectures.backbones.base import Backbone
 from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, TrackerNetwork
-from spot.architectures.linear import Linear, linear
-from spot.architectures.transt.attention import Attention, Dropout
+from spot.architectures.transt.attention import Attention
 from spot.architectures.transt.published import TransTFormat
 from spot.runtime.errors import SpotError
 
@@ -164,7 +163,7 @@ class EgoContext(nn.Module):
         super().__init__()
         self.attention = Attention(d_model, heads, dropout)
         self.norm = nn.LayerNorm(d_model)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
         """(B, N, d) tokens and their (N, d) positions to (B, N, d)."""
@@ -180,16 +179,16 @@ class CrossFeature(nn.Module):
         super().__init__()
         self.attention = Attention(d_model, heads, dropout)
         self.norm1 = nn.LayerNorm(d_model)
-        self.linear1 = Linear(d_model, ffn)
-        self.linear2 = Linear(ffn, d_model)
+        self.linear1 = nn.Linear(d_model, ffn)
+        self.linear2 = nn.Linear(ffn, d_model)
         self.norm2 = nn.LayerNorm(d_model)
-        self.dropout = Dropout(dropout)
+        self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, positions: Tensor, other: Tensor, other_positions: Tensor) -> Tensor:
         """(B, N, d) tokens attend to the (B, M, d) tokens of the other branch."""
         attended = self.attention(x + positions, other + other_positions, other)
         x = self.norm1(x + self.dropout(attended))
-        hidden = self.dropout(linear(x, self.linear1.weight, self.linear1.bias, relu=True))
+        hidden = self.dropout(self.linear1(x).relu())
         return self.norm2(x + self.dropout(self.linear2(hidden)))
 
 
@@ -211,5 +210,5 @@ def sine_positions(grid: int, d_model: int) -> Tensor:
 
 def _head(d_model: int, outputs: int) -> nn.Sequential:
     return nn.Sequential(
-        Linear(d_model, d_model), nn.ReLU(), Linear(d_model, d_model), nn.ReLU(), Linear(d_model, outputs)
+        nn.Linear(d_model, d_model), nn.ReLU(), nn.Linear(d_model, d_model), nn.ReLU(), nn.Linear(d_model, outputs)
     )

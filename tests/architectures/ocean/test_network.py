@@ -8,17 +8,15 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from torchvision.ops import DeformConv2d, box_convert, box_iou, deform_conv2d
+from torchvision.ops import box_convert, box_iou
 
 from spot.architectures.base import best_cell, hann_window, mean_terms, rows
 from spot.architectures.ocean.loss import OceanLoss
 from spot.architectures.ocean.network import (
-    MovedTaps,
     Ocean,
     OceanPrediction,
     cell_positions,
     correlate,
-    sampled_taps,
     tap_offsets,
 )
 from spot.runtime.errors import SpotError
@@ -68,13 +66,6 @@ def test_instances_do_not_see_each_other(network, crops):
         alone = network(*(part[i : i + 1] for part in crops))
         for a, b in zip(rows(together, i, i + 1), alone, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-5)
-
-
-def test_scores_are_to_the_last_bit_those_of_an_instance_by_itself(network):
-    torch.manual_seed(0)
-    many = OceanPrediction(torch.randn(2000, 9, 1), torch.rand(2000, 9, 4), torch.rand(2000, 9), torch.randn(2000, 9))
-    together = network.candidates(many).scores
-    assert torch.equal(together, torch.cat([network.candidates(rows(many, i, i + 1)).scores for i in range(2000)]))
 
 
 def test_a_template_is_encoded_once_and_for_all(network, crops):
@@ -233,26 +224,3 @@ def test_compiles_without_graph_breaks(network, crops):
     compiled = torch.compile(network, backend="eager", fullgraph=True)
     for a, b in zip(compiled(*crops), network(*crops), strict=True):
         torch.testing.assert_close(a, b)
-
-
-def test_sampled_taps_are_the_deformable_convolution():
-    generator = torch.Generator().manual_seed(0)
-    sizes = (2, 6, 7, 5), (2, 18, 7, 5), (4, 6, 3, 3)
-    x, offset, weight = (torch.randn(size, dtype=torch.float64, generator=generator).requires_grad_() for size in sizes)
-    offset = offset * 3  # some taps fall outside
-    ours, theirs = sampled_taps(x, offset, weight), deform_conv2d(x, offset, weight, padding=1)
-    torch.testing.assert_close(ours, theirs)
-    grad = torch.randn_like(theirs)
-    found, wanted = (torch.autograd.grad(y, (x, offset, weight), grad, retain_graph=True) for y in (ours, theirs))
-    torch.testing.assert_close(found, wanted)
-
-
-def test_moved_taps_sample_on_a_cpu_and_leave_the_rest_to_torchvision(monkeypatch):
-    layer = MovedTaps(4, 4, 3, padding=1, bias=False)
-    x, offset = torch.randn(1, 4, 5, 5), torch.randn(1, 18, 5, 5)
-    wanted = DeformConv2d.forward(layer, x, offset)
-    torch.testing.assert_close(layer(x, offset), wanted)
-    monkeypatch.setattr("spot.architectures.ocean.network.sampled_taps", None)
-    with pytest.raises(TypeError):
-        layer(x, offset)
-    assert layer.double()(x.double(), offset.double()).dtype == torch.float64

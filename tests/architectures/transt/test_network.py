@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spot.architectures.backbones.networks import SmallCNN
+from spot.architectures.backbones.small_cnn import SmallCNN
 from spot.architectures.base import mean_terms, rows
 from spot.architectures.transt.loss import TransTLoss
 from spot.architectures.transt.network import TransT, TransTPrediction, sine_positions

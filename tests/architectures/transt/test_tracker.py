@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from spot.architectures.backbones.networks import SmallCNN
+from spot.architectures.backbones.small_cnn import SmallCNN
 from spot.architectures.base import Candidates, TrackerNetwork
 from spot.architectures.transt.network import TransT, TransTPrediction
 from spot.architectures.transt.tracker import TransTTracker

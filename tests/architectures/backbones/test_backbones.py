@@ -8,15 +8,12 @@ import torch
 import torchvision
 from torchvision.models import WeightsEnum
 
-from spot.architectures.backbones import networks as backbones
-from spot.architectures.backbones.networks import (
-    EfficientNetLite0,
-    MobileNetV2,
-    ResNet50,
-    SmallCNN,
-    package_file,
-    read_state,
-)
+from spot.architectures.backbones.base import Backbone
+from spot.architectures.backbones.efficientnet import EfficientNetLite0
+from spot.architectures.backbones.mobilenet import MobileNetV2
+from spot.architectures.backbones.pretrained import package_file, read_state
+from spot.architectures.backbones.resnet import ResNet50
+from spot.architectures.backbones.small_cnn import SmallCNN
 from spot.runtime.errors import SpotError
 
 
@@ -37,7 +34,7 @@ requires_lite0 = pytest.mark.skipif(
 
 @pytest.mark.parametrize("size", [64, 128], ids=["template", "search"])
 @pytest.mark.parametrize("kind", [ResNet50, MobileNetV2, EfficientNetLite0, SmallCNN])
-def test_stride_is_8(kind: type[backbones.Backbone], size: int) -> None:
+def test_stride_is_8(kind: type[Backbone], size: int) -> None:
     if kind is EfficientNetLite0:
         pytest.importorskip("timm")
     backbone = (kind() if kind is SmallCNN else kind(weights="none")).eval()
