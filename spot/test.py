@@ -9,6 +9,7 @@ from omegaconf import DictConfig, open_dict
 
 from spot.runtime.command import command
 from spot.runtime.locks import locked
+from spot.runtime.precision import resolve_precision
 
 
 def test(cfg: DictConfig) -> Path:
@@ -36,13 +37,15 @@ def test(cfg: DictConfig) -> Path:
     explicit = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     with open_dict(cfg):
         cfg.arch = recorded_arch(cfg, checkpoint, explicit)
+        cfg.precision = resolve_precision(cfg.precision, cfg.accelerator)
     network, loaded = build_network(cfg, checkpoint)
     videos = select_videos(instantiate(cfg.benchmark.videos), cfg.videos)
     folder = Path(cfg.paths.results) / cfg.benchmark.name / tracker_name(cfg, checkpoint, loaded)
     results = ResultFolder(folder, cfg.benchmark.result_format)
     with locked(folder, f"the results in {folder}"):
         check_results_folder(results, cfg, checkpoint, loaded)
-        run = BenchmarkRun(network, instantiate(cfg.arch.tracker), videos, results, cfg.batch, cfg.corrupt_fraction)
+        tracker = instantiate(cfg.arch.tracker)
+        run = BenchmarkRun(network, tracker, videos, results, cfg.batch, cfg.corrupt_fraction, cfg.backend)
         stats = run_benchmark(run, cfg.accelerator, cfg.devices, cfg.num_nodes, cfg.precision)
     if run.global_rank == 0:
         print(f"{cfg.benchmark.name}: {stats.summary(len(videos))} -> {folder}")

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 from spot.runtime.command import command
 from spot.runtime.locks import locked
+from spot.runtime.precision import resolve_precision
 from spot.runtime.ranks import is_first_process
 from spot.training.run import Run, check_settings, open_run, repair, write_config
 
@@ -18,6 +19,8 @@ def train(cfg: DictConfig) -> Path:
     Returns:
         The run's folder.
     """
+    with open_dict(cfg):
+        cfg.trainer.precision = resolve_precision(cfg.trainer.precision, cfg.trainer.accelerator)
     check_settings(cfg)
     with locked(Path(cfg.paths.outputs) / cfg.run, f"run {cfg.run}"):
         run = open_run(cfg)

@@ -5,8 +5,8 @@
 Synthetic videos of 640 x 360 pixels and random weights: the time of a frame does not depend on either. Each way tracks
 in a process of its own, and the processes take a few frames in turn; boxes are checked to agree with those of the plain
 way. A single stream is compared by CPU time on one thread, lock-step by the wall clock on two; ratios are the medians
-of those of each turn. Where ONNX Runtime is installed, the same search network is run by it too (`onnx_*`: times faster
-than ours).
+of those of each turn. Ours is `backend=auto` (OpenVINO where it is installed); `torch` and `onnxruntime` are measured
+beside it. Everything is float32.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -28,12 +27,11 @@ from bench_data import render
 from bench_step import build, isolated, processes, timed
 from plain_tracker import PlainOceanTracker, PlainTransTTracker
 
-from spot.architectures.export import export_onnx, onnx_files
-from spot.architectures.memory import keep_freed_memory
 from spot.architectures.ocean.tracker import OceanTracker
 from spot.architectures.transt.tracker import TransTTracker
 from spot.data.images import read_frame
-from spot.tracking.benchmark import prepare_for_inference
+from spot.runtime.errors import SpotError
+from spot.tracking.backends import NEEDED, choose_backend, with_backend
 
 WAYS = {"transt": (TransTTracker, PlainTransTTracker), "ocean": (OceanTracker, PlainOceanTracker)}
 STREAMS = 8
@@ -61,14 +59,12 @@ def begin(arch: str, way: str, frames: list[np.ndarray], box: np.ndarray) -> Non
         plain.start(frames[0], box)
         follow: Callable[[np.ndarray], np.ndarray] = plain.step
     else:
-        keep_freed_memory()  # as spot.test does
-        tracker = make(prepare_for_inference(network))
+        tracker = make(with_backend(network, way))
         state = tracker.start(frames[:1], box[None])
 
         def follow(frame: np.ndarray) -> np.ndarray:
             nonlocal state
-            with torch.autocast("cpu", torch.bfloat16, enabled=way == "bf16"):
-                state, boxes, _ = tracker.step(state, [frame])
+            state, boxes, _ = tracker.step(state, [frame])
             return boxes[0]
 
     follow(frames[1])
@@ -82,36 +78,37 @@ def take(start: int) -> tuple[float, np.ndarray]:
     return median(cpu) * 1e3, np.stack(found)
 
 
-def bench_single(arch: str, frames: list[np.ndarray], box: np.ndarray) -> dict[str, float]:
+def bench_single(
+    arch: str, frames: list[np.ndarray], box: np.ndarray, backends: tuple[str, ...] = ("auto",)
+) -> dict[str, float]:
     """CPU milliseconds of a frame in each way, some frames in turn, and ratios."""
-    ways = ("plain", "ours", "bf16")
+    ways = ("plain", *backends)
     context = processes()
     with ExitStack() as stack:
         pools = [stack.enter_context(ProcessPoolExecutor(1, context, begin, (arch, way, frames, box))) for way in ways]
         turns = [[pool.submit(take, i).result() for pool in pools] for i in range(2, len(frames), RUN)]
-    for (_, plain), (_, ours), _ in turns:
-        np.testing.assert_allclose(ours, plain, atol=0.05)
+    for (_, plain), *others in turns:
+        for _, ours in others:
+            np.testing.assert_allclose(ours, plain, atol=0.05)
     times = np.array([[ms for ms, _ in turn] for turn in turns])
-    ratio, bf16 = np.median(times[:, :1] / times[:, 1:], axis=0).tolist()
-    plain_ms, ours_ms, bf16_ms = np.median(times, axis=0).tolist()
-    print(f"{arch}: plain {plain_ms:.0f} ms, ours {ours_ms:.0f} ms a frame {ratio:6.2f} x, with bf16 {bf16:.2f} x")
-    return {
-        f"tracker_{arch}": ratio,
-        f"tracker_{arch}_bf16": bf16,
-        f"tracker_{arch}_plain_ms": plain_ms,
-        f"tracker_{arch}_ours_ms": ours_ms,
-        f"tracker_{arch}_bf16_ms": bf16_ms,
-    }
+    figures = {f"tracker_{arch}_plain_ms": float(np.median(times[:, 0]))}
+    for way, column in zip(backends, times[:, 1:].T, strict=True):
+        suffix = "" if way == "auto" else f"_{way}"
+        ratio, ms = float(np.median(times[:, 0] / column)), float(np.median(column))
+        figures |= {f"tracker_{arch}{suffix}": ratio, f"tracker_{arch}{suffix}_ms": ms}
+        print(f"{arch}: plain {figures[f'tracker_{arch}_plain_ms']:.0f} ms, {way} {ms:.0f} ms a frame {ratio:6.2f} x")
+    return figures
 
 
 def bench_lockstep(arch: str, clips: list[list[np.ndarray]], boxes: np.ndarray, turns: int) -> dict[str, float]:
     """Seconds for a frame of each of several videos, one by one and in one pass."""
     torch.set_num_threads(2)
-    keep_freed_memory()
-    single, lockstep = (WAYS[arch][0](prepare_for_inference(build(arch).student.eval())) for _ in range(2))
+    single, lockstep = (WAYS[arch][0](with_backend(build(arch).student)) for _ in range(2))
     together = lockstep.start([clip[0] for clip in clips], boxes)
     alone = [single.start([clip[0]], box[None]) for clip, box in zip(clips, boxes, strict=True)]
     second = [clip[1] for clip in clips]
+    lockstep.step(together, second)  # compiles the graph of this batch
+    single.step(alone[0], second[:1])
 
     def one_by_one() -> None:
         for state, frame in zip(alone, second, strict=True):
@@ -124,52 +121,30 @@ def bench_lockstep(arch: str, clips: list[list[np.ndarray]], boxes: np.ndarray, 
     return {f"lockstep_{arch}": wall, f"lockstep_{arch}_cpu": cpu}
 
 
-def bench_onnx(arch: str, turns: int) -> dict[str, float]:
-    """The search network by ONNX Runtime against ours, one crop, one thread."""
-    import onnxruntime
-
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    network = build(arch).student.eval()
-    tracked = prepare_for_inference(network)
-    size, template = network.search_size, network.template_size
-    search, first = torch.rand(1, 3, size, size), torch.rand(1, 3, template, template)
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
-        export_onnx(network.eval(), Path(folder) / f"{arch}.onnx")
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        file = onnx_files(Path(folder) / f"{arch}.onnx")[1]
-        session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
-        features = tracked.encode_template(first, torch.zeros(1, 4))
-        given = dict(zip((i.name for i in session.get_inputs()), (search, *features), strict=True))
-        arrays = {name: tensor.numpy() for name, tensor in given.items()}
-        ways: list[Callable[[], object]] = [
-            lambda: tracked.predict(features, search),
-            lambda: session.run(None, arrays),
-        ]
-        times = [[timed(way)[0] for way in ways] for _ in range(turns)]
-    ratio = median(ours / onnx for ours, onnx in times)
-    print(f"{arch}: ONNX Runtime {ratio:6.2f} x as fast as ours")
-    return {f"onnx_{arch}": ratio}
+def installed(backend: str) -> bool:
+    try:
+        return choose_backend(backend, torch.device("cpu")) == backend
+    except SpotError:
+        return False
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--quick", action="store_true", help="three frames, three videos and one turn of lock-step; no ONNX"
+        "--quick", action="store_true", help="three frames, three videos and one turn of lock-step; backend=auto alone"
     )
     parser.add_argument("--arch", default="transt,ocean", help="which architectures")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as one flat object")
     options = parser.parse_args()
     figures: dict[str, float] = {}
     archs = options.arch.split(",")
+    best = choose_backend("auto", torch.device("cpu"))
+    usable = ("auto", *({"torch", *(name for name in NEEDED if installed(name))} - {best}))
     with tempfile.TemporaryDirectory() as folder:
         clips, boxes = videos(Path(folder), 2 + RUN if options.quick else 2 + 6 * RUN)
     streams, turns = (3, 1) if options.quick else (STREAMS, 5)
     for arch in archs:
-        figures |= bench_single(arch, clips[0], boxes[0])
-        if find_spec("onnxruntime") and not options.quick:
-            figures |= isolated(bench_onnx, arch, 9)
+        figures |= bench_single(arch, clips[0], boxes[0], ("auto",) if options.quick else usable)
         figures |= isolated(bench_lockstep, arch, [clip[:2] for clip in clips[:streams]], boxes[:streams], turns)
     figures["lockstep"] = max(figures[f"lockstep_{arch}"] for arch in archs)
     if options.json:

@@ -135,9 +135,7 @@ def _need_packages() -> None:
         import onnxruntime  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise SpotError(
-            f'ONNX export needs {error.name}; pip install onnx onnxscript onnxruntime, or "spot-tracking[cpu]"'
-        ) from None
+        raise SpotError(f"ONNX export needs {error.name}; pip install onnx onnxscript onnxruntime") from None
 
 
 @contextmanager

@@ -22,6 +22,7 @@ from spot.data.video import Video, VideoSet
 from spot.results.result_folder import ResultFolder
 from spot.runtime.errors import SpotError
 from spot.runtime.processes import stop_together
+from spot.tracking.backends import with_backend
 from spot.tracking.frame_progress import FrameProgress
 from spot.tracking.runner import Runner
 
@@ -62,6 +63,7 @@ class BenchmarkRun(pl.LightningModule):
         results: where result files go; those that are there are kept.
         batch: videos in lock-step, in each process.
         corrupt_fraction: see `Runner`.
+        backend: what runs the network, see `with_backend`; a precision other than float32 takes PyTorch.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class BenchmarkRun(pl.LightningModule):
         results: ResultFolder,
         batch: int,
         corrupt_fraction: float,
+        backend: str = "auto",
     ) -> None:
         super().__init__()
         if batch < 1:
@@ -81,6 +84,7 @@ class BenchmarkRun(pl.LightningModule):
         self.results = results
         self.batch = batch
         self.corrupt_fraction = corrupt_fraction
+        self.backend = backend
         self._make_tracker = tracker
         self.stats = TrackingStats(0, 0, 0, 0.0)
         self.failure: str | None = None
@@ -112,9 +116,11 @@ class BenchmarkRun(pl.LightningModule):
         """What was done, and why it stopped early if it did."""
         frames, label = sum(len(video) for video in share), self.results.folder.name
         done, failure = 0, None
+        backend = "torch" if torch.is_autocast_enabled(self.device.type) or not share else self.backend
+        network = with_backend(self.network, backend)
         with FrameProgress(label, frames, shown=self.trainer.is_global_zero and bool(share)) as progress:
             runner = Runner(
-                self._make_tracker(self.network.to(memory_format=torch.channels_last)),
+                self._make_tracker(network),
                 self.batch,
                 supervised=self.results.result_format == "vot",
                 corrupt_fraction=self.corrupt_fraction,
