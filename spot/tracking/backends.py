@@ -48,7 +48,9 @@ def choose_backend(backend: str, device: torch.device) -> str:
         if device.type != "cpu":
             raise SpotError(f"backend={backend} runs on a CPU; add accelerator=cpu, or take backend=torch")
         if missing[backend]:
-            raise SpotError(f'backend={backend} needs {", ".join(missing[backend])}; pip install "spot-tracking[cpu]"')
+            raise SpotError(
+                f"backend={backend} needs {', '.join(missing[backend])}; pip install {' '.join(missing[backend])}"
+            )
     return backend
 
 
