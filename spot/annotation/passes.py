@@ -186,24 +186,17 @@ def _tick(tracker: Tracker, running: Sequence[_Running]) -> int:
         else:
             each.record(each.box, 0.0)
     if starting:
-        rows = _rows(tracker, starting)
-        state = tracker.start([frame for _, frame in rows], np.stack([each.box for each, _ in rows]))
+        state = tracker.start([frame for _, frame in starting], np.stack([each.box for each, _ in starting]))
         for i, (each, _) in enumerate(starting):
             each.state = state_row(state, i)
             each.record(each.box, 1.0)
     if going:
-        rows = _rows(tracker, going)
-        joined = join_states([each.state for each, _ in rows if each.state is not None])
-        state, boxes, scores = tracker.step(joined, [frame for _, frame in rows])
+        joined = join_states([each.state for each, _ in going if each.state is not None])
+        state, boxes, scores = tracker.step(joined, [frame for _, frame in going])
         for i, (each, _) in enumerate(going):
             each.state = state_row(state, i)
             each.record(boxes[i], float(scores[i]))
     return len(running)
-
-
-def _rows(tracker: Tracker, group: list[tuple[_Running, np.ndarray]]) -> list[tuple[_Running, np.ndarray]]:
-    """A lone pass twice, where its boxes would otherwise depend on whether it is the last one left."""
-    return group if len(group) > 1 or tracker.rounds_one_as_several else [*group, *group]
 
 
 def _read(path: str) -> np.ndarray | None:

@@ -12,11 +12,11 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from spot.architectures.base import TrackerNetwork
 from spot.architectures.checkpoint import find_checkpoint
 from spot.architectures.start_weights import DEFAULT, load_initial
 from spot.architectures.tracker import Tracker
 from spot.runtime.errors import SpotError
+from spot.tracking.backends import with_backend
 from spot.tracking.test_setup import build_network, recorded_arch
 
 
@@ -42,7 +42,7 @@ def open_tracker(cfg: DictConfig, explicit: Sequence[str] = ()) -> LoadedTracker
 
     Args:
         cfg: has `run` and `epoch`, or `checkpoint` (a file or a run's folder), or `initial`; `model`, `arch`,
-            `accelerator` and `paths`. A run's own architecture settings hold.
+            `accelerator`, `backend` and `paths`. A run's own architecture settings hold.
         explicit: `key=value` options of the command line, which win over a run's settings.
 
     Raises:
@@ -72,7 +72,7 @@ def open_tracker(cfg: DictConfig, explicit: Sequence[str] = ()) -> LoadedTracker
         with open(checkpoint, "rb") as file:
             weights = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
     settings = json.dumps(OmegaConf.to_container(cfg.arch.tracker, resolve=True), sort_keys=True)
-    tracker = instantiate(cfg.arch.tracker)(_for_inference(network.to(device)))
+    tracker = instantiate(cfg.arch.tracker)(with_backend(network.to(device), cfg.get("backend", "torch")))
     fingerprint = hashlib.blake2b(f"{weights} {settings}".encode(), digest_size=16).hexdigest()
     return LoadedTracker(tracker, fingerprint, name, run)
 
@@ -83,7 +83,7 @@ def load_tracker(source: str | Path, arch: str | None = None, **options: str | i
     Args:
         source: a run's folder, a checkpoint or start weights; "default": the start weights that come with the project.
         arch: name of the architecture, where `source` is not of a run.
-        options: `model`, `epoch` and `accelerator`, as of `spot.track`.
+        options: `model`, `epoch`, `accelerator` and `backend`, as of `spot.track`.
     """
     from hydra import compose, initialize_config_dir
 
@@ -117,9 +117,3 @@ def _locate(cfg: DictConfig) -> tuple[Path, Path | None]:
     folder = place.resolve().parent
     is_of_run = folder.name == "checkpoints" and (folder.parent / "config.yaml").is_file()
     return place, folder.parent if is_of_run else None
-
-
-def _for_inference(network: TrackerNetwork) -> TrackerNetwork:
-    from spot.tracking.benchmark import prepare_for_inference
-
-    return prepare_for_inference(network)

@@ -16,8 +16,6 @@ FRAMES = 12
 class FindsTheSquare(Tracker):
     """Stands in for a network: knows the brightest place of each frame."""
 
-    rounds_one_as_several = True
-
     def __init__(self):
         self.largest = 0
 
