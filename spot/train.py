@@ -7,6 +7,7 @@ from pathlib import Path
 from omegaconf import DictConfig, open_dict
 
 from spot.runtime.command import command
+from spot.runtime.errors import SpotError
 from spot.runtime.locks import locked
 from spot.runtime.precision import resolve_precision
 from spot.runtime.ranks import is_first_process
@@ -69,6 +70,8 @@ def _train(cfg: DictConfig, run: Run) -> None:
         enable_progress_bar=False,  # there is one among the callbacks
         use_distributed_sampler=False,  # our own part of each step follows from the rank
     )
+    if cfg.trainer.get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
+        raise SpotError("trainer.sync_batchnorm=true works on GPUs only; leave it out")
     if is_first_process():  # not before: a start that fails must not keep a mended one from taking the name
         write_config(run, cfg)
         print(f"run {cfg.run}: " + (f"continues after epoch {run.finished_epochs}" if run.resume_from else "starts"))

@@ -10,6 +10,7 @@ from spot.runtime.errors import SpotError
 from spot.supervision.forward_backward import ForwardBackward
 from spot.supervision.label_filters import ConfidenceThreshold, ProposedLabels
 from spot.supervision.running_quantile import RunningQuantile
+from tests.paths import ROOT
 from tests.training.configs import composed
 from tests.training.test_module import Watch
 
@@ -118,3 +119,20 @@ def test_each_filter_is_one_choice(name):
     assert isinstance(instantiate(cfg.supervision.label_filter), kind[name])
     assert cfg.supervision.key_search == (name == "forward_backward")
     assert cfg.supervision.name == ("spot" if name == "threshold" else f"spot_{name}")
+
+
+def test_the_example_of_the_documentation(monkeypatch):
+    """docs/supervision.md: one class and one YAML, in folders of one's own; the page shows the file as it is."""
+    examples = ROOT / "docs" / "examples"
+    monkeypatch.syspath_prepend(str(examples))
+    page, code = (ROOT / "docs" / "supervision.md").read_text(), (examples / "stable_size.py").read_text()
+    assert code[code.index("    def __init__") :].strip() in page
+    cfg = composed(
+        "train", "arch=transt_tiny", "data=synthetic", f"hydra.searchpath=[file://{examples}/conf]",
+        "supervision/label_filter=stable_size", "teacher.threshold=0.5",
+    )  # fmt: skip
+    assert cfg.supervision.name == "spot_stable_size"
+    keep = instantiate(cfg.supervision.label_filter)
+    key_box = torch.tensor([[0.0, 0, 20, 20], [0, 0, 20, 30], [0, 0, 40, 40], [0, 0, 20, 20]])
+    batch = SimpleNamespace(key_box=key_box)
+    assert keep(labels(0.9, 0.9, 0.9, 0.4), batch, None).tolist() == [True, True, False, False]
