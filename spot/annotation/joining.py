@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from spot.annotation.candidates import Candidates
+from spot.data.boxes import box_iou
 
 AGREE = 0.4  # IoU from which two candidates are taken for the same object
 RELAY_WEIGHT = 0.5  # of a pseudo label of the training run beside a tracked box next to its label
@@ -163,15 +164,6 @@ def absent_frames(candidates: Candidates) -> np.ndarray:
         absent[np.minimum(right, last)],
         np.where(outside, (before | (right == 0)) & (after | (right > last)), before & after),
     )
-
-
-def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU of boxes (..., 4) xywh, element by element, broadcasting; 0 where one has no area."""
-    low = np.maximum(a[..., :2], b[..., :2])
-    high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    inside = np.clip(high - low, 0, None).prod(-1)
-    union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - inside
-    return inside / np.maximum(union, 1e-9)
 
 
 def pairwise_iou(boxes: np.ndarray) -> np.ndarray:

@@ -1,14 +1,21 @@
 """Boxes `[x, y, w, h]`, in pixels, 0-based top-left corner: overlap, conversion, clipping; each once.
 
-For NumPy arrays and for tensors. From and to a crop: `to_crop`, `to_image`.
+For arrays and tensors alike. A crop's geometry is `[center_x, center_y, resize_factor]`: the centre of the box that it
+was taken around, in full-frame pixels, and crop pixels per full-frame pixel (`spot.data.crops`).
 """
 
 from __future__ import annotations
 
+from typing import Any, TypeVar
+
 import numpy as np
+import torch
+from torch import Tensor
+
+Array = TypeVar("Array", np.ndarray, Tensor)
 
 
-def pairwise_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     """IoU of each box with the one in the same row.
 
     Args:
@@ -17,7 +24,7 @@ def pairwise_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     Returns:
         (...,) float64 in [0, 1]; 0 where both have no area, NaN where a box is NaN.
 
-    >>> pairwise_iou(np.array([0, 0, 2, 2]), np.array([[0, 0, 2, 2], [1, 0, 2, 2], [5, 5, 1, 1]])).round(3).tolist()
+    >>> box_iou(np.array([0, 0, 2, 2]), np.array([[0, 0, 2, 2], [1, 0, 2, 2], [5, 5, 1, 1]])).round(3).tolist()
     [1.0, 0.333, 0.0]
     """
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
@@ -26,3 +33,60 @@ def pairwise_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     shared = (high - low).clip(0).prod(-1)
     union = a[..., 2:].prod(-1) + b[..., 2:].prod(-1) - shared
     return shared / np.maximum(union, 1e-9)
+
+
+def to_crop(boxes: Array, geometry: Array, out: int) -> Array:
+    """Boxes from full-frame pixels to crop pixels, not clipped.
+
+    Args:
+        boxes: (..., 4) float xywh in full-frame pixels, array or tensor.
+        geometry: (..., 3) as `spot.data.crops.crop` gives it, broadcast against `boxes[..., :3]`.
+        out: side of the crop in pixels.
+
+    Returns:
+        (..., 4) xywh in crop pixels.
+    """
+    factor = geometry[..., 2:]
+    size = boxes[..., 2:] * factor
+    center = (out - 1) / 2 + (boxes[..., :2] + 0.5 * boxes[..., 2:] - geometry[..., :2]) * factor
+    return _side_by_side(center - 0.5 * size, size)
+
+
+def to_image(boxes: Array, geometry: Array, out: int) -> Array:
+    """Boxes from crop pixels to full-frame pixels, not clipped: the inverse of `to_crop`, same shapes."""
+    factor = geometry[..., 2:]
+    size = boxes[..., 2:] / factor
+    center = geometry[..., :2] + (boxes[..., :2] + 0.5 * boxes[..., 2:] - (out - 1) / 2) / factor
+    return _side_by_side(center - 0.5 * size, size)
+
+
+def clip_boxes(boxes: Array, width: float | Array, height: float | Array) -> Array:
+    """Clip boxes to the image as boxes: the part that lies inside, METHOD.md section 9.
+
+    The published code clamps x, y, w, h at 0 one by one, which moves a box that sticks out at the left.
+
+    Args:
+        boxes: (..., 4) float xywh, array or tensor.
+        width, height: image size in pixels, numbers or broadcast against `boxes[..., 0]`.
+
+    Returns:
+        (..., 4) xywh within [0, width] x [0, height], a side of 0 where nothing lies inside. A box that lies
+        inside is unchanged to the bit.
+    """
+    x, w = _clip_side(boxes[..., 0], boxes[..., 2], width)
+    y, h = _clip_side(boxes[..., 1], boxes[..., 3], height)
+    stack: Any = torch.stack if isinstance(boxes, Tensor) else np.stack
+    return stack((x, y, w, h), -1)
+
+
+def _clip_side(start: Any, length: Any, limit: Any) -> tuple[Any, Any]:
+    """Clip [start, start + length] to [0, limit], without a far end whose rounding would change what fits."""
+    first = start.clip(min=0).clip(max=limit)
+    return first, (length + start.clip(max=0)).clip(max=limit - first).clip(min=0)
+
+
+def _side_by_side(corner: Array, size: Array) -> Array:
+    """(..., 4) boxes from corners (..., 2) and sizes (..., 2), broadcast."""
+    if isinstance(corner, Tensor):
+        return torch.cat(torch.broadcast_tensors(corner, size), dim=-1)
+    return np.concatenate(np.broadcast_arrays(corner, size), axis=-1)

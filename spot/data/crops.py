@@ -1,4 +1,4 @@
-"""The geometry of crops and boxes (METHOD.md section 3).
+"""Square crops around boxes, and their geometry (METHOD.md section 3); `spot.data.boxes` takes boxes in and out.
 
 A box is `[x, y, w, h]` in pixels, 0-based top-left corner. A crop's geometry is
 `[center_x, center_y, resize_factor]`: the centre of the box that it was taken around, in full-frame pixels,
@@ -12,17 +12,12 @@ weights were trained so; it is kept.
 from __future__ import annotations
 
 import math
-from typing import Any, TypeVar
 
 import cv2
 import numpy as np
-import torch
-from torch import Tensor
 
 from spot.data.images import Frame
 from spot.runtime.errors import SpotError
-
-Array = TypeVar("Array", np.ndarray, Tensor)
 
 _REMEDY = "correct or remove the box (python -m spot.check names file and row)"
 _LARGEST_PADDED = 8192  # pixels a side; a broken annotation must not ask for gigabytes of mean colour
@@ -123,56 +118,6 @@ def _place(frame: Frame) -> str:
 
 def _text(box: np.ndarray) -> str:
     return "[" + ", ".join(f"{value:g}" for value in np.asarray(box, np.float64).tolist()) + "]"
-
-
-def to_crop(boxes: Tensor, geometry: Tensor, out: int) -> Tensor:
-    """Boxes from full-frame pixels to crop pixels, not clipped.
-
-    Args:
-        boxes: (..., 4) float xywh in full-frame pixels.
-        geometry: (..., 3), broadcast against `boxes[..., :3]`.
-        out: side of the crop in pixels.
-
-    Returns:
-        (..., 4) xywh in crop pixels.
-    """
-    factor = geometry[..., 2:]
-    size = boxes[..., 2:] * factor
-    center = (out - 1) / 2 + (boxes[..., :2] + 0.5 * boxes[..., 2:] - geometry[..., :2]) * factor
-    return torch.cat(torch.broadcast_tensors(center - 0.5 * size, size), dim=-1)
-
-
-def to_image(boxes: Tensor, geometry: Tensor, out: int) -> Tensor:
-    """Boxes from crop pixels to full-frame pixels, not clipped: the inverse of `to_crop`, same shapes."""
-    factor = geometry[..., 2:]
-    size = boxes[..., 2:] / factor
-    center = geometry[..., :2] + (boxes[..., :2] + 0.5 * boxes[..., 2:] - (out - 1) / 2) / factor
-    return torch.cat(torch.broadcast_tensors(center - 0.5 * size, size), dim=-1)
-
-
-def clip_boxes(boxes: Array, width: float | Array, height: float | Array) -> Array:
-    """Clip boxes to the image as boxes: the part that lies inside, METHOD.md section 9.
-
-    The published code clamps x, y, w, h at 0 one by one, which moves a box that sticks out at the left.
-
-    Args:
-        boxes: (..., 4) float xywh, array or tensor.
-        width, height: image size in pixels, numbers or broadcast against `boxes[..., 0]`.
-
-    Returns:
-        (..., 4) xywh within [0, width] x [0, height], a side of 0 where nothing lies inside. A box that lies
-        inside is unchanged to the bit.
-    """
-    x, w = _clip_side(boxes[..., 0], boxes[..., 2], width)
-    y, h = _clip_side(boxes[..., 1], boxes[..., 3], height)
-    stack: Any = torch.stack if isinstance(boxes, Tensor) else np.stack
-    return stack((x, y, w, h), -1)
-
-
-def _clip_side(start: Any, length: Any, limit: Any) -> tuple[Any, Any]:
-    """Clip [start, start + length] to [0, limit], without a far end whose rounding would change what fits."""
-    first = start.clip(min=0).clip(max=limit)
-    return first, (length + start.clip(max=0)).clip(max=limit - first).clip(min=0)
 
 
 def jitter_box(box: np.ndarray, rng: np.random.Generator, center_jitter: float, scale_jitter: float) -> np.ndarray:

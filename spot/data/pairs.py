@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from spot.data.boxes import to_crop
 from spot.data.crops import crop, crop_side, jitter_box
 from spot.data.images import Decode, Frame, read_frame
 from spot.data.targets import Targets
@@ -186,7 +187,7 @@ class _Instances(Dataset):
     def template(self, frame: Frame, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Crop of the template and the target's box in it."""
         pixels, geometry = crop(frame, box, self.crops.template_factor, self.crops.template_size)
-        return _channels_first(pixels), _to_crop(box, geometry, self.crops.template_size)
+        return _channels_first(pixels), to_crop(box, geometry, self.crops.template_size).astype(np.float32)
 
     def search(self, frame: Frame, box: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         pixels, geometry = crop(frame, around, self.crops.search_factor, self.crops.search_size, target=box)
@@ -248,7 +249,7 @@ class LabelledDataset(_Instances):
             "template": template,
             "template_box": template_box,
             "search": search,
-            "box": _to_crop(boxes[b], geometry, c.search_size),
+            "box": to_crop(boxes[b], geometry, c.search_size).astype(np.float32),
             "brightness": self.brightness(rng, 2),
             "grey": np.array(rng.random() < self.augment.grey),
         }
@@ -340,16 +341,12 @@ class UnlabelledDataset(_Instances):
         if self.key_search:
             jittered = self.jitter(drawn.key_box, rng)
             pixels, geometry = self.search(frames[drawn.key], drawn.key_box, jittered)
-            instance |= {"key_search": pixels, "key_search_box": _to_crop(drawn.key_box, geometry, c.search_size)}
+            instance |= {
+                "key_search": pixels,
+                "key_search_box": to_crop(drawn.key_box, geometry, c.search_size).astype(np.float32),
+            }
         return instance
 
 
 def _channels_first(pixels: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(pixels.transpose(2, 0, 1))
-
-
-def _to_crop(box: np.ndarray, geometry: np.ndarray, out: int) -> np.ndarray:
-    """`crops.to_crop` for one box, in NumPy: a tensor a box would cost more than the arithmetic."""
-    size = box[2:] * geometry[2]
-    center = (out - 1) / 2 + (box[:2] + box[2:] / 2 - geometry[:2]) * geometry[2]
-    return np.concatenate([center - size / 2, size]).astype(np.float32)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from spot.data.boxes import box_iou
 from spot.data.key_frames import KeyFrames
 from spot.data.video import VideoSet
 from spot.runtime.errors import SpotError
@@ -127,12 +128,7 @@ class Targets:
         """IoU of labels (m, 4) xywh with the annotation, where there is one; 0 for a label on an absent target."""
         annotated = self.annotated_boxes(targets, frames)
         known = ~np.isnan(annotated).any(1)
-        a, b = boxes[known].astype(np.float64), annotated[known].astype(np.float64)
-        low = np.maximum(a[:, :2], b[:, :2])
-        high = np.minimum(a[:, :2] + a[:, 2:], b[:, :2] + b[:, 2:])
-        inside = np.clip(high - low, 0, None).prod(1)
-        union = a[:, 2:].prod(1) + b[:, 2:].prod(1) - inside
-        return inside / np.maximum(union, 1e-9)
+        return box_iou(boxes[known], annotated[known])
 
     def recorded_labels(self, state: SamplerState) -> tuple[np.ndarray, np.ndarray]:
         """Confidence of each explored frame's label but those of key frames, and IoU as `label_iou` gives it."""

@@ -19,7 +19,7 @@ from torchvision.ops import box_convert, box_iou
 
 from spot.architectures.base import Prediction, TrackerLoss, TrackerNetwork, best_cell, mean_terms, rows
 from spot.data.augmentation import photometric, rotate_flip
-from spot.data.crops import clip_boxes, to_crop
+from spot.data.boxes import clip_boxes, to_crop
 from spot.data.pairs import Batch, LabelledPairs, UnlabelledInstances
 from spot.supervision.teacher import Teacher, TeacherLabels
 

@@ -15,7 +15,7 @@ from spot.annotation.exchange import FORMATS, export_boxes, import_boxes
 from spot.annotation.exchange.common import VideoInfo
 from spot.annotation.exchange.interpolation import choose_keyframes, interpolate
 from spot.data.box_table import BoxTable
-from spot.data.boxes import pairwise_iou
+from spot.data.boxes import box_iou
 from spot.runtime.errors import SpotError
 
 SPARSE = [name for name, kind in FORMATS.items() if not kind.keyframes]
@@ -102,7 +102,7 @@ def test_few_keyframes_give_back_the_dense_track(name: str, tmp_path: Path):
     assert dense.keys == table.keys
     assert (dense.absent == table.absent).all()
     seen = ~table.absent
-    assert pairwise_iou(dense.box[seen], table.box[seen]).min() > 0.949
+    assert box_iou(dense.box[seen], table.box[seen]).min() > 0.949
     few = import_boxes(name, tmp_path, VIDEOS)
     assert len(few) < len(table) / 3
     human, kept = table.take(table.is_gt), few.take(few.is_gt)
@@ -126,7 +126,7 @@ def test_keyframes_are_the_fewest():
 
         def fits(subset: tuple[int, ...], boxes: np.ndarray = boxes) -> bool:
             return all(
-                (pairwise_iou(interpolate(boxes[a], boxes[b], b - a + 1), boxes[a : b + 1]) >= 0.95).all()
+                (box_iou(interpolate(boxes[a], boxes[b], b - a + 1), boxes[a : b + 1]) >= 0.95).all()
                 for a, b in itertools.pairwise(subset)
             )
 

@@ -7,7 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spot.data.crops import clip_boxes, crop, crop_side, jitter_box, to_crop, to_image
+from spot.data.boxes import clip_boxes, to_crop, to_image
+from spot.data.crops import crop, crop_side, jitter_box
 from spot.data.images import Frame, read_frame
 from spot.runtime.errors import SpotError
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from spot.data.crops import to_image
+from spot.data.boxes import to_image
 from spot.data.key_frames import sample_key_frames
 from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
 from spot.data.targets import Targets

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from spot.data.crops import clip_boxes, crop, crop_side, to_crop, to_image
+from spot.data.boxes import clip_boxes, to_crop, to_image
+from spot.data.crops import crop, crop_side
 from spot.data.images import Frame
 from spot.runtime.errors import SpotError
 from tests.paths import GOLDEN, PARITY_DATA, requires_shared

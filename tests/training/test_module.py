@@ -5,7 +5,7 @@ import torch
 from hydra.utils import instantiate
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from spot.data.crops import to_image
+from spot.data.boxes import to_image
 from spot.data.key_frames import sample_key_frames
 from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
 from spot.data.steps import StepPlan, Steps

@@ -10,7 +10,7 @@ import numpy as np
 
 from spot.annotation.exchange.common import Columns
 from spot.data.box_table import BoxTable
-from spot.data.boxes import pairwise_iou
+from spot.data.boxes import box_iou
 
 LONGEST = 1000  # frames between two keyframes, at most
 
@@ -96,7 +96,7 @@ def _reachable(boxes: np.ndarray, ends: np.ndarray, min_iou: float) -> np.ndarra
 
 def _met(boxes: np.ndarray, min_iou: float) -> bool:
     """Whether the line from the first to the last box meets all boxes between them."""
-    return bool((pairwise_iou(interpolate(boxes[0], boxes[-1], len(boxes)), boxes) >= min_iou).all())
+    return bool((box_iou(interpolate(boxes[0], boxes[-1], len(boxes)), boxes) >= min_iou).all())
 
 
 def interpolate(first: np.ndarray, last: np.ndarray, count: int) -> np.ndarray:

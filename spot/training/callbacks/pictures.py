@@ -12,7 +12,7 @@ from pytorch_lightning.loggers import WandbLogger
 from torch import Tensor
 
 from spot.data.augmentation import photometric
-from spot.data.crops import to_crop
+from spot.data.boxes import to_crop
 from spot.data.pairs import UnlabelledInstances
 from spot.supervision.teacher import TeacherLabels
 from spot.training.data_module import TrackingData, data_of
