@@ -103,7 +103,9 @@ def _evaluate(cfg: DictConfig) -> None:
         trackers = [str(cfg.testing.tracker)]
     else:
         folder = Path(cfg.paths.results) / cfg.benchmark.name
-        trackers = [name for *_, name in epochs_of(label, (entry.name for entry in folder.iterdir()))]
+        names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+        if not (trackers := [name for *_, name in epochs_of(label, names)]):
+            raise SpotError(f"{folder} has no results of run {cfg.run}; add test to stages=")
     last = cfg.testing.tracker or f"{label}_{cfg.model or 'teacher'}_e{_tested_epochs(cfg)[-1]:03d}"
     # jobs of a sweep would overwrite each other's report
     evaluate(cfg, cfg.evaluation, trackers, reports / label if cfg.get("sweep") else reports, last)

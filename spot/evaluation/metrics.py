@@ -12,6 +12,16 @@ from spot.evaluation.measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECI
 from spot.evaluation.one_pass import score
 from spot.evaluation.protocols import get_protocol
 
+_POINTS = len(ERROR_THRESHOLDS)
+# the four of `overlaps`: present frames, sum of overlaps, frames above 0.5 and above 0.75
+_STATES = {
+    "success": len(OVERLAP_THRESHOLDS),
+    "precision": _POINTS,
+    "normalized_precision": _POINTS,
+    "overlaps": 4,
+    "videos": 1,
+}
+
 
 class OnePassMetric(Metric):
     """One-pass evaluation of a tracker, video by video, summed over processes.
@@ -40,13 +50,7 @@ class OnePassMetric(Metric):
         super().__init__()
         self.protocol = get_protocol(protocol)
         self.benchmark = benchmark
-        for name, size in (
-            ("success", len(OVERLAP_THRESHOLDS)),
-            ("precision", len(ERROR_THRESHOLDS)),
-            ("normalized_precision", len(ERROR_THRESHOLDS)),
-            ("overlaps", 4),  # present frames, sum of overlaps, frames above 0.5 and above 0.75
-            ("videos", 1),
-        ):
+        for name, size in _STATES.items():
             self.add_state(name, torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, boxes: Tensor, truth: Tensor, visible: Tensor | None = None) -> None:
@@ -64,14 +68,9 @@ class OnePassMetric(Metric):
         seen = np.all(true[:, 2:] > 0, axis=1) if visible is None else visible.detach().cpu().numpy().astype(bool)
         video = GroundTruth(self.benchmark, ("video",), np.array([0, len(true)]), true, seen)
         scores = score(video, boxes.detach().cpu().double().numpy(), self.protocol)
-        overlaps = np.array([scores.present, scores.overlap_sum, scores.above[:, 50], scores.above[:, 75]], np.float64)
-        for name, values in (
-            ("success", scores.success[0]),
-            ("precision", scores.precision[0]),
-            ("normalized_precision", scores.normalized_precision[0]),
-            ("overlaps", overlaps[:, 0]),
-            ("videos", np.ones(1)),
-        ):
+        frames = [scores.present, scores.overlap_sum, scores.above[:, 50], scores.above[:, 75]]
+        curves = (scores.success[0], scores.precision[0], scores.normalized_precision[0])
+        for name, values in zip(_STATES, (*curves, np.concatenate(frames), np.ones(1)), strict=True):
             state = getattr(self, name)
             state += torch.as_tensor(values, dtype=state.dtype, device=state.device)
 

@@ -8,7 +8,7 @@ toolkit is one `Protocol` here (docs/evaluation.md).
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -90,7 +90,7 @@ def _verdict(measured: np.ndarray, otherwise: int) -> np.ndarray:
     return np.where(measured, np.int8(MEASURED), np.int8(otherwise))
 
 
-def _pytracking(truth: GroundTruth, positions: bool, exclude_invalid: bool) -> FrameMask:
+def _pytracking(truth: GroundTruth, positions: bool, exclude_invalid: bool = False) -> FrameMask:
     """Frames without a usable box fail, miss in precision (but hit on UAV123) and hit in normalised precision.
 
     Frames that LaSOT and its extension flag as absent are not usable. In normalised precision they miss on LaSOT alone.
@@ -117,11 +117,19 @@ def _got10k(truth: GroundTruth) -> FrameMask:
     return FrameMask(verdict, verdict, verdict, truth.per_video(annotated))
 
 
-PYSOT = Protocol("pysot", "pysot-toolkit as published with SPOT", partial(_pysot, positions=False), size_epsilon=1e-16)
-PYSOT_ORIGINAL = Protocol(
-    "pysot_original", "pysot-toolkit, unmodified", partial(_pysot, positions=True), size_epsilon=1e-16
+_PYSOT = Protocol("pysot", "pysot-toolkit as published with SPOT", partial(_pysot, positions=False), size_epsilon=1e-16)
+_PYTRACKING = Protocol(
+    "pytracking",
+    "pytracking",
+    partial(_pytracking, positions=True),
+    first_is_true=True,
+    repeat_empty=True,
+    lengths="cut_or_pad",
+    inclusive=True,
+    clip=False,
 )
-GOT10K = Protocol(
+_STARK = "pytracking's analysis as changed by STARK"
+_GOT10K = Protocol(
     "got10k",
     "GOT-10k toolkit",
     _got10k,
@@ -132,45 +140,37 @@ GOT10K = Protocol(
     least_size=1.0,
     normalized_thresholds=np.linspace(0, 0.5, 51),
 )
-
-
-def _pytracking_family(name: str, source: str, positions: bool, exclude_invalid: bool) -> Protocol:
-    return Protocol(
-        name,
-        source + (", frames without a valid box left out" if exclude_invalid else ""),
-        partial(_pytracking, positions=positions, exclude_invalid=exclude_invalid),
-        first_is_true=True,
-        repeat_empty=True,
-        lengths="cut_or_pad",
-        inclusive=True,
-        clip=False,
-    )
-
-
-PROTOCOLS = ("pysot", "pysot_original", "pytracking", "stark", "got10k")
+PROTOCOLS = {
+    "pysot": _PYSOT,
+    "pysot_original": replace(
+        _PYSOT, name="pysot_original", source="pysot-toolkit, unmodified", judge=partial(_pysot, positions=True)
+    ),
+    "pytracking": _PYTRACKING,
+    "stark": replace(_PYTRACKING, name="stark", source=_STARK, judge=partial(_pytracking, positions=False)),
+    "got10k": _GOT10K,
+}
 
 
 def get_protocol(name: str, exclude_invalid: bool = False) -> Protocol:
     """Return the protocol of that name, one of `PROTOCOLS`.
 
     Args:
-        name: the dialect.
-        exclude_invalid: divide by the frames with a valid box instead of all frames, which pytracking and stark can;
+        name: the protocol.
+        exclude_invalid: divide by the frames with a valid box instead of all frames, an option of pytracking and stark;
             got10k always does so and pysot never.
 
     Raises:
-        SpotError: for an unknown name, and for `exclude_invalid` where the toolkit has no such option.
+        SpotError: an unknown name; `exclude_invalid` where the toolkit has no such option.
     """
-    if name == "pytracking":
-        return _pytracking_family(name, "pytracking", True, exclude_invalid)
-    if name == "stark":
-        return _pytracking_family(name, "pytracking's analysis as changed by STARK", False, exclude_invalid)
-    plain = {p.name: p for p in (PYSOT, PYSOT_ORIGINAL, GOT10K)}
-    if name not in plain:
+    if name not in PROTOCOLS:
         raise SpotError(f"protocol={name} is unknown; choose from: {', '.join(PROTOCOLS)}")
-    if exclude_invalid:
+    protocol = PROTOCOLS[name]
+    if not exclude_invalid:
+        return protocol
+    if name not in ("pytracking", "stark"):
         raise SpotError(f"exclude_invalid=true is an option of pytracking and stark, not of protocol={name}")
-    return plain[name]
+    judge = partial(_pytracking, positions=name == "pytracking", exclude_invalid=True)
+    return replace(protocol, judge=judge, source=f"{protocol.source}, frames without a valid box left out")
 
 
 def default_protocol(benchmark: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spot.data.frame_sizes import frame_sizes
 from spot.data.video import VideoSet
 from spot.evaluation.evaluation_result import OPE_MEASURES, EvaluationResult, TrackerOutcome
 from spot.evaluation.ground_truth import GroundTruth, as_written
@@ -91,12 +92,7 @@ def speed_of(files: ResultFiles) -> float | None:
 
 
 def _known_truth(videos: VideoSet, benchmark: str, protocol: Protocol) -> GroundTruth:
-    sizes = None
-    if protocol.bounded:
-        from spot.reporting.strips import frame_sizes
-
-        sizes = frame_sizes(videos)
-    truth = truth_of(videos, benchmark, sizes)
+    truth = truth_of(videos, benchmark, frame_sizes(videos) if protocol.bounded else None)
     unknown = np.isnan(truth.boxes).any(axis=1)
     unknown[truth.offsets[:-1]] = True
     if unknown.all():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from spot.data.frame_sizes import frame_sizes
 from spot.data.video import Video, VideoSet
 from spot.evaluation.evaluation_result import VOT_LT_MEASURES, VOT_MEASURES, EvaluationResult, TrackerOutcome
 from spot.evaluation.ground_truth import as_written
@@ -20,7 +21,6 @@ from spot.evaluation.vot.supervised import (
 )
 from spot.reporting.evaluate_ope import Lengths, Predictions, speed_of
 from spot.reporting.options import Options
-from spot.reporting.strips import frame_sizes
 from spot.results.searching import ResultFiles, check_missing, find_files
 from spot.results.vot_files import LONG_TERM, SUPERVISED, corner_points, home, read_confidences, read_run
 from spot.runtime.errors import SpotError

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 import simplejpeg
 
-from spot.data.images import read_bytes, read_frame
+from spot.data.images import read_frame
 from spot.data.video import Video, VideoSet
 from spot.evaluation.evaluation_result import EvaluationResult
 from spot.runtime.errors import SpotError
@@ -31,34 +31,6 @@ BOX_COLOURS: tuple[Colour, ...] = (
 )
 """Colours of the trackers, told apart by colour-blind readers too (Okabe and Ito)."""
 PAPER: Colour = (250, 250, 250)
-
-
-def frame_size(path: str) -> tuple[int, int]:
-    """Read width and height in pixels, from the header alone where the frame is a JPEG.
-
-    Raises:
-        SpotError: the frame is missing or no image.
-    """
-    data = read_bytes(path)
-    if data.startswith(b"\xff\xd8"):
-        try:
-            height, width = simplejpeg.decode_jpeg_header(data)[:2]
-            return width, height
-        except ValueError:
-            pass
-    frame = read_frame(path)
-    return frame.width, frame.height
-
-
-def frame_sizes(videos: Sequence[Video]) -> np.ndarray | None:
-    """Read (V, 2) width and height of the videos; None where frames cannot be read."""
-    sizes = []
-    for video in videos:
-        try:
-            sizes.append(frame_size(video.frames.path(0)))
-        except (SpotError, IndexError):
-            return None
-    return np.array(sizes, np.float64)
 
 
 def draw_boxes(
@@ -84,16 +56,11 @@ def draw_boxes(
         if np.isfinite(box).all() and (box[2:] > 0).all():
             ends = np.clip(np.rint(np.stack([box[:2], box[:2] + box[2:]]) * scale), -FAR, FAR).astype(int).tolist()
             cv2.rectangle(picture, ends[0], ends[1], colour, thickness, cv2.LINE_AA)
-    _write(picture, label)
-    return picture
-
-
-def _write(picture: np.ndarray, text: str, size: float = 0.55) -> None:
-    """Write white text on a dark band in the top left corner."""
-    (width, height), below = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, size, 1)
+    (width, height), below = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, 0.55, 1)
     band = picture[: height + below + 4, : width + 10]
-    band //= 3
-    cv2.putText(picture, text, (5, height + 3), cv2.FONT_HERSHEY_SIMPLEX, size, WHITE, 1, cv2.LINE_AA)
+    band[...] = band // 3  # dark behind white text
+    cv2.putText(picture, label, (5, height + 3), cv2.FONT_HERSHEY_SIMPLEX, 0.55, WHITE, 1, cv2.LINE_AA)
+    return picture
 
 
 def chosen_frames(video: Video, count: int) -> np.ndarray:
@@ -127,11 +94,6 @@ def strip(
         tiles.append(draw_boxes(frame.pixels, height / frame.height, video.boxes[index], boxes, f"#{index + 1}"))
     gap = np.full((height, 3, 3), PAPER, np.uint8)
     return np.concatenate([part for tile in tiles for part in (gap, tile)][1:], axis=1)
-
-
-def as_jpeg(picture: np.ndarray) -> bytes:
-    """Encode (h, w, 3) uint8 RGB as JPEG, quality 82."""
-    return simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=82, colorspace="RGB")
 
 
 class Strip(NamedTuple):
@@ -171,5 +133,6 @@ def worst_strips(
     for video in worst:
         shown = {colours[name]: boxes(name, video) for name in scores[video]}
         if (picture := strip(videos[video], shown)) is not None:
-            strips.append(Strip(video, as_jpeg(picture), scores[video]))
+            jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=82, colorspace="RGB")
+            strips.append(Strip(video, jpeg, scores[video]))
     return strips

@@ -74,3 +74,10 @@ def test_a_folder_of_ones_own_videos(outputs, tmp_path):
     )  # fmt: skip
     summary = json.loads((tmp_path / "reports" / "held_out" / "summary.json").read_text())
     assert set(summary) == {"mine_teacher_e002"}
+
+
+def test_a_run_without_results_is_told_before_anything_is_written(outputs, tmp_path):
+    """Results of `nothing_else` are not those of `nothing`."""
+    (tmp_path / "results" / "Synthetic" / "nothing_else_e003").mkdir(parents=True)
+    line = complaint("onekey", "experiment=smoke", "run=nothing", "stages=[evaluate]", outputs=tmp_path)
+    assert "has no results of run nothing" in line

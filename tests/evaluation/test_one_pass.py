@@ -97,7 +97,7 @@ boxes_strategy = st.lists(
 
 
 @settings(max_examples=60, deadline=None)
-@given(rows=boxes_strategy, quarter=st.sampled_from([1.0, 0.25, 0.1]), protocol=st.sampled_from(PROTOCOLS))
+@given(rows=boxes_strategy, quarter=st.sampled_from([1.0, 0.25, 0.1]), protocol=st.sampled_from(tuple(PROTOCOLS)))
 def test_any_boxes_on_a_grid(rows, quarter, protocol):
     """Grid coordinates hit thresholds exactly."""
     table = np.array(rows, np.float64)

@@ -99,5 +99,5 @@ def test_many_frames_are_worked_off_in_parts(monkeypatch):
     rng = np.random.default_rng(0)
     a, b = (corner_points(np.abs(rng.normal(0, 20, (50, 4))) + 1) for _ in range(2))
     whole_lot = raster_overlap(a, b)
-    monkeypatch.setattr(regions, "ROWS_AT_ONCE", 30)
+    monkeypatch.setattr(regions, "FRAMES_AT_ONCE", 30)
     np.testing.assert_array_equal(raster_overlap(a, b), whole_lot)

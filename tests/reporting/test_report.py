@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 import simplejpeg
 
+from spot.data.frame_sizes import frame_size, frame_sizes
 from spot.data.video import Frames, Video, VideoSet
 from spot.reporting.evaluate_benchmark import evaluate
 from spot.reporting.options import Options
-from spot.reporting.strips import BOX_COLOURS, chosen_frames, draw_boxes, frame_size, frame_sizes
+from spot.reporting.strips import BOX_COLOURS, chosen_frames, draw_boxes
 from tests.evaluation.helpers import wandering, write_tracker
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -6,12 +6,10 @@ pixels, so areas and intersections are sums over run ends, for all rows of many 
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 import numpy as np
 
-ROWS_AT_ONCE = 400_000
-"""Pixel rows in one go, which bounds the memory (about 300 bytes a row)."""
+FRAMES_AT_ONCE = 2000
+"""Frames in one go, which bounds the memory."""
 _NOTHING = np.int64(1) << 40
 
 
@@ -25,6 +23,10 @@ def raster_overlap(first: np.ndarray, second: np.ndarray, bounds: np.ndarray | N
     Returns:
         (n,) float64 in [0, 1], rounded to float32 as the toolkit's are; NaN where either region is missing.
     """
+    if len(first) > (n := FRAMES_AT_ONCE):
+        limits = [None if bounds is None else bounds[i : i + n] for i in range(0, len(first), n)]
+        parts = zip(range(0, len(first), n), limits, strict=True)
+        return np.concatenate([raster_overlap(first[i : i + n], second[i : i + n], limit) for i, limit in parts])
     result = np.full(len(first), np.nan)
     known = np.flatnonzero(np.isfinite(first).all(axis=1) & np.isfinite(second).all(axis=1))
     a, b = (np.asarray(p[known], np.float32).reshape(-1, 4, 2) for p in (first, second))
@@ -43,10 +45,9 @@ def raster_overlap(first: np.ndarray, second: np.ndarray, bounds: np.ndarray | N
     top = np.maximum(np.minimum(a[..., 1].min(1), b[..., 1].min(1)), 0).astype(np.int64)
     bottom = np.minimum(np.maximum(a[..., 1].max(1), b[..., 1].max(1)).astype(np.int64), size[:, 1] - 1)
     rows = np.maximum(bottom - top + 1, 0)
-    for part in _parts(rows):
-        shared, union = _count_pixels(a[part], b[part], size[part, 0], top[part], rows[part])
-        with np.errstate(invalid="ignore"):
-            result[known[near[part]]] = shared.astype(np.float32) / union.astype(np.float32)
+    shared, union = _count_pixels(a, b, size[:, 0], top, rows)
+    with np.errstate(invalid="ignore"):
+        result[known[near]] = shared.astype(np.float32) / union.astype(np.float32)
     return result
 
 
@@ -63,15 +64,6 @@ def _whole(points: np.ndarray) -> np.ndarray:
     """Coordinates rounded to whole pixels, halves away from zero."""
     points = points.astype(np.float64)
     return np.trunc(points + np.copysign(0.5, points))
-
-
-def _parts(rows: np.ndarray) -> list[slice]:
-    """Runs of frames with about `ROWS_AT_ONCE` rows each."""
-    if not len(rows):
-        return []
-    part = np.cumsum(rows) // ROWS_AT_ONCE
-    starts = np.concatenate([[0], np.flatnonzero(np.diff(part)) + 1, [len(rows)]])
-    return [slice(int(i), int(j)) for i, j in pairwise(starts)]
 
 
 def _count_pixels(
