@@ -1,8 +1,12 @@
-"""python -m spot.check data=lasot: is the data set complete? Names missing and broken files and wrong boxes."""
+"""python -m spot.check data=lasot: is the data set complete? Names missing and broken files and wrong boxes.
+
+`run=NAME` checks the files of a training run: checkpoints, sampler state, metrics.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -34,6 +38,12 @@ def check(cfg: DictConfig) -> int:
         for line in report.add(finding):
             print(line)
 
+    if cfg.run is not None:
+        from spot.training.run_check import run_faults
+
+        for line in run_faults(Path(cfg.paths.outputs) / str(cfg.run)):
+            show(Finding(line, 0, (Fault("damaged file of a run", line),)))
+        print(f"run {cfg.run}: {len(report)} damaged files")
     for node, is_benchmark in _sets(cfg):
         broken: list[str] = []
         with console.status(f"reading annotations of {node._target_.split('.')[-2]}"):
@@ -57,8 +67,8 @@ def check(cfg: DictConfig) -> int:
 
 def _sets(cfg: DictConfig) -> Iterator[tuple[DictConfig, bool]]:
     """What to instantiate, and whether it is a benchmark."""
-    if cfg.get("data") is None and cfg.get("benchmark") is None:
-        raise SpotError("nothing to check; give data=lasot, benchmark=otb100 or both")
+    if cfg.get("data") is None and cfg.get("benchmark") is None and cfg.run is None:
+        raise SpotError("nothing to check; give data=lasot, benchmark=otb100 or both, or run=NAME")
     if cfg.get("data") is not None:
         for node in cfg.data.train:
             yield node, False

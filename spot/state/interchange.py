@@ -21,6 +21,7 @@ from spot.state.sampler_state import SamplerState
 from spot.state.store import PseudoLabels, StateStore
 
 _CHUNK = 1 << 22  # characters read at a time
+LARGEST = 1e6  # pixels of a box: far beyond any image
 _SPACE = re.compile(r"\s*")
 
 
@@ -110,26 +111,31 @@ def _entry(state: SamplerState, index: int) -> dict[str, list]:
 
 def _parse(where: str, entry: Any, length: int) -> _Target:
     try:
-        ids = np.asarray(entry["relay_frame_ids"], np.int64)
-        boxes = np.asarray(entry["bboxes"], np.float32).reshape(-1, 4)
-        confidences = np.asarray(entry["confidence"], np.float32)
-        keys = np.asarray(entry["key_frame_ids"], np.int64)
-    except (KeyError, TypeError, ValueError) as error:
+        ids = np.asarray(entry["relay_frame_ids"], np.float64)
+        boxes = np.asarray(entry["bboxes"], np.float64).reshape(-1, 4)
+        confidences = np.asarray(entry["confidence"], np.float64)
+        keys = np.asarray(entry["key_frame_ids"], np.float64)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SpotError(f"{where}: {error!r}; is this a published sampler state?") from None
     fault = None
-    if not len(ids) == len(boxes) == len(confidences) > 0:
+    if ids.ndim + confidences.ndim + keys.ndim != 3:
+        fault = "lists inside lists"
+    elif not len(ids) == len(boxes) == len(confidences) > 0:
         fault = f"{len(ids)} frames, {len(boxes)} boxes and {len(confidences)} confidences"
     elif not (np.diff(ids) > 0).all():
         fault = "relay_frame_ids are not sorted"
     elif ids[0] < 0 or ids[-1] >= length:
-        fault = f"frames {ids[0]}..{ids[-1]} of a video of {length}"
+        fault = f"frames {ids[0]:.0f}..{ids[-1]:.0f} of a video of {length}"
+    elif (ids % 1).any():
+        fault = "relay_frame_ids are not whole numbers"
     elif not len(keys) or not np.isin(keys, ids).all():
         fault = "key_frame_ids are not among relay_frame_ids"
-    elif not (np.isfinite(boxes).all() and (confidences >= 0).all()):
-        fault = "boxes or confidences are not finite"
+    elif not ((np.abs(boxes) < LARGEST).all() and (confidences >= 0).all() and (confidences <= LARGEST).all()):
+        fault = "boxes or confidences are not finite, or absurdly large"
     if fault:
         raise SpotError(f"{where}: {fault}; take an undamaged file and the data that it was made with")
-    return _Target(ids, boxes, confidences, np.isin(ids, keys))
+    is_key = np.isin(ids, keys)
+    return _Target(ids.astype(np.int64), boxes.astype(np.float32), confidences.astype(np.float32), is_key)
 
 
 def _sequences(source: Path) -> Iterator[tuple[str, Any]]:
@@ -153,12 +159,15 @@ def _sequences(source: Path) -> Iterator[tuple[str, Any]]:
                         raise SpotError(f"{source}: ends early or is damaged ({error.msg}); take a whole one") from None
                     text, mark, want = text[mark:] + more, 0, 2 * want
                     continue
+                if not isinstance(name, str):
+                    raise SpotError(f"{source}: {name!r} is no name of a video; is this a published sampler state?")
                 yield name, content
                 if text[following] == "}":
                     return
                 mark, want = following, _CHUNK
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpotError(f"{source}: cannot be read ({error})") from None
+    except (OSError, UnicodeDecodeError, RecursionError) as error:
+        reason = "too deeply nested" if isinstance(error, RecursionError) else error
+        raise SpotError(f"{source}: cannot be read ({reason}); is this a published sampler state?") from None
 
 
 def _space(text: str, place: int) -> int:

@@ -5,13 +5,16 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 
 from spot.check import check
 from spot.runtime.command import config_folder
 from spot.runtime.errors import SpotError
+from spot.training.checkpoint_files import WholeCheckpoints
 from tests.data import layouts
 from tests.paths import ROOT
+from tests.state.plain import make_store
 
 
 def run(tmp_path, *options):
@@ -62,3 +65,22 @@ def test_command_line_exits_with_1_for_faults(tmp_path):
     assert done.returncode == 1
     assert "a/00000002.jpg" in done.stdout
     assert "error: 1 faults" in done.stderr
+
+
+def test_the_files_of_a_run_are_compared_with_their_checksums(tmp_path, capsys):
+    folder = tmp_path / "outputs" / "r"
+    (folder / "checkpoints").mkdir(parents=True)
+    with pytest.raises(SpotError, match="holds no run"):
+        run(tmp_path, "run=r")
+    (folder / "config.yaml").write_text("labels: 3\n")
+    WholeCheckpoints().save_checkpoint({"epoch": 1, "w": torch.arange(1000.0)}, folder / "checkpoints" / "last.ckpt")
+    make_store(folder / "sampler_state", [500])
+    assert run(tmp_path, "run=r") == 0
+    for damaged in (folder / "checkpoints" / "last.ckpt", folder / "sampler_state" / "records-000000.log"):
+        content = bytearray(damaged.read_bytes())
+        content[len(content) // 2] ^= 1
+        damaged.write_bytes(content)
+    assert run(tmp_path, "run=r") == 2
+    shown = capsys.readouterr().out
+    assert "last.ckpt: damaged (checksum of" in shown
+    assert "records-000000.log: damaged (checksum differs)" in shown

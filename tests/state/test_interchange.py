@@ -90,6 +90,12 @@ def test_numbers_are_written_as_short_as_they_were_rounded(tmp_path):
         pytest.param({"LaSOT_a": [PATH | {"key_frame_ids": [3]}]}, "not among relay_frame_ids", id="a key is missing"),
         pytest.param({"LaSOT_a": [PATH | {"confidence": [1, float("nan")]}]}, "not finite", id="nan"),
         pytest.param({"LaSOT_a": [PATH | {"bboxes": [[1, 2, 3]]}]}, "LaSOT_a", id="boxes of three numbers"),
+        pytest.param({"LaSOT_a": [PATH | {"relay_frame_ids": [2, 1e30]}]}, "of a video of 30", id="a huge frame"),
+        pytest.param({"LaSOT_a": [PATH | {"relay_frame_ids": [2, 10**400]}]}, "LaSOT_a", id="beyond any float"),
+        pytest.param({"LaSOT_a": [PATH | {"relay_frame_ids": [2, 5.5]}]}, "not whole numbers", id="half a frame"),
+        pytest.param({"LaSOT_a": [PATH | {"bboxes": [[1e30] * 4] * 2}]}, "absurdly large", id="a huge box"),
+        pytest.param({"LaSOT_a": [PATH | {"confidence": [[1], [1]]}]}, "lists inside lists", id="lists inside lists"),
+        pytest.param({"LaSOT_a": [3]}, r"LaSOT_a \(target 0\)", id="a number for a target"),
     ],
 )
 def test_faults_are_named(tmp_path, published, says):
@@ -113,6 +119,21 @@ def test_damage_is_named(tmp_path, change):
     file = tmp_path / "in.json"
     file.write_text(change(json.dumps(FILE)))
     with pytest.raises(SpotError, match=r"in\.json: ends early or is damaged"):
+        read_published(file, tmp_path / "s", LENGTHS)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pytest.param('{"LaSOT_a": ' + "[" * 100_000, id="deep nesting"),
+        pytest.param("{[1]: 2}", id="a list for a name"),
+        pytest.param("\xff\xfe{", id="another encoding"),
+    ],
+)
+def test_absurd_files_are_refused_in_one_line(tmp_path, text):
+    file = tmp_path / "in.json"
+    file.write_bytes(text.encode("latin-1"))
+    with pytest.raises(SpotError, match=r"in\.json: .*is this a published sampler state\?$"):
         read_published(file, tmp_path / "s", LENGTHS)
 
 

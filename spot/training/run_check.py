@@ -1,0 +1,40 @@
+"""Is a run's folder whole? Reads every byte of what the run needs to continue, and of what was kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from omegaconf import OmegaConf
+
+from spot.runtime.errors import SpotError
+from spot.state.store import StateStore
+from spot.training.checkpoint_files import read_checkpoint
+from spot.training.csv_logger import read_rows
+
+
+def run_faults(folder: Path) -> Iterator[str]:
+    """Yield a line for each damaged file of a run: checkpoints, sampler state, metrics.csv, config.yaml.
+
+    Raises:
+        SpotError: there is no run in this folder.
+    """
+    if not (folder / "config.yaml").is_file():
+        raise SpotError(f"{folder}: holds no run (no config.yaml); give run= the name of a folder in paths.outputs")
+    checks: list[Callable[[], object]] = [lambda: _read_config(folder / "config.yaml")]
+    checks += [lambda file=file: read_checkpoint(file) for file in sorted((folder / "checkpoints").glob("*.ckpt"))]
+    checks.append(lambda: read_rows(folder / "metrics.csv"))
+    if (folder / "sampler_state").is_dir():
+        checks.append(lambda: StateStore.open(folder / "sampler_state").verify())
+    for check in checks:
+        try:
+            check()
+        except SpotError as error:
+            yield str(error)
+
+
+def _read_config(file: Path) -> None:
+    try:
+        OmegaConf.load(file)
+    except Exception as error:  # YAML's and OmegaConf's errors have no class in common
+        raise SpotError(f"{file}: {str(error).splitlines()[0]}; restore it") from None
