@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from omegaconf import OmegaConf
@@ -21,9 +22,9 @@ def run_faults(folder: Path) -> Iterator[str]:
     """
     if not (folder / "config.yaml").is_file():
         raise SpotError(f"{folder}: holds no run (no config.yaml); give run= the name of a folder in paths.outputs")
-    checks: list[Callable[[], object]] = [lambda: _read_config(folder / "config.yaml")]
-    checks += [lambda file=file: read_checkpoint(file) for file in sorted((folder / "checkpoints").glob("*.ckpt"))]
-    checks.append(lambda: read_rows(folder / "metrics.csv"))
+    checks: list[Callable[[], object]] = [partial(_read_config, folder / "config.yaml")]
+    checks += [partial(read_checkpoint, file) for file in sorted((folder / "checkpoints").glob("*.ckpt"))]
+    checks.append(partial(read_rows, folder / "metrics.csv"))
     if (folder / "sampler_state").is_dir():
         checks.append(lambda: StateStore.open(folder / "sampler_state").verify())
     for check in checks:
