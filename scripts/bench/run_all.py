@@ -44,7 +44,7 @@ ROWS = {
     "state": [
         Row("open_commit_ratio", "opening the state and merging an epoch", "CPU", ">= 300"),
         Row("memory_ratio", "the state's own memory in a worker", "bytes", ">= 50"),
-        Row("draw_ratio", "drawing an unlabelled frame", "CPU", ">= 500"),
+        Row("draw_ratio", "drawing an unlabelled frame", "CPU", ">= 10"),
     ],
     "step": [
         Row("step_transt_float32_cpu_s", "training step of TransT, seconds", "CPU", ""),
