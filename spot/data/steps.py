@@ -88,7 +88,8 @@ def _share(batch: Batch) -> None:
     """
     try:
         for tensor in (*batch.labelled, *(batch.unlabelled or ())):
-            tensor.share_memory_()
+            if tensor is not None:  # optional crops
+                tensor.share_memory_()
     except RuntimeError as error:
         reason = str(error).splitlines()[0].rpartition(": ")[2]
         raise SpotError(

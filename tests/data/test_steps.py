@@ -78,3 +78,12 @@ def test_full_shared_memory_ends_the_run_in_one_line(make):
     loader = DataLoader(make(), batch_size=None, sampler=EpochSteps(2), num_workers=1, timeout=60, worker_init_fn=limit)
     with pytest.raises(SpotError, match=r"/dev/shm cannot hold another batch \(.*too large.*--shm-size=1g"):
         list(loader)
+
+
+@pytest.mark.parametrize("epoch", [0, 2], ids=["burn-in", "sparse stage"])
+def test_a_loader_process_hands_over_the_same_batch(make, epoch):
+    (there,) = DataLoader(make(), batch_size=None, sampler=[(epoch, 4)], num_workers=1)
+    here = make()[epoch, 4]
+    for kind in ("labelled", "unlabelled"):
+        for a, b in zip(getattr(there, kind) or (), getattr(here, kind) or (), strict=True):
+            assert (a is None and b is None) or (np.array_equal(a, b) and a.is_shared())
