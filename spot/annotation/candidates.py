@@ -53,19 +53,18 @@ def empty_candidates(length: int, labelled: np.ndarray, labels: np.ndarray, firs
 
 
 def fill_candidates(candidates: Candidates, tracked: Iterable[Tracked]) -> None:
-    """Put a target's tracked passes in their places, but for labelled frames: see `held_out`."""
-    human = np.zeros(candidates.first + len(candidates), bool)
-    human[candidates.labelled] = True
+    """Put a target's tracked passes in their places.
+
+    In a labelled frame stands the box with which the tracker that came from the neighbouring label arrives there.
+    """
     for part in tracked:
-        frames = part.of.indices
-        keep = ~human[frames]
+        places = part.of.indices - candidates.first
         boxes, scores = (
             (candidates.forward, candidates.forward_scores)
             if part.of.step == 1
             else (candidates.backward, candidates.backward_scores)
         )
-        boxes[frames[keep] - candidates.first] = part.boxes[keep]
-        scores[frames[keep] - candidates.first] = part.scores[keep]
+        boxes[places], scores[places] = part.boxes, part.scores
 
 
 def held_out(candidates: Candidates, tracked: Iterable[Tracked]) -> list[tuple[Candidates, np.ndarray]]:

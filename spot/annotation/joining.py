@@ -1,7 +1,8 @@
 """Join the candidates of each frame into one box: what a target's box most likely is, given all that was tried.
 
-Where forward and backward tracking agree, their boxes are averaged; where they do not, the surer and nearer one counts.
-Interpolation between the labels on both sides steadies the size. `docs/own_videos.md` has the figures behind the rule.
+A pass from one label arrives at the next one, where its error is known. That error is taken off the pass, in proportion
+to the time since its start, and a direction that arrives elsewhere counts less. Then the candidates of each frame vote.
+`docs/own_videos.md` has the figures behind the rule.
 """
 
 from __future__ import annotations
@@ -14,8 +15,12 @@ from spot.annotation.candidates import Candidates
 from spot.data.boxes import box_iou
 
 AGREE = 0.4  # IoU from which two candidates are taken for the same object
+ARRIVED = 0.3  # IoU on arrival at the next label from which a pass is corrected by its error there
+LEAST_TRUST = 0.2  # factor on the weight of a pass that arrives nowhere near the label; one that arrives well has 1
+NEARNESS = 0.2  # what a tracked box weighs at the far end of its gap, over 1 + this at its start
 RELAY_WEIGHT = 0.5  # of a pseudo label of the training run beside a tracked box next to its label
-INTERPOLATION_WEIGHT = 0.15  # of the interpolated box next to a label
+INTERPOLATION_WEIGHT = 0.3  # of the interpolated box next to a label
+SIZE_WEIGHT = 0.5  # of the interpolated size, in the geometric mean with the tracked one
 
 
 class Joined(NamedTuple):
@@ -32,7 +37,17 @@ class Joined(NamedTuple):
     absent: np.ndarray
 
 
-FEATURES = ("agreement", "one_direction", "score", "lower_score", "with_interpolation", "log_distance", "log_gap")
+FEATURES = (
+    "agreement",
+    "one_direction",
+    "score",
+    "lower_score",
+    "with_interpolation",
+    "arrival",
+    "log_distance",
+    "log_gap",
+)
+USUAL_ARRIVAL = 0.7  # stands for the IoU on arrival where no pass arrives at a label
 
 
 class Gaps(NamedTuple):
@@ -86,13 +101,13 @@ def join(candidates: Candidates) -> Joined:
         near_before = np.where(gap > 0, gaps.after / np.maximum(gap, 1), 1.0)
         near_after = np.where(gap > 0, gaps.before / np.maximum(gap, 1), 1.0)
     nearest = np.minimum(gaps.before, gaps.after)
-    sources = np.stack([candidates.forward, candidates.backward, candidates.relay, gaps.interpolated], axis=1).astype(
-        np.float64
-    )
+    forward, forward_trust = close_gaps(candidates, candidates.forward, 1)
+    backward, backward_trust = close_gaps(candidates, candidates.backward, -1)
+    sources = np.stack([forward, backward, candidates.relay.astype(np.float64), gaps.interpolated], axis=1)
     weights = np.stack(
         [
-            candidates.forward_scores * (0.2 + near_before),
-            candidates.backward_scores * (0.2 + near_after),
+            candidates.forward_scores * forward_trust * (NEARNESS + near_before),
+            candidates.backward_scores * backward_trust * (NEARNESS + near_after),
             RELAY_WEIGHT * candidates.relay_scores,
             INTERPOLATION_WEIGHT / (1 + nearest / 4.0),
         ],
@@ -113,18 +128,62 @@ def join(candidates: Candidates) -> Joined:
         sizes = np.where(filled[..., 2:] > 0, np.log(np.maximum(filled[..., 2:], 1e-3)), 0.0)
     size = np.einsum("mi,mij->mj", agreeing / total, sizes)
     interpolated_size = np.log(np.maximum(np.nan_to_num(gaps.interpolated[:, 2:], nan=1.0), 1e-3))
-    size = np.exp(np.where(known[:, 3:], (size + interpolated_size) / 2, size))
+    size = np.exp(np.where(known[:, 3:], (1 - SIZE_WEIGHT) * size + SIZE_WEIGHT * interpolated_size, size))
     boxes = np.concatenate([centre - size / 2, size], axis=1)
     boxes[~np.any(known, axis=1)] = np.nan
-    features = _features(candidates, gaps, boxes, overlaps, known)
+    arrival = (forward_trust + backward_trust) / 2
+    features = _features(candidates, gaps, boxes, overlaps, known, arrival)
     at = candidates.labelled - candidates.first
     inside = (at >= 0) & (at < len(candidates))
     boxes[at[inside]] = candidates.labels[inside]
     return Joined(boxes, features, absent_frames(candidates))
 
 
+def close_gaps(candidates: Candidates, tracked: np.ndarray, step: int) -> tuple[np.ndarray, np.ndarray]:
+    """Correct the passes of one direction by their errors on arrival at the next label.
+
+    Args:
+        candidates: with the labels.
+        tracked: (m, 4) boxes of that direction; in labelled frames those of the arriving pass.
+        step: 1 forward, -1 backward.
+
+    Returns:
+        (m, 4) float64 corrected boxes, and (m,) trust in (0, 1]: the IoU on arrival, `LEAST_TRUST` at least; 1 where a
+        pass meets no label.
+    """
+    boxes, trust = tracked.astype(np.float64), np.ones(len(tracked))
+    visible = np.all(np.isfinite(candidates.labels), axis=1)
+    labels = candidates.labels.astype(np.float64)
+    for i in range(len(labels) - 1):
+        start, end = (i, i + 1) if step == 1 else (i + 1, i)
+        first, last = int(candidates.labelled[i]) + 1, int(candidates.labelled[i + 1])
+        at = int(candidates.labelled[end]) - candidates.first
+        if not (visible[start] and visible[end]) or not 0 <= at < len(boxes) or not np.isfinite(boxes[at]).all():
+            continue
+        between = slice(max(first - candidates.first, 0), max(last - candidates.first, 0))
+        arrived = float(box_iou(boxes[at], labels[end]))
+        trust[between] = max(arrived, LEAST_TRUST)
+        if arrived >= ARRIVED:
+            since = np.abs(candidates.frames[between] - candidates.labelled[start]) / (last - first + 1)
+            error = _centre_and_size(labels[end]) - _centre_and_size(boxes[at])
+            boxes[between] = _box_of(_centre_and_size(boxes[between]) + since[:, None] * error)
+    return boxes, trust
+
+
+def _centre_and_size(boxes: np.ndarray) -> np.ndarray:
+    """Boxes (..., 4) xywh as centre x, y and logarithms of width and height."""
+    sizes = np.maximum(boxes[..., 2:], 1e-3)
+    return np.concatenate([boxes[..., :2] + boxes[..., 2:] / 2, np.log(sizes)], axis=-1)
+
+
+def _box_of(values: np.ndarray) -> np.ndarray:
+    """What `_centre_and_size` came from."""
+    sizes = np.exp(values[..., 2:])
+    return np.concatenate([values[..., :2] - sizes / 2, sizes], axis=-1)
+
+
 def _features(
-    candidates: Candidates, gaps: Gaps, boxes: np.ndarray, overlaps: np.ndarray, known: np.ndarray
+    candidates: Candidates, gaps: Gaps, boxes: np.ndarray, overlaps: np.ndarray, known: np.ndarray, arrival: np.ndarray
 ) -> np.ndarray:
     """(m, FEATURES): what the probability that a box is right is computed from."""
     both = known[:, 0] & known[:, 1]
@@ -140,6 +199,7 @@ def _features(
             np.where(both, pair.mean(1), alone),
             np.where(both, pair.min(1), alone),
             with_interpolation,
+            np.where(arrival < 1, arrival, USUAL_ARRIVAL),
             np.log1p(np.minimum(nearest, 10**5)) / 5,
             np.log1p(np.minimum(np.where(farthest < NONE, farthest, nearest), 10**5)) / 5,
         ],

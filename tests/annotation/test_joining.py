@@ -7,7 +7,7 @@ import pytest
 
 from spot.annotation.calibration import FEATURES, PRIOR, Calibration, fit_calibration, fit_logistic
 from spot.annotation.candidates import empty_candidates
-from spot.annotation.joining import absent_frames, box_iou, join, place_between_labels
+from spot.annotation.joining import LEAST_TRUST, absent_frames, box_iou, close_gaps, join, place_between_labels
 from spot.annotation.suggestion import suggest_frames
 from spot.data.box_table import BoxTable
 
@@ -40,6 +40,27 @@ def test_a_direction_that_drifts_away_is_left_out():
     agreement = joined.features[:, FEATURES.index("agreement")]
     assert agreement[5] > 0.9
     assert agreement[15] == 0
+
+
+def test_a_pass_that_slips_is_put_right_by_its_arrival():
+    """The error at the next label is known; before it, it has grown little by little."""
+    known = candidates()
+    slip = 12 * np.arange(LENGTH) / (LENGTH - 1)
+    known.forward[:, 0] = TRUTH[:, 0] + slip
+    known.forward[:, 1:] = TRUTH[:, 1:]
+    known.backward[:] = np.nan
+    corrected, trust = close_gaps(known, known.forward, 1)
+    assert np.abs(corrected[1:20] - TRUTH[1:20]).max() < 0.01
+    assert 0.3 < trust[10] < 0.6, "it arrived, but not well"
+    assert box_iou(join(known).boxes, TRUTH.astype(float)).min() > 0.9
+
+
+def test_a_pass_that_arrives_elsewhere_is_not_trusted():
+    known = candidates(drift=8)
+    known.forward[20] = TRUTH[20] + [100, 0, 0, 0]
+    corrected, trust = close_gaps(known, known.forward, 1)
+    assert np.array_equal(corrected[1:20], known.forward[1:20].astype(float))
+    assert trust[10] == LEAST_TRUST
 
 
 def test_a_frame_without_any_candidate_has_the_interpolated_box():

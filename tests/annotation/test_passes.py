@@ -74,11 +74,11 @@ def test_every_frame_gets_both_directions_between_labels(frames):
     candidates = empty_candidates(FRAMES, labelled, boxes_of(labelled))
     fill_candidates(candidates, tracked)
     forward, backward = (np.isfinite(boxes[:, 0]) for boxes in (candidates.forward, candidates.backward))
-    assert np.flatnonzero(forward).tolist() == [4, 5, 6, 7, 9, 10, 11], "labelled frames are not guessed"
-    assert np.flatnonzero(backward).tolist() == [0, 1, 2, 4, 5, 6, 7]
+    assert np.flatnonzero(forward).tolist() == [4, 5, 6, 7, 8, 9, 10, 11], "to the label 8, and from there to the end"
+    assert np.flatnonzero(backward).tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
     truth = boxes_of(range(FRAMES))
     assert np.abs(candidates.forward - truth)[forward].max() <= 2
-    assert candidates.forward_scores[forward].tolist() == [0.75] * 7
+    assert candidates.forward_scores[forward].tolist() == [0.75] * 8
 
 
 def test_each_label_is_hidden_and_met_by_its_neighbours(frames):
