@@ -77,13 +77,12 @@ def _publish(cfg: DictConfig, summary: Summary, output: Path, last: str | None) 
 def evaluate_sweep(cfg: DictConfig) -> None:
     """Write a table and a plot over the jobs of a sweep, beside the usual report on their last epochs."""
     from spot.reporting.sweep_report import JobRow, last_epoch, latest_trackers, print_sweep, write_sweep
-    from spot.runtime.sweeps import PLAN_FILE, read_sweep
+    from spot.runtime.sweeps import find_sweep
 
     if cfg.trackers is not None:
         raise SpotError("sweep= says which trackers to evaluate; leave out trackers=")
-    name = str(cfg.sweep)
-    folder = Path(name) if (Path(name) / PLAN_FILE).is_file() else Path(cfg.paths.outputs) / name
-    sweep = read_sweep(folder)
+    sweep = find_sweep(cfg.sweep, cfg.paths.outputs)
+    folder = sweep.folder
     output = Path(cfg.output) / folder.name
     results = Path(cfg.results) / cfg.benchmark.name
     names = [entry.name for entry in results.iterdir()] if results.is_dir() else []
@@ -91,7 +90,7 @@ def evaluate_sweep(cfg: DictConfig) -> None:
     if missing := [job for job in sweep.jobs if job not in trackers]:
         print(
             f"{len(missing)} of {len(sweep.jobs)} jobs have no results on {cfg.benchmark.name}; make them by "
-            f"python -m spot.test sweep={name} benchmark=..."
+            f"python -m spot.test sweep={cfg.sweep} benchmark=..."
         )
     summary = evaluate(cfg, cfg, list(trackers.values()), output) if trackers else {}
     rows = [

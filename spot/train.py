@@ -11,7 +11,7 @@ from spot.runtime.errors import SpotError
 from spot.runtime.locks import locked
 from spot.runtime.precision import resolve_precision
 from spot.runtime.ranks import is_first_process
-from spot.training.run import Run, check_settings, open_run, repair, write_config
+from spot.training.run import Run, check_settings, open_run, repair
 
 
 def train(cfg: DictConfig) -> Path:
@@ -36,6 +36,7 @@ def _train(cfg: DictConfig, run: Run) -> None:
     from spot.architectures.start_weights import load_initial
     from spot.reporting.plots import draw_exploration
     from spot.training.callbacks.progress import waiting
+    from spot.training.callbacks.run_start import RunStart
     from spot.training.checkpoint_files import WholeCheckpoints
     from spot.training.csv_logger import MetricsRows
     from spot.training.fit import build_callbacks, fit
@@ -64,7 +65,7 @@ def _train(cfg: DictConfig, run: Run) -> None:
     trainer = instantiate(
         cfg.trainer,
         logger=list(loggers),
-        callbacks=[*build_callbacks(cfg), MetricsRows(loggers[0])],
+        callbacks=[RunStart(run, cfg), *build_callbacks(cfg), MetricsRows(loggers[0])],
         plugins=[WholeCheckpoints()],
         default_root_dir=run.folder,
         enable_progress_bar=False,  # there is one among the callbacks
@@ -72,8 +73,7 @@ def _train(cfg: DictConfig, run: Run) -> None:
     )
     if cfg.trainer.get("sync_batchnorm") and trainer.strategy.root_device.type == "cpu":
         raise SpotError("trainer.sync_batchnorm=true works on GPUs only; leave it out")
-    if is_first_process():  # not before: a start that fails must not keep a mended one from taking the name
-        write_config(run, cfg)
+    if is_first_process():
         print(f"run {cfg.run}: " + (f"continues after epoch {run.finished_epochs}" if run.resume_from else "starts"))
     fit(trainer, tracker, data, run)
     close(trainer.loggers)

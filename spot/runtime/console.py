@@ -16,6 +16,9 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import open_dict
 
+from spot.runtime.checking import check_configuration
+from spot.runtime.command_line import prepare
+
 _WORDS = ("null", "true", "false", "nan", "inf")  # not texts in Hydra's syntax
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -71,12 +74,13 @@ def run_command(
     Raises:
         SpotError: the user's mistake, in one line.
     """
-    given = [*words, *(f"{key}={as_option(value)}" for key, value in options.items())]
+    given = prepare(config, [*words, *(f"{key}={as_option(value)}" for key, value in options.items())])
     with initialize_config_dir(str(folder), version_base="1.3"):
         cfg = compose(config, given, return_hydra_config=True)
     HydraConfig.instance().set_config(cfg)  # commands ask it for the options that were given
     with open_dict(cfg):
         del cfg["hydra"]
+    check_configuration(config, cfg)
     return getattr(module, module.__name__.rpartition(".")[2])(cfg)
 
 

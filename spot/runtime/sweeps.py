@@ -1,54 +1,38 @@
-"""Sweeps: `-m labels=2,3,5` runs a command once for each combination, every job in a folder and a process of its own.
+"""Sweeps on disk: `-m labels=2,3,5` runs a command once for each combination.
 
-`<folder>/sweep.json` lists the jobs and what distinguishes them, `<folder>/<job>/job.json` says how each of them ended.
-A job's folder follows from the swept values alone, so the same sweep continues where it was stopped, and a larger one
-takes over what is done. A process a job keeps failures apart, and lets a job start processes itself (`trainer=ddp`):
-these repeat the job's own command, never the sweep.
+`<folder>/sweep.json` lists the jobs and what distinguishes them; `<folder>/<job>/job.json` says how each of them ended.
+A job's folder follows from the swept values alone. So the same sweep continues where it was stopped, and a larger sweep
+of the same name takes over what is done.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import itertools
 import json
 import os
 import re
-import signal
-import subprocess
 import sys
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
-
-from omegaconf import DictConfig
 
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
 
-FLAGS = ("-m", "--multirun")
 PLAN_FILE, RECORD_FILE, LOG_FILE = "sweep.json", "job.json", "log.txt"
-CAUSE_VARIABLE = "SPOT_CAUSE_FILE"
-"""Environment variable: where a job writes the one line that ended it."""
-SWEPT_VARIABLE = "SPOT_SWEPT_KEYS"
-"""Environment variable: by which options a job's launcher knows the job, separated by blanks."""
 MAKES_RUNS = ("train", "onekey")
-"""Commands whose jobs are runs; the others' folders hold records alone."""
+"""Commands whose jobs are runs. The folders of other commands hold records alone."""
 LONGEST_NAME = 120
-TERMINATED = "SIGTERM"
-PATIENCE = 30.0  # seconds for a job to end by itself when the sweep is interrupted
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """What a sweep consists of.
+    """The jobs of a sweep.
 
     Attributes:
-        folder: of the sweep; a job's folder lies in it.
+        folder: of the sweep; the folder of each job lies in it.
         command: train, onekey, ...
-        jobs: name of each job to its swept values by key.
+        jobs: name of each job -> its swept values by key.
     """
 
     folder: Path
@@ -61,16 +45,14 @@ class Sweep:
         return sorted({key for values in self.jobs.values() for key in values})
 
     def write(self) -> None:
-        """Note the jobs, beside those that an earlier sweep of that name had."""
-        path = self.folder / PLAN_FILE
-        earlier = read_sweep(self.folder).jobs if path.is_file() else {}
-        content = {"command": self.command, "jobs": {**earlier, **self.jobs}}
-        _write_json(path, content)
+        """Write the jobs, beside those that an earlier sweep of that name had."""
+        earlier = read_sweep(self.folder).jobs if (self.folder / PLAN_FILE).is_file() else {}
+        _write_json(self.folder / PLAN_FILE, {"command": self.command, "jobs": {**earlier, **self.jobs}})
 
 
 @dataclass(frozen=True)
 class Record:
-    """How a job ended: done, failed, or neither yet (waiting, running).
+    """How a job stands.
 
     Attributes:
         state: waiting, running, done or failed.
@@ -86,178 +68,52 @@ class Record:
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """The sweep of a folder. Raises SpotError where it has none."""
+    """Read the sweep of a folder.
+
+    Raises:
+        SpotError: the folder holds no sweep, or its file is damaged.
+    """
+    file = folder / PLAN_FILE
     try:
-        content = json.loads((folder / PLAN_FILE).read_text())
+        content = json.loads(file.read_text())
+        jobs = {str(name): {str(k): str(v) for k, v in values.items()} for name, values in content["jobs"].items()}
+        return Sweep(folder, str(content["command"]), jobs)
     except OSError:
         raise SpotError(f"{folder} is no sweep: it has no {PLAN_FILE}; give sweep=<name or folder> of one") from None
-    return Sweep(folder, content["command"], content["jobs"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        raise SpotError(f"{file}: damaged; delete it, the same sweep writes it again") from None
+
+
+def find_sweep(name: str, outputs: str | Path) -> Sweep:
+    """Find a sweep by its name under `paths.outputs`, or by its folder."""
+    folder = Path(name) if (Path(name) / PLAN_FILE).is_file() else Path(outputs) / name
+    return read_sweep(folder)
 
 
 def read_record(folder: Path) -> Record:
-    """How the job of that folder stands."""
+    """How the job of that folder stands. A missing or damaged record counts as waiting."""
     try:
         return Record(**json.loads((folder / RECORD_FILE).read_text()))
-    except OSError:
+    except (OSError, ValueError, TypeError, RecursionError):
         return Record("waiting")
 
 
-def plan(command: str, words: Sequence[str], config_folder: Path) -> Sweep:
-    """The jobs that the command line asks for.
-
-    Args:
-        command: whose configuration it is.
-        words: `key=value` options, some with several values.
-        config_folder: absolute path of the `conf` folder.
-
-    Raises:
-        SpotError: options that cannot be swept, or that name a single run.
-    """
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    with initialize_config_dir(str(config_folder), version_base="1.3"):
-        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        overrides = [o for o in parser.parse_overrides(list(words)) if not str(o.key_or_group).startswith("hydra")]
-        places = re.compile(r"paths\b|local$|sweep$")
-        where = [o for o in overrides if places.match(str(o.key_or_group)) and not o.is_sweep_override()]
-        cfg = compose(command, [str(o.input_line) for o in where])
-    if command in MAKES_RUNS and any(o.key_or_group == "run" for o in overrides):
-        raise SpotError("run= names a single run; name a sweep by sweep=NAME, its jobs are named by what is swept")
-    axes: list[list[tuple[str, str]]] = []
-    for override in overrides:
-        if override.is_sweep_override():
-            if not override.is_discrete_sweep():
-                raise SpotError(f"{override.input_line}: list the values, or search intervals with scripts/tune.py")
-            key = override.get_key_element().lstrip("+~")
-            axes.append([(key, value) for value in override.sweep_string_iterator()])
-    combinations = list(itertools.product(*axes))
-    jobs = {_name(dict(values)): dict(values) for values in combinations}
-    if len(jobs) < len(combinations):
-        raise SpotError("two jobs of the sweep are the same; give every value once")
-    return Sweep(_folder(command, cfg, [axis[0][0] for axis in axes]), command, jobs)
-
-
-def _folder(command: str, cfg: DictConfig, swept: Sequence[str]) -> Path:
-    keys = "_".join(sorted(_plain(key) for key in swept)) or "single"
-    outputs = Path(cfg.paths.outputs)
-    if command in MAKES_RUNS:
-        return outputs / (cfg.sweep or f"sweep_{keys}")
-    return outputs / "sweeps" / f"{command}_{keys}"
-
-
-def _name(values: dict[str, str]) -> str:
-    """`arch-transt_tiny_labels-3`: the same whatever the order on the command line."""
-    name = "_".join(f"{_plain(key)}-{_plain(values[key])}" for key in sorted(values)) or "job"
-    if len(name) <= LONGEST_NAME:
-        return name
-    return f"{name[: LONGEST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
-
-
-def _plain(text: str) -> str:
-    return re.sub(r"[^\w.+-]+", "_", text).strip("_")
-
-
-def run_job(
-    sweep: Path, command: str, overrides: Sequence[str], swept: Sequence[str], apart: bool, flags: Sequence[str] = ()
-) -> Record:
-    """Run one job as a process of its own and note how it ended.
-
-    Args:
-        sweep: folder of the sweep.
-        command: train, onekey, ...
-        overrides: the job's `key=value` options.
-        swept: keys of those that distinguish it from the other jobs.
-        apart: its output goes to `log.txt` in its folder, because other jobs run beside it.
-        flags: further arguments of the command.
-    """
-    given = dict(_split(word) for word in overrides)
-    name = _name({key: given[key] for key in swept})
-    folder = sweep / name
-    folder.mkdir(parents=True, exist_ok=True)
-    words = [*overrides]
-    if command in MAKES_RUNS:
-        words.append(f"run='{sweep.name}/{name}'")
-        words += [f"sweep={sweep.name}"] if "sweep" not in given else []
-    arguments = [sys.executable, "-m", f"spot.{command}", *words, *flags]
-    shown = " ".join(["python", *arguments[1:]])
-    cause = folder / "cause.txt"
-    cause.unlink(missing_ok=True)
-    _note(folder, Record("running", command=shown))
-    print(f"job {name}", file=sys.stderr, flush=True)
-    start = time.monotonic()
-    with (folder / LOG_FILE).open("a") if apart else contextlib.nullcontext() as log:
-        status = _wait_for(arguments, {**os.environ, CAUSE_VARIABLE: str(cause)}, log)
-    record = Record("done", seconds=round(time.monotonic() - start, 1), command=shown)
-    if status != 0:
-        record = replace(record, state="failed", cause=_cause(status, cause))
-    cause.unlink(missing_ok=True)
-    _note(folder, record)
-    return record
-
-
-def _split(word: str) -> tuple[str, str]:
-    key, _, value = word.partition("=")
-    return key.lstrip("+~"), value
-
-
-def _wait_for(command: Sequence[str], environment: dict[str, str], log: IO[str] | None) -> int:
-    """Exit status of the command; it is ended before an interruption goes on."""
-    process = subprocess.Popen(command, env=environment, stdout=log, stderr=log)
-    try:
-        return process.wait()
-    except BaseException as error:
-        if TERMINATED in error.args:  # Ctrl-C on a terminal has reached the job already, this has not
-            process.terminate()
-        for end in (process.terminate, process.kill):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(PATIENCE)
-                break
-            end()
-        raise
-
-
-def _cause(status: int, file: Path) -> str:
-    if file.is_file():
-        return file.read_text().strip()
-    if status < 0:
-        killed = signal.Signals(-status).name
-        return f"killed by {killed}" + (" (out of memory?)" if killed == "SIGKILL" else "")
-    return "interrupted" if status == 130 else f"exit status {status}"
-
-
-def note_cause(text: str) -> None:
-    """In a job: keep the one line that ends it; of several processes' lines the first."""
-    if file := os.environ.get(CAUSE_VARIABLE):
-        with contextlib.suppress(OSError), open(file, "x") as out:
-            out.write(text)
-
-
-@contextlib.contextmanager
-def terminable() -> Iterator[None]:
-    """A SIGTERM ends a sweep as Ctrl-C does: its job is not left behind."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt(TERMINATED)
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def write_record(folder: Path, record: Record) -> None:
+    """Note how a job stands. Of several SLURM tasks of one job the first writes."""
+    if os.environ.get("SLURM_PROCID", "0") == "0":
+        _write_json(folder / RECORD_FILE, {k: v for k, v in asdict(record).items() if v is not None})
 
 
 def begin(sweep: Sweep) -> None:
-    """Write the plan; jobs that have not begun by the end are told."""
+    """Write the plan; every job waits."""
     sweep.write()
     for job in sweep.jobs:
         if (sweep.folder / job / RECORD_FILE).is_file():
-            _note(sweep.folder / job, Record("waiting"))
+            write_record(sweep.folder / job, Record("waiting"))
 
 
 def summarise(sweep: Sweep) -> int:
-    """Tell how the jobs ended, failed ones by name and cause.
+    """Print how the jobs ended, failed ones with their cause.
 
     Returns:
         The number of jobs that are not done.
@@ -272,27 +128,30 @@ def summarise(sweep: Sweep) -> int:
     return len(records) - done
 
 
-def _note(folder: Path, record: Record) -> None:
-    if os.environ.get("SLURM_PROCID", "0") == "0":  # of the tasks of one job, the first
-        _write_json(folder / RECORD_FILE, {k: v for k, v in asdict(record).items() if v is not None})
+def sweep_folder(command: str, outputs: str | Path, name: str | None, swept: Iterable[str]) -> Path:
+    """The folder of a sweep: `name` under the outputs, or a name made of the swept keys."""
+    keys = "_".join(sorted(_plain(key) for key in swept)) or "single"
+    if command in MAKES_RUNS:
+        return Path(outputs) / (name or f"sweep_{keys}")
+    return Path(outputs) / "sweeps" / f"{command}_{keys}"
+
+
+def job_name(values: Mapping[str, str]) -> str:
+    """The name of a job, the same whatever the order on the command line.
+
+    >>> job_name({"labels": "3", "arch": "transt_tiny"})
+    'arch-transt_tiny_labels-3'
+    """
+    name = "_".join(f"{_plain(key)}-{_plain(values[key])}" for key in sorted(values)) or "job"
+    if len(name) <= LONGEST_NAME:
+        return name
+    return f"{name[: LONGEST_NAME - 9]}_{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"[^\w.+-]+", "_", text).strip("_")
 
 
 def _write_json(path: Path, content: object) -> None:
     with replacing(path) as aside:
         aside.write_text(json.dumps(content, indent=1) + "\n")
-
-
-def overrides_of(words: Sequence[str]) -> list[str]:
-    """The `key=value` options among the words of a command line."""
-    return [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
-
-
-def with_sweep(words: Sequence[str], sweep: Sweep) -> list[str]:
-    """The command line, told where the sweep lies and what is swept; options must stay together for the parser."""
-    options = overrides_of(words)
-    place = words.index(options[-1]) + 1 if options else len(words)
-    told = [
-        f"hydra.sweep.dir='{sweep.folder}'",
-        f"++hydra.job.env_set.{SWEPT_VARIABLE}='{' '.join(sweep.swept)}'",
-    ]
-    return [*words[:place], *told, *words[place:]]

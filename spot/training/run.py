@@ -1,36 +1,25 @@
-"""A run's settings and folder: can it be meant, is it new, can it be continued, is it done?
-
-What is wrong is told before torch is loaded.
-"""
+"""A run's folder and settings: is it new, may it be continued with these settings, is it done?"""
 
 from __future__ import annotations
 
+import os
+import re
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from spot.runtime.atomic_files import remove_partial, replacing
+from spot.runtime.atomic_files import remove_partial
+from spot.runtime.checking import is_free, show
 from spot.runtime.errors import SpotError
+from spot.runtime.extras import require
 from spot.runtime.ranks import is_first_process
-
-# What may change between two parts of a run without changing what is learnt.
-_FREE = (
-    "paths",
-    "trainer",
-    "logger",
-    "monitor",
-    "sweep",
-    "resume",
-    "run",
-    "loader.workers",
-    "benchmark",
-    "testing",
-    "evaluation",
-    "stages",
-)
+from spot.runtime.renamed_options import new_key
+from spot.runtime.run_record import read_record, write_record
+from spot.runtime.schema import Onekey
 
 
 @dataclass(frozen=True)
@@ -40,10 +29,12 @@ class Run:
     Attributes:
         folder: holds config.yaml, checkpoints/, sampler_state/ and logs.
         resume_from: the checkpoint to continue, or None for a fresh start.
+        processes: how many processes have trained it together, or None if unknown.
     """
 
     folder: Path
     resume_from: Path | None
+    processes: int | None = None
 
     @property
     def checkpoints(self) -> Path:
@@ -75,23 +66,28 @@ def open_run(cfg: DictConfig) -> Run:
     The first process decides: when the others look, it may have begun to write.
 
     Raises:
-        SpotError: the run exists with `resume=never`, or with another configuration unless `resume=anyway`.
+        SpotError: the run exists with `resume=never`, or with settings that change the weights unless `resume=anyway`.
     """
     folder = Path(cfg.paths.outputs) / cfg.run
     last = folder / "checkpoints" / "last.ckpt"
-    config = folder / "config.yaml"
-    run = Run(folder, last if last.is_file() else None)
-    if not config.is_file() or not is_first_process():
+    record = read_record(folder)
+    run = Run(folder, last if last.is_file() else None, record.processes if record else None)
+    if record is None or not is_first_process():
         return run
     if cfg.resume == "never":
         raise SpotError(f"run {cfg.run} exists in {folder}; choose another run= or delete the folder")
-    if cfg.resume != "anyway":
-        differing = _differences(OmegaConf.load(config), cfg)
-        if differing:
-            raise SpotError(
-                f"run {cfg.run} was started with another configuration: {'; '.join(differing[:8])}; "
-                f"choose another run=, or resume=anyway to continue it with the new one"
-            )
+    if cfg.resume == "anyway":
+        return run
+    if record.options is None:
+        raise SpotError(
+            f"run {cfg.run} was begun by SPOT 0.1, whose runs this version does not continue; finish it with 0.1, or "
+            f"start a new run from its networks: run=NAME initial={folder}"
+        )
+    if differing := _differences(record.settings, cfg):
+        raise SpotError(
+            f"run {cfg.run} was started with another configuration: {'; '.join(differing[:8])}; "
+            f"choose another run=, or resume=anyway to continue it with the new one"
+        )
     return run
 
 
@@ -103,59 +99,102 @@ def repair(run: Run) -> None:
     restore_rows(run.folder / "metrics.csv", run.progress[1])
 
 
-def write_config(run: Run, cfg: DictConfig) -> None:
-    """Keep the configuration beside what it makes; a reader finds the old or the new one, never half. First process only."""
-    with replacing(run.folder / "config.yaml") as aside:
-        OmegaConf.save(cfg, aside, resolve=True)
+def write_config(run: Run, cfg: DictConfig, processes: int) -> None:
+    """Write the run's config.yaml: settings, given options, number of processes. First process only."""
+    options, flags = [], []
+    if HydraConfig.initialized():
+        hydra = HydraConfig.get()
+        options = list(hydra.overrides.task)
+        flags = [f"--config-dir={s.path}" for s in hydra.runtime.config_sources if s.provider == "command-line"]
+    write_record(run.folder, cfg, options, flags, processes)
 
 
-def _differences(old: Any, new: DictConfig) -> list[str]:
+def _differences(old: DictConfig, new: DictConfig) -> list[str]:
+    """Settings that change the weights and differ, as `key=old then, new now`."""
     before, after = (_flat(OmegaConf.to_container(c, resolve=True)) for c in (old, new))
+    before = {new_key(key): value for key, value in before.items()}
+    references = OmegaConf.to_container(new, resolve=False)
+    missing = "none"
     return [
-        f"{key}={before.get(key)} then, {after.get(key)} now"
+        f"{key}={show(before.get(key, missing))} then, {show(after.get(key, missing))} now"
         for key in sorted(before.keys() | after.keys())
-        if before.get(key) != after.get(key) and not _free(key)
+        if before.get(key, missing) != after.get(key, missing) and not _free(key, references)
     ]
 
 
-def _free(key: str) -> bool:
-    place = key.rsplit(".", 1)[-1] in ("root", "cache")  # a data set may have moved
-    return place or any(key == free or key.startswith(f"{free}.") for free in _FREE)
+def _free(key: str, references: Any) -> bool:
+    """Whether a setting may change: by itself, or because it refers to such keys alone. A data set may have moved."""
+    if key.rsplit(".", 1)[-1] in ("root", "cache", "splits") or is_free(key, Onekey):
+        return True
+    node, parts = references, key.split(".")
+    while parts and isinstance(node, dict | list):
+        name = parts.pop(0)
+        node = node.get(name) if isinstance(node, dict) else node[int(name)] if int(name) < len(node) else None
+    named = re.findall(r"\$\{(?:oc\.select:)?([\w.]+)", node) if isinstance(node, str) else []
+    return bool(named) and all(_free(".".join([each, *parts]), references) for each in named)
 
 
 def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
-    if isinstance(node, dict):
+    if isinstance(node, dict) and node:
         return {k: v for name, child in node.items() for k, v in _flat(child, f"{prefix}{name}.").items()}
-    if isinstance(node, list):
+    if isinstance(node, list) and node:
         return {k: v for i, child in enumerate(node) for k, v in _flat(child, f"{prefix}{i}.").items()}
     return {prefix[:-1]: node}
 
 
 def check_settings(cfg: DictConfig) -> None:
-    """Refuse numbers that cannot be meant, and a trainer that lacks its scheduler, before any work."""
-    OmegaConf.to_container(cfg.trainer, resolve=True)
-    at_least = {
-        "labels": (cfg.labels, 1),
-        "training.epochs": (cfg.training.epochs, 1),
-        "training.burn_in": (cfg.training.burn_in, 0),
-        "training.steps": (cfg.training.steps, 1),
-        "training.labelled": (cfg.training.labelled, 1),
-        "training.unlabelled": (cfg.training.unlabelled, 1),
-        "checkpoint.every": (cfg.checkpoint.every, 1),
-        "checkpoint.resume_every": (cfg.checkpoint.resume_every, 1),
-        "loader.workers": (cfg.loader.workers, 0),
-        "exploration.step": (cfg.exploration.step, 0),
-    }
-    for key, (value, least) in at_least.items():
-        if not isinstance(value, int) or value < least:
-            raise SpotError(f"{key}={value}: give a whole number of at least {least}")
-    for key, value in {"teacher.threshold": cfg.teacher.threshold, "teacher.window": cfg.teacher.window}.items():
-        if not 0 <= value <= 1:
-            raise SpotError(f"{key}={value}: give a number from 0 to 1")
+    """Refuse settings that do not go together, and missing packages, before any work.
+
+    Raises:
+        SpotError: one line that names the keys and the remedy.
+    """
+    trainer = cfg.trainer
+    if trainer.max_epochs != cfg.training.epochs:
+        raise SpotError(f"trainer.max_epochs={trainer.max_epochs}: set training.epochs")
+    for key, remedy in _REFUSED.items():
+        if trainer.get(key):
+            raise SpotError(f"trainer.{key}={show(trainer[key])}: {remedy}")
     if cfg.supervision.pseudo_labels and cfg.training.burn_in >= cfg.training.epochs:
         raise SpotError(
             f"training.burn_in={cfg.training.burn_in} leaves no epoch of training.epochs={cfg.training.epochs} for the "
-            f"sparse stage; shorten it, or train on key frames alone with supervision=sparse"
+            f"sparse stage; shorten it, or train on key frames alone with supervision=key_frames_only"
         )
-    if cfg.resume not in ("auto", "never", "anyway"):
-        raise SpotError(f"resume={cfg.resume}: choose auto, never or anyway")
+    check_logger(cfg.logger)
+
+
+def check_logger(node: DictConfig | None) -> None:
+    """Refuse a logger whose package is missing, or Weights & Biases online without a key."""
+    if node is None:
+        return
+    target = str(node.get("_target_"))
+    if target.endswith("TensorBoardLogger"):
+        require("tensorboard", "tensorboard", "logger=tensorboard")
+    if target.endswith("open_wandb"):
+        require("wandb", "wandb", "logger=wandb")
+        if node.mode == "online" and not _has_wandb_key():
+            raise SpotError(
+                "logger.mode=online: no key of Weights & Biases; run wandb login, or set logger.mode=offline"
+            )
+
+
+def _has_wandb_key() -> bool:
+    """Whether wandb finds a key in the environment or in the netrc file that `wandb login` writes."""
+    if os.environ.get("WANDB_API_KEY"):
+        return True
+    import netrc
+
+    host = os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai").split("//")[-1].split("/")[0].split(":")[0]
+    place = Path(os.environ.get("NETRC") or Path.home() / ".netrc")
+    try:
+        return netrc.netrc(place).authenticators(host) is not None
+    except (OSError, netrc.NetrcParseError):
+        return False
+
+
+_REFUSED = {
+    "fast_dev_run": "try a run with experiment=smoke instead",
+    "overfit_batches": "train on few videos instead, such as data=synthetic data.videos=2",
+    "accumulate_grad_batches": "a step is one batch; set training.labelled and training.unlabelled",
+    "gradient_clip_val": "set arch.recipe.clip_norm",
+}
+"""Options of Lightning's trainer that do not go with how a run trains and continues."""

@@ -14,7 +14,7 @@ TABLES = re.findall(r"^\| `([^`]+)` \|", (ROOT / "docs/troubleshooting.md").read
 def said() -> list[str]:
     """All texts of the code, `...` where a value is put in."""
     texts = []
-    for file in sorted((ROOT / "spot").rglob("*.py")):
+    for file in sorted([*(ROOT / "spot").rglob("*.py"), *(ROOT / "hydra_plugins").glob("*.py")]):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.JoinedStr):
                 parts = (part.value if isinstance(part, ast.Constant) else "..." for part in node.values)

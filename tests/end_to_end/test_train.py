@@ -103,7 +103,7 @@ def test_interrupted_ends_within_seconds_with_the_last_epoch_safe(elsewhere, num
 
 
 def test_baselines_by_configuration_alone(elsewhere):
-    for supervision in ("sparse", "full"):
+    for supervision in ("key_frames_only", "full"):
         ok("train", *SMOKE, f"run={supervision}", f"supervision={supervision}", "training.epochs=1", outputs=elsewhere)
         names = weights(elsewhere / supervision)
         assert not any(k.startswith("teacher.") for k in names)

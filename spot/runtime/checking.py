@@ -1,0 +1,212 @@
+"""Check a composed configuration against the schema and against the constructors that `_target_` names."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import inspect
+import typing
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError, InterpolationToMissingValueError
+
+from spot.runtime import schema as options
+from spot.runtime.errors import SpotError
+from spot.runtime.value_types import Free, describe, fits, takes
+
+_HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
+_UNKNOWN = object()
+
+
+def check_configuration(command: str, cfg: DictConfig) -> None:
+    """Check a command's whole configuration: its own keys by the schema, components by their constructors."""
+    if command in options.SCHEMAS:
+        check_settings(cfg, options.SCHEMAS[command])
+    check_components(cfg, options.SCHEMAS.get(command))
+
+
+def check_settings(cfg: DictConfig, schema: type, prefix: str = "") -> None:
+    """Check types, ranges and names of all keys that the schema has. A single word becomes a list where a list is meant.
+
+    Raises:
+        SpotError: one line that names the key, its value and what it may be.
+    """
+    kinds = fields_of(schema)
+    for name in map(str, cfg):
+        key = f"{prefix}{name}"
+        if name in kinds:
+            _check_value(cfg, name, key, kinds[name])
+        elif not _may_be_extra(schema, cfg, name):
+            raise SpotError(f"unknown option {key}{suggestion(name, kinds, prefix)}")
+
+
+def check_components(cfg: Any, schema: type | None = None, prefix: str = "") -> None:
+    """Check the keys below every `_target_` against the annotations of what it names.
+
+    Keys that the schema types (the trainer's `precision=auto`) are left to it, and references that this command cannot resolve (an architecture's recipe in `spot.test`) are left out.
+
+    Raises:
+        SpotError: no such class, no such argument, or a value of another type.
+    """
+    if isinstance(cfg, DictConfig):
+        if not OmegaConf.is_missing(cfg, "_target_") and cfg.get("_target_") is not None:
+            _check_component(cfg, prefix.rstrip("."), schema)
+        items: Iterator[tuple[Any, Any]] = ((name, _value(cfg, name)) for name in cfg)
+    elif isinstance(cfg, ListConfig):
+        items = ((i, _value(cfg, i)) for i in range(len(cfg)))
+    else:
+        return
+    for name, child in items:
+        check_components(child, schema, f"{prefix}{name}.")
+
+
+@functools.cache
+def fields_of(schema: type) -> dict[str, Any]:
+    """Type of each key of a schema class. `import_` stands for the key `import`, which Python keeps for itself."""
+    hints = typing.get_type_hints(schema, include_extras=True)
+    return {field.name.rstrip("_"): hints[field.name] for field in dataclasses.fields(schema)}
+
+
+def is_free(key: str, schema: type) -> bool:
+    """Whether a key may change when a run is continued.
+
+    >>> is_free("checkpoint.every", options.Train), is_free("trainer.precision", options.Train)
+    (True, False)
+    """
+    kind: Any = schema
+    for part in key.split("."):
+        if not (group := _group(kind)):
+            return False
+        kind = fields_of(group).get(part)
+        if typing.get_origin(kind) is Annotated and any(isinstance(rule, Free) for rule in typing.get_args(kind)[1:]):
+            return True
+    return False
+
+
+def kind_of(key: str, schema: type) -> Any:
+    """The type of a dotted key, None where the schema does not name it."""
+    kind: Any = schema
+    for part in key.split("."):
+        group = _group(kind)
+        kind = fields_of(group).get(part) if group else None
+    return kind
+
+
+def suggestion(name: str, known: Any, prefix: str = "") -> str:
+    """The end of a message about an unknown name: what may be meant."""
+    close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
+    return (
+        f"; did you mean {' or '.join(prefix + each for each in close)}?" if close else "; see --help for the options"
+    )
+
+
+def show(value: Any) -> str:
+    """A value as YAML writes it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return f"[{','.join(map(show, value))}]" if isinstance(value, list) else str(value)
+
+
+def _check_value(cfg: DictConfig, name: str, key: str, kind: Any) -> None:
+    value = _value(cfg, name)
+    if value is _UNKNOWN:
+        return
+    if group := _group(kind):
+        if isinstance(value, DictConfig):
+            return check_settings(value, group, f"{key}.")
+        if value is None and fits(None, kind):
+            return None
+        raise SpotError(f"{key}={show(_plain(value))}: choose one of the files in conf/{key}, or change {key}.<key>")
+    value = _plain(value)
+    if isinstance(value, str) and takes(kind, str, inside_list=True) and not takes(kind, str):
+        value = [value]
+        with open_dict(cfg):
+            cfg[name] = value
+    if not fits(value, kind):
+        raise SpotError(f"{key}={show(value)}: give {describe(kind)}")
+    return None
+
+
+def _check_component(node: DictConfig, key: str, schema: type | None) -> None:
+    parameters, kinds, takes_any = _parameters(str(node._target_), key)
+    for name in map(str, node):
+        if name in _HYDRA_KEYS or (schema and kind_of(f"{key}.{name}", schema) is not None):
+            continue
+        if name not in parameters:
+            if takes_any:
+                continue
+            raise SpotError(f"unknown option {key}.{name}{suggestion(str(name), parameters, f'{key}.')}")
+        value = _value(node, name)
+        if value is _UNKNOWN or (isinstance(value, DictConfig) and "_target_" in value) or name not in kinds:
+            continue
+        if not fits(_plain(value), kinds[name]):
+            raise SpotError(f"{key}.{name}={show(_plain(value))}: give {describe(kinds[name])}")
+
+
+@functools.cache
+def _parameters(target: str, key: str) -> tuple[frozenset[str], dict[str, Any], bool]:
+    """Names and types of what a target takes, and whether it takes any other name."""
+    from hydra.utils import get_object
+
+    try:
+        found: Any = get_object(target)
+    except Exception as error:
+        reason = str(error.__cause__ or error).strip().splitlines()[0]
+        raise SpotError(f"{key}._target_={target}: cannot be found ({reason}); check the name") from None
+    try:
+        signature = inspect.signature(found)
+    except (TypeError, ValueError):  # built in, as datetime.timedelta
+        return frozenset(), {}, True
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
+    try:
+        described = inspect.unwrap(found.__init__ if inspect.isclass(found) else found)
+        kinds = typing.get_type_hints(described, include_extras=True)
+        if inspect.isclass(found) and dataclasses.is_dataclass(found):
+            kinds = typing.get_type_hints(found, include_extras=True)
+    except Exception:  # annotations that only a type checker can read
+        kinds = {}
+    return frozenset(signature.parameters), kinds, takes_any
+
+
+def _group(kind: Any) -> type | None:
+    """The schema class that a type stands for, if any."""
+    if typing.get_origin(kind) is Annotated:
+        return _group(typing.get_args(kind)[0])
+    if dataclasses.is_dataclass(kind):
+        return kind if isinstance(kind, type) else None
+    return next((group for each in typing.get_args(kind) if (group := _group(each))), None)
+
+
+def _may_be_extra(schema: type, cfg: DictConfig, name: str) -> bool:
+    extra = getattr(schema, "extra", options.NOTHING)
+    return extra == options.ANY or (extra == options.COMPONENTS and _is_component(_value(cfg, name)))
+
+
+def _is_component(node: Any) -> bool:
+    if isinstance(node, DictConfig):
+        return node.get("_target_") is not None or all(_is_component(_value(node, name)) for name in node)
+    return node is None or node is _UNKNOWN or (isinstance(node, ListConfig) and all(map(_is_component, node)))
+
+
+def _value(cfg: Any, name: Any) -> Any:
+    """The value behind all references; `_UNKNOWN` where a reference names a key that this command lacks."""
+    try:
+        return cfg[name]
+    except (InterpolationKeyError, InterpolationToMissingValueError):
+        return _UNKNOWN
+    except InterpolationResolutionError as error:
+        if "is not a container" in str(error):  # the key that it refers to is refused by itself
+            return _UNKNOWN
+        raise
+
+
+def _plain(value: Any) -> Any:
+    if not OmegaConf.is_config(value):
+        return value
+    try:
+        return OmegaConf.to_container(value, resolve=True)
+    except (InterpolationKeyError, InterpolationToMissingValueError):
+        return OmegaConf.to_container(value, resolve=False)

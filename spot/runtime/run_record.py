@@ -1,0 +1,110 @@
+"""The record of a run in its config.yaml: all settings, and the options that the user gave.
+
+`python -m spot.train run=NAME` alone continues a run with the options that it recorded.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from spot.runtime.atomic_files import replacing
+from spot.runtime.checking import fields_of, is_free
+from spot.runtime.command_line import SWEEP_FLAGS, options_of
+from spot.runtime.schema import Onekey, Train
+from spot.runtime.sweeps import MAKES_RUNS
+from spot.runtime.yaml_files import read_yaml
+
+CONFIG_FILE = "config.yaml"
+RECORD = "record"  # the key in config.yaml beside the settings
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run's config.yaml holds.
+
+    Attributes:
+        settings: the whole configuration, without references.
+        options: the `key=value` options of its command; None in a run of version 0.1, which did not record them.
+        flags: further words of its command, such as `--config-dir=...`.
+        processes: how many processes trained together; None if unknown.
+    """
+
+    settings: DictConfig
+    options: list[str] | None = None
+    flags: tuple[str, ...] = ()
+    processes: int | None = None
+
+
+def read_record(folder: Path) -> RunRecord | None:
+    """Read the record of a run; None where the folder has none.
+
+    Raises:
+        SpotError: config.yaml is damaged.
+    """
+    file = folder / CONFIG_FILE
+    if not file.is_file():
+        return None
+    settings = read_yaml(file)
+    record: Any = settings.pop(RECORD, None)
+    if not isinstance(record, DictConfig):
+        return RunRecord(settings)
+    return RunRecord(settings, list(record.get("options", [])), tuple(record.get("flags", ())), record.get("processes"))
+
+
+def write_record(folder: Path, cfg: DictConfig, options: Sequence[str], flags: Sequence[str], processes: int) -> None:
+    """Write a run's config.yaml; a reader finds the old or the new one, never half."""
+    content = OmegaConf.to_container(cfg, resolve=True)
+    assert isinstance(content, dict)
+    content[RECORD] = {"options": list(options), "flags": list(flags), "processes": processes}
+    with replacing(folder / CONFIG_FILE) as aside:
+        OmegaConf.save(OmegaConf.create(content), aside)
+
+
+def with_recorded_options(command: str, words: list[str], conf: Path) -> list[str]:
+    """Put the options that a run recorded before those given, where `run=` stands without a choice of arch, data, ....
+
+    Args:
+        command: train or onekey; the words of other commands stay.
+        words: of the command line.
+        conf: the `conf` folder.
+    """
+    given = {_key(word): word for word in options_of(words)}
+    asks_for_help = any(word.startswith(("--help", "-h", "--hydra-help", "--version")) for word in words)
+    if command not in MAKES_RUNS or "run" not in given or set(SWEEP_FLAGS) & set(words) or asks_for_help:
+        return words
+    if any("@" in key or _is_recipe(key, conf) for key in given):
+        return words  # the whole command again
+    outputs, run = _place(
+        command, [word for key, word in given.items() if key == "run" or key.startswith("paths.")], conf
+    )
+    record = read_record(Path(outputs) / run)
+    if record is None or not record.options:
+        return words
+    foreign = fields_of(Onekey).keys() - fields_of(Train).keys() if command == "train" else set()
+    kept = [o for o in record.options if _key(o) not in given and re.split(r"[.@/]", _key(o))[0] not in foreign]
+    flags = [flag for flag in record.flags if not any(word.startswith(("--config-dir", "-cd")) for word in words)]
+    return [*kept, *words, *flags]
+
+
+def _key(option: str) -> str:
+    return option.partition("=")[0].lstrip("+~")
+
+
+def _is_recipe(key: str, conf: Path) -> bool:
+    """Whether a key chooses a file for what a run learns (arch, data, experiment), not for where or how it runs."""
+    return (conf / key).is_dir() and key != "trainer" and not is_free(key, Onekey)
+
+
+def _place(command: str, options: list[str], conf: Path) -> tuple[str, str]:
+    """`paths.outputs` and `run` as this command line sets them."""
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        cfg = compose(command, options)
+    return str(cfg.paths.outputs), str(cfg.run)

@@ -1,0 +1,46 @@
+"""Write the run's config.yaml when training begins, so that a start that failed takes no name."""
+
+from __future__ import annotations
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+from pytorch_lightning.callbacks import Callback
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from spot.runtime.errors import SpotError
+from spot.training.run import Run, write_config
+
+
+class RunStart(Callback):
+    """Records the settings of a run at its first step, and refuses another number of processes where that matters.
+
+    BatchNorm normalises over the part of the batch that one process has. So with another number of processes a network
+    that trains BatchNorm layers would learn something else.
+
+    Args:
+        run: the run that starts or continues.
+        cfg: its configuration.
+    """
+
+    def __init__(self, run: Run, cfg: DictConfig) -> None:
+        self.run, self.cfg = run, cfg
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compare the number of processes with that of the run so far."""
+        before, now = self.run.processes, trainer.world_size
+        if before in (None, now) or self.run.resume_from is None or self.cfg.resume == "anyway":
+            return
+        if any(isinstance(each, _BatchNorm) and _learns(each) for each in pl_module.modules()):
+            raise SpotError(
+                f"run {self.cfg.run} was trained by {before} processes, not {now}, and its network has BatchNorm layers, "
+                f"which see the batch of one process: continue with {before} devices, or resume=anyway"
+            )
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write config.yaml and say whether the run starts or continues."""
+        if trainer.is_global_zero:
+            write_config(self.run, self.cfg, trainer.world_size)
+
+
+def _learns(layer: _BatchNorm) -> bool:
+    return any(weight.requires_grad for weight in layer.parameters())
