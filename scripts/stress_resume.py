@@ -42,7 +42,6 @@ from tests.end_to_end.runs import assert_same_run
 from tests.training.staged import OCEAN
 
 SMOKE = ("experiment=smoke", "run=smoke", "training.epochs=5", "training.steps=3", "state.snapshot_every=2")
-MOST_KILLS = 8  # of a run
 
 
 class Kind(NamedTuple):
@@ -80,6 +79,7 @@ def prepare(outputs: Path, videos: Path | None) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=300, help="how many kills in all")
+    parser.add_argument("--kills-of-a-run", type=int, default=8, help="at most so many")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no round after so many")
     parser.add_argument("--kinds", nargs="+", default=list(KINDS), choices=list(KINDS), metavar="KIND")
     parser.add_argument("--seed", type=int, default=0)
@@ -89,7 +89,6 @@ def main() -> None:
     if options.forget_rows:
         csv_logger.restore_rows = lambda *_: None
     draw = random.Random(options.seed)
-    most = min(MOST_KILLS, math.ceil(options.kills / 2))  # two kinds at least
     interrupted: Counter = Counter()
     seconds: dict[str, float] = {}
     rounds = 0
@@ -107,7 +106,12 @@ def main() -> None:
             outputs = folder / "stopped"
             prepare(outputs, folder / "videos")
             interrupted += kill_again_and_again(
-                (*kind.options, *kind.free), outputs, seconds[kind_name], min(most, left), draw, kind.processes
+                (*kind.options, *kind.free),
+                outputs,
+                seconds[kind_name],
+                min(options.kills_of_a_run, left),
+                draw,
+                kind.processes,
             )
             assert_same_run(whole / "smoke", outputs / "smoke")
             shutil.rmtree(outputs)
