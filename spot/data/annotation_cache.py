@@ -13,7 +13,6 @@ import gc
 import hashlib
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ import numpy as np
 from spot.data.annotations import Annotation
 from spot.data.folders import Stamp, stamp
 from spot.data.video import Frames, VideoSet, open_rows
+from spot.runtime.atomic_files import remove_partial, whole_folder
 from spot.runtime.errors import SpotError
 
 FORMAT = 2  # raise when the same files would be read differently
@@ -131,15 +131,15 @@ def save(
     )
     target = shelf / f"{FORMAT}-{hashlib.sha256(index.encode()).hexdigest()[:16]}"
     try:
-        shelf.mkdir(parents=True, exist_ok=True)
-        aside = Path(tempfile.mkdtemp(dir=shelf, prefix="writing-"))
-        np.save(aside / "boxes.npy", boxes)
-        np.save(aside / "visible.npy", visible)
-        (aside / "index.json").write_text(index, encoding="utf-8")
         try:
-            aside.rename(target)
-        except OSError:  # another process has put the same volume there
-            shutil.rmtree(aside)
+            with whole_folder(target) as partial:
+                np.save(partial / "boxes.npy", boxes)
+                np.save(partial / "visible.npy", visible)
+                (partial / "index.json").write_text(index, encoding="utf-8")
+        except OSError:
+            if not target.is_dir():  # else another process has put the same there
+                raise
+        remove_partial(shelf, seconds=3600)
         for old in set(shelf.glob("[0-9]*-*")) - {target}:
             shutil.rmtree(old, ignore_errors=True)
         return Volume(target)

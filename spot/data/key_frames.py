@@ -68,7 +68,7 @@ class KeyFrames:
         try:
             settings, failures, result = (content[k] for k in ("fs_settings", "failure_seqs", "sparse_sample_result"))
             targets = {name: tuple(_target(videos[name], e) for e in entries) for name, entries in result.items()}
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise SpotError(f"{file}: not a key-frame file ({error}); write it with python -m spot.sample") from None
         except SpotError as error:
             raise SpotError(f"{file}: {error}") from None
@@ -254,7 +254,7 @@ def _load(file: str | Path) -> dict:
         return json.loads(Path(file).read_text(encoding="utf-8"))
     except OSError as error:
         raise SpotError(f"{file}: {error.strerror}; write it with python -m spot.sample") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise SpotError(f"{file}: not a JSON file ({error}); write it again with python -m spot.sample") from None
 
 

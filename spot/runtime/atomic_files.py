@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -79,11 +80,17 @@ def partial_name(target: Path) -> Path:
     return target.with_name(f".{target.name}.{uuid4().hex[:8]}.partial")
 
 
-def remove_partial(*folders: Path) -> None:
-    """Remove what killed processes left half written in these folders. Nobody else may be writing there."""
+def remove_partial(*folders: Path, seconds: float = 0) -> None:
+    """Remove what killed processes left half written in these folders.
+
+    Args:
+        folders: where nobody else is writing, or only for less than `seconds`.
+        seconds: younger files and folders stay.
+    """
+    latest = time.time() - seconds
     for folder in folders:
         for entry in folder.iterdir() if folder.is_dir() else ():
-            if entry.name.endswith(".partial"):
+            if entry.name.endswith(".partial") and entry.lstat().st_mtime <= latest:
                 if entry.is_dir():
                     shutil.rmtree(entry, ignore_errors=True)
                 else:

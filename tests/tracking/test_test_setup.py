@@ -3,7 +3,10 @@
 import pytest
 from omegaconf import OmegaConf
 
-from spot.tracking.test_setup import recorded_arch, run_label
+from spot.architectures.checkpoint import Loaded
+from spot.results.result_folder import ResultFolder
+from spot.runtime.errors import SpotError
+from spot.tracking.test_setup import check_results_folder, recorded_arch, run_label
 from tests.training.configs import composed
 
 
@@ -53,3 +56,33 @@ def test_a_lone_file_has_no_record(checkpoint, tmp_path):
 
 def test_a_job_of_a_sweep_names_its_results_without_a_slash():
     assert run_label("study/labels-3") == "study_labels-3"
+
+
+@pytest.fixture
+def results(checkpoint, tmp_path):
+    """A folder of results, and what writes down whose they are."""
+    folder = ResultFolder(tmp_path / "results" / "synthetic" / "tracker", "got10k")
+    cfg = composed("test", "run=run", "arch=transt_tiny", "benchmark=synthetic")
+    return folder, lambda: check_results_folder(folder, cfg, checkpoint, Loaded("teacher", 1))
+
+
+def test_a_test_killed_while_it_wrote_its_first_file_continues(results):
+    folder, check = results
+    folder.folder.mkdir(parents=True)
+    (folder.folder / ".tracker.json.0123abcd.partial").write_text('{"arch"')
+    check()
+    assert [file.name for file in folder.folder.iterdir()] == ["tracker.json"]
+    check()  # and again
+
+
+@pytest.mark.parametrize(
+    "note", [None, "", "[1]", '{"arch', "[" * 100_000], ids=["none", "empty", "list", "cut", "deep"]
+)
+def test_results_without_a_readable_note_are_those_of_others(results, note):
+    folder, check = results
+    folder.folder.mkdir(parents=True)
+    (folder.folder / "video.txt").write_text("1,2,3,4\n")
+    if note is not None:
+        (folder.folder / "tracker.json").write_text(note)
+    with pytest.raises(SpotError, match=r"holds results from elsewhere \(tracker\.json is missing or damaged\)"):
+        check()
