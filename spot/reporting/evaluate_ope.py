@@ -19,6 +19,7 @@ from spot.evaluation.statistics import bootstrap_interval
 from spot.reporting.options import Options
 from spot.results import got10k_files, plain_files
 from spot.results.searching import ResultFiles, check_missing, find_files
+from spot.results.server_zips import server_of
 from spot.runtime.errors import SpotError
 
 Predictions = Callable[[str, str], np.ndarray]
@@ -96,6 +97,10 @@ def _known_truth(videos: VideoSet, benchmark: str, protocol: Protocol) -> Ground
     unknown = np.isnan(truth.boxes).any(axis=1)
     unknown[truth.offsets[:-1]] = True
     if unknown.all():
+        if server_of(benchmark) is None:
+            raise SpotError(
+                f"{benchmark}: no frame has a box but the first one of each video; annotate more to evaluate"
+            )
         raise SpotError(f"{benchmark} keeps its truth on a server; pack=true writes the zip to upload")
     return truth
 

@@ -53,9 +53,14 @@ def pack(
     return written
 
 
-def _server(benchmark: str) -> str:
+def server_of(benchmark: str) -> str | None:
+    """Key in `SERVERS` of the server that keeps a benchmark's annotation; None for all other sets."""
     key = benchmark.lower().replace("-", "")
-    server = next((name for name in SERVERS if key.startswith(name)), None)
+    return next((name for name in SERVERS if key.startswith(name)), None)
+
+
+def _server(benchmark: str) -> str:
+    server = server_of(benchmark)
     if server is None:
         raise SpotError(f"pack=true: {benchmark} has no evaluation server; GOT-10k and TrackingNet have")
     return server

@@ -8,6 +8,7 @@ import pytest
 
 from spot.reporting.evaluate_benchmark import evaluate
 from spot.reporting.options import Options
+from spot.results.server_zips import server_of
 from spot.runtime.errors import SpotError
 from tests.evaluation.helpers import make_videos, write_tracker
 
@@ -124,8 +125,10 @@ def test_withheld_truth_is_said(videos, results):
     for start, stop in zip(videos.offsets[:-1], videos.offsets[1:], strict=True):
         hidden[start + 1 : stop] = np.nan
     videos.boxes = hidden
-    with pytest.raises(SpotError, match="Toy keeps its truth on a server; pack=true"):
-        evaluate(videos, results, quiet=True)
+    with pytest.raises(SpotError, match="Toy: no frame has a box but the first one of each video"):
+        evaluate(videos, results, quiet=True)  # a folder of one's own has no server
+    assert server_of("GOT-10k") == "got10k"
+    assert server_of("Toy") is None
 
 
 @pytest.mark.parametrize(
