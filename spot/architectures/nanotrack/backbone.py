@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from spot.architectures.backbones.staged import StagedBackbone
+
 # kernel, input channels, expanded channels, output channels, squeezed channels (0: none), hard-swish, stride
 BLOCKS = (
     (3, 16, 16, 16, 8, False, 2),
@@ -21,8 +23,8 @@ BLOCKS = (
 )
 
 
-class MobileNetV3Small(nn.Module):
-    """Features at stride 16 with 48 channels.
+class MobileNetV3Small(StagedBackbone):
+    """Features at stride 16 with 48 channels; one stage, which is frozen as a whole or not at all.
 
     Shapes: (B, 3, H, W) float with values in [0, 255] to (B, 48, ceil(H / 16), ceil(W / 16)).
     """
@@ -33,10 +35,6 @@ class MobileNetV3Small(nn.Module):
         super().__init__()
         stem = nn.Sequential(nn.Conv2d(3, 16, 3, stride=2, padding=1, bias=False), nn.BatchNorm2d(16), nn.Hardswish())
         self.features = nn.Sequential(stem, *(InvertedResidual(*block) for block in BLOCKS))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Encode images; see the class for shapes."""
-        return self.features(images)
 
 
 class InvertedResidual(nn.Module):

@@ -10,13 +10,14 @@ the input channels of the first convolution (`published.py`).
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from spot.architectures.base import Candidates, TrackerNetwork
 from spot.architectures.nanotrack.backbone import MobileNetV3Small, initialise
+from spot.architectures.nanotrack.published import NanoFormat
 from spot.runtime.errors import SpotError
 
 STRIDE = 16  # pixels a cell
@@ -53,7 +54,11 @@ class NanoTrack(TrackerNetwork):
             folded into their convolutions, and batch statistics would undo that. It also helps with few labels.
         iou_channels: width of the IoU head.
         pixel_mean, pixel_std: normalisation of RGB in [0, 1]; 0 and 1/255 give the [0, 255] of the published weights.
+        frozen_epochs: the first epochs, in which the backbone is not trained (published: 10 of 50).
     """
+
+    published: ClassVar[NanoFormat] = NanoFormat()
+    optional: ClassVar[tuple[str, ...]] = ("iou_head.",)
 
     cells: Tensor
 
@@ -66,8 +71,9 @@ class NanoTrack(TrackerNetwork):
         iou_channels: int = 64,
         pixel_mean: tuple[float, ...] = (0.0, 0.0, 0.0),
         pixel_std: tuple[float, ...] = (1 / 255, 1 / 255, 1 / 255),
+        frozen_epochs: int = 0,
     ) -> None:
-        super().__init__(pixel_mean, pixel_std)
+        super().__init__(pixel_mean, pixel_std, frozen_epochs)
         if version not in TOWERS:
             raise SpotError(f"arch.network.version={version}: NanoTrack has versions {', '.join(map(str, TOWERS))}")
         self.version, self.freeze_norms = version, freeze_norms
@@ -107,27 +113,40 @@ class NanoTrack(TrackerNetwork):
                     module.eval()
         return self
 
-    def encode_template(self, template: Tensor) -> tuple[Tensor, ...]:
-        """Encode (B, 3, template_size, template_size): one (B, P, 48) kernel for each correlation, P template cells."""
-        features = self.backbone(template)
-        matches = (self.match,) if self.version == 1 else (self.box_match, self.cls_match)
-        return tuple(match.kernel(features) for match in matches)
+    def begin_epoch(self, epoch: int) -> None:
+        """See `TrackerNetwork.begin_epoch`."""
+        super().begin_epoch(epoch)
+        self.train(self.training)  # thawing the backbone puts its BatchNorm into training mode
+
+    def encode_template(self, template: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
+        """Encode (B, 3, template_size, template_size): one (B, P, 48) kernel for each correlation, P template cells.
+
+        The target's box is not used: every template shows it at the same place.
+        """
+        return self.kernels(self.backbone(template))
 
     def predict(self, template_features: tuple[Tensor, ...], search: Tensor) -> NanoPrediction:
         """Outputs for (B, 3, search_size, search_size), N = grid ** 2 cells."""
-        features = self.backbone(search)
-        if self.version == 1:
-            box_map = cls_map = self.match(template_features[0], features)
-        else:
-            box_map = self.box_match(template_features[0], features)
-            cls_map = self.cls_match(template_features[1], features)
-        cls_features, box_features = self.cls_tower(cls_map), self.box_tower(box_map)
+        features = self.towers(template_features, self.backbone(search))
         device = search.device.type
         if torch.is_autocast_enabled(device):
             # Eight bits of mantissa would round boxes to half a pixel and more.
             with torch.autocast(device, enabled=False):
-                return self._heads(cls_features.float(), box_features.float())
-        return self._heads(cls_features, box_features)
+                return self._heads(*(each.float() for each in features))
+        return self._heads(*features)
+
+    def kernels(self, template: Tensor) -> tuple[Tensor, ...]:
+        """(B, 48, h, w) template features to one (B, h * w, 48) kernel for each correlation."""
+        matches = (self.match,) if self.version == 1 else (self.box_match, self.cls_match)
+        return tuple(match.kernel(template) for match in matches)
+
+    def towers(self, kernels: tuple[Tensor, ...], search: Tensor) -> tuple[Tensor, Tensor]:
+        """Kernels and (B, 48, H, W) search features to the features of the class and of the box branch."""
+        if self.version == 1:
+            box_map = cls_map = self.match(kernels[0], search)
+        else:
+            box_map, cls_map = self.box_match(kernels[0], search), self.cls_match(kernels[1], search)
+        return self.cls_tower(cls_map), self.box_tower(box_map)
 
     def _heads(self, cls_features: Tensor, box_features: Tensor) -> NanoPrediction:
         # The IoU head judges boxes and must not make them worse, hence the detached input.
@@ -156,7 +175,9 @@ class PixelwiseCorrelation(nn.Module):
     def __init__(self, cells: int, channels: int | None = None) -> None:
         super().__init__()
         self.template, self.search = (
-            nn.Identity() if channels is None else nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels))
+            nn.Identity()
+            if channels is None
+            else nn.Sequential(nn.Conv2d(channels, channels, 1), nn.BatchNorm2d(channels))
             for _ in range(2)
         )
         self.attention = CellAttention(cells)

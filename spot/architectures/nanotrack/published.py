@@ -1,4 +1,4 @@
-"""NanoTrack's published weights: PyTorch files and the pair of ONNX files that `cv2.TrackerNano` loads.
+"""NanoTrack's published weights: PyTorch files, and the pair of ONNX files that `cv2.TrackerNano` loads.
 
 The published networks expect BGR, ours RGB: the first convolution's input channels are swapped on the way in and out.
 The published files have a `neck` that their network never calls; it is dropped. The IoU head is not in them.
@@ -6,20 +6,26 @@ The published files have a `neck` that their network never calls; it is dropped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from spot.architectures.nanotrack.network import NanoTrack
+from spot.architectures.nanotrack.onnx_pair import Layer, pair_names, read_layers, write_pair
+from spot.architectures.published import PublishedFormat, Weights
+from spot.architectures.weight_files import write_file
 from spot.runtime.errors import SpotError
+
+if TYPE_CHECKING:
+    from spot.architectures.nanotrack.network import NanoTrack
 
 OWN_HEAD = "iou_head."
 UNUSED = "neck."
 FIRST_CONVOLUTION = "backbone.features.0.0.weight"
 
+# Beginnings of our keys and of the published ones, by version; the backbone has the same names.
 _NAMES = {
     1: {
         "match.attention.": "ban_head.corr_pw.CA_layer.",
@@ -42,8 +48,45 @@ _NAMES = {
 }
 
 
+class NanoFormat(PublishedFormat):
+    """`{"epoch", "state_dict", ...}` by the published names, or one ONNX file of the backbone and one of the head."""
+
+    def read(self, files: Sequence[Path], content: Any, network: NanoTrack) -> Weights | None:  # type: ignore[override]
+        """See `PublishedFormat.read`; the IoU head is missing from the result."""
+        if all(file.suffix == ".onnx" for file in files):
+            if len(files) != 2:
+                raise SpotError(f"{files[0]}: NanoTrack is two ONNX files; give source=[BACKBONE.onnx,HEAD.onnx]")
+            return Weights(None, None, from_onnx(files, network))
+        state = content.get("state_dict") if isinstance(content, dict) else None
+        state = {key.removeprefix("module."): tensor for key, tensor in (state or {}).items()}
+        if not any(key.startswith("ban_head.") for key in state):
+            return None
+        ours = {published_key(key, network.version): key for key in network.state_dict()}
+        tensors = {ours.get(key, key): tensor for key, tensor in state.items() if not key.startswith(UNUSED)}
+        if unknown := [key for key in tensors if key.startswith("ban_head.")]:
+            raise SpotError(
+                f"{files[0]} holds another version of NanoTrack than arch.network.version={network.version} "
+                f"({unknown[0]}); add arch=nanotrack_v1 or arch=nanotrack_v2"
+            )
+        return Weights(None, content.get("epoch"), swap_channels(tensors))
+
+    def targets(self, target: Path) -> tuple[Path, ...]:
+        """See `PublishedFormat.targets`: a pair for a target that ends in .onnx, else one PyTorch file."""
+        return pair_names(target) if target.suffix == ".onnx" else (target,)
+
+    def write(self, weights: Weights, network: NanoTrack, target: Path) -> None:  # type: ignore[override]
+        """See `PublishedFormat.write`. The IoU head is left out; the published program does not have it."""
+        tensors = swap_channels(weights.tensors)
+        if target.suffix == ".onnx":
+            network.load_state_dict(tensors, strict=False)
+            write_pair(network, target)
+            return
+        state = {published_key(k, network.version): v for k, v in tensors.items() if not k.startswith(OWN_HEAD)}
+        write_file(target, {"epoch": weights.epoch or 0, "state_dict": state})
+
+
 def published_key(key: str, version: int) -> str:
-    """The published name of one of `NanoTrack`'s parameters or buffers; the backbone has the same names."""
+    """Return the published name of one of `NanoTrack`'s parameters or buffers (a pure renaming)."""
     for ours, theirs in _NAMES[version].items():
         if key.startswith(ours):
             return theirs + key.removeprefix(ours)
@@ -51,114 +94,71 @@ def published_key(key: str, version: int) -> str:
 
 
 def swap_channels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The same network for the other order of the colour channels, RGB or BGR."""
+    """Return the same network for the other order of the colour channels, RGB or BGR."""
     return {key: tensor.flip(1) if key == FIRST_CONVOLUTION else tensor for key, tensor in tensors.items()}
 
 
-def from_published(tensors: Mapping[str, Tensor], version: int) -> dict[str, Tensor]:
-    """A published state dict by our names, for RGB. Unknown names stay, so that the loader can name them."""
-    network = NanoTrack(version)
-    ours = {published_key(key, version): key for key in network.state_dict()}
-    kept = {ours.get(key, key): tensor for key, tensor in tensors.items() if not key.startswith(UNUSED)}
-    return swap_channels(kept)
+def from_onnx(files: Sequence[Path], network: NanoTrack) -> dict[str, Tensor]:
+    """Return our state dict, without the IoU head, from the pair of files that OpenCV loads.
 
-
-def to_published(tensors: Mapping[str, Tensor], version: int) -> dict[str, Tensor]:
-    """Our state dict by the published names, for BGR; without the IoU head, which the published program does not have."""
-    swapped = swap_channels(tensors)
-    return {published_key(key, version): value for key, value in swapped.items() if not key.startswith(OWN_HEAD)}
-
-
-def from_onnx(backbone: str | Path, head: str | Path, network: NanoTrack) -> dict[str, Tensor]:
-    """Our state dict, without the IoU head, from the pair of files that OpenCV loads.
-
-    BatchNorm is folded into the convolutions of these files and cannot be unfolded: ours becomes the identity, with the
-    folded bias as its shift. Train such weights with `freeze_norms`.
+    BatchNorm is folded into the convolutions of these files and cannot be unfolded. Ours becomes the identity, with the
+    folded bias as its shift. Train such weights with `freeze_norms`: batch statistics would change the function.
 
     Args:
-        backbone, head: the files, in any order.
+        files: backbone and head, in any order.
         network: of the files' version.
 
     Raises:
         SpotError: a file is damaged, or holds another network.
     """
-    parts = {Path(path): _layers(Path(path)) for path in (backbone, head)}
-    state = {key: tensor.clone() for key, tensor in network.state_dict().items() if not key.startswith(OWN_HEAD)}
+    names = [
+        name
+        for name, module in network.named_modules()
+        if isinstance(module, (nn.Conv2d, nn.Linear)) and not name.startswith(OWN_HEAD)
+    ]
+    parts = {
+        "backbone": [name for name in names if name.startswith("backbone.")],
+        "head": [name for name in names if not name.startswith("backbone.")],
+    }
+    read = {path: read_layers(path) for path in files}
+    tensors: dict[str, Tensor] = {}
+    for path, layers in read.items():
+        # Only the backbone sees images, which have three channels.
+        part = "backbone" if layers and layers[0].weight.shape[1] == 3 else "head"
+        if part not in parts:
+            raise SpotError(f"{path}: both files are the {part}; give one of the backbone and one of the head")
+        tensors |= _tensors(path, layers, parts.pop(part), network)
+    order = [key for key in network.state_dict() if key in tensors]
+    return swap_channels({key: tensors[key] for key in order})
+
+
+def _tensors(path: Path, layers: Sequence[Layer], names: Sequence[str], network: NanoTrack) -> dict[str, Tensor]:
+    """Weights of the named layers and of the BatchNorms behind them, from the layers of one file in the same order."""
     modules = dict(network.named_modules())
-    left = [[name for name in _order(network) if name.startswith("backbone.") is inside] for inside in (True, False)]
-    for path, layers in sorted(parts.items(), key=lambda part: -len(part[1])):
-        names = left[0] if layers and layers[0][0].shape[1:] == (3, 3, 3) else left[1]
-        _take(path, layers, names, modules, state, type(network).__name__, network.version)
-        names.clear()
-    if any(left):
-        raise SpotError(f"{backbone} and {head} are two files of one kind; give the backbone's file and the head's")
-    return swap_channels(state)
-
-
-def _take(
-    path: Path,
-    layers: list[tuple[Tensor, Tensor | None]],
-    names: list[str],
-    modules: Mapping[str, nn.Module],
-    state: dict[str, Tensor],
-    kind: str,
-    version: int,
-) -> None:
-    """Copy the weights of one file, in the order in which the network applies them, into `state`."""
-    shapes = [tuple(state[f"{name}.weight"].shape) for name in names]
-    if [tuple(weight.shape) for weight, _ in layers] != shapes:
+    shapes = [tuple(modules[name].weight.shape) for name in names]  # type: ignore[operator]
+    if [tuple(layer.weight.shape) for layer in layers] != shapes:
         raise SpotError(
-            f"{path} does not hold this part of {kind} v{version} ({len(layers)} layers, expected {len(shapes)}); "
-            "check arch=nanotrack_v1 or nanotrack_v2, and give one backbone file and one head file"
+            f"{path} does not hold a part of NanoTrack v{network.version} ({len(layers)} layers, not the {len(shapes)} "
+            "expected, or of other shapes); check arch=nanotrack_v1 or arch=nanotrack_v2"
         )
-    for name, (weight, bias) in zip(names, layers, strict=True):
-        state[f"{name}.weight"] = weight
+    found = {}
+    for name, layer in zip(names, layers, strict=True):
+        width = len(layer.weight)
+        bias = torch.zeros(width) if layer.bias is None else layer.bias
+        found[f"{name}.weight"] = layer.weight
         norm = _following_norm(name, modules)
-        if norm is not None:
-            shift = torch.zeros(len(weight)) if bias is None else bias
-            state[f"{norm}.weight"], state[f"{norm}.bias"] = torch.ones(len(weight)), shift
-            state[f"{norm}.running_mean"] = torch.zeros(len(weight))
-            state[f"{norm}.running_var"] = torch.full((len(weight),), 1 - modules[norm].eps)  # type: ignore[arg-type]
-        if f"{name}.bias" in state:
-            inside = bias is not None and norm is None
-            state[f"{name}.bias"] = bias if inside else torch.zeros(len(weight))  # type: ignore[assignment]
-
-
-def _order(network: NanoTrack) -> Iterator[str]:
-    """Names of the convolutions and linear layers, in the order in which the published head and backbone apply them."""
-    for name, module in network.named_modules():
-        if isinstance(module, (nn.Conv2d, nn.Linear)) and not name.startswith(OWN_HEAD):
-            yield name
+        if modules[name].bias is not None:
+            found[f"{name}.bias"] = torch.zeros(width) if norm else bias
+        if norm:
+            found[f"{norm}.weight"], found[f"{norm}.bias"] = torch.ones(width), bias
+            found[f"{norm}.running_mean"] = torch.zeros(width)
+            found[f"{norm}.running_var"] = torch.full((width,), 1 - modules[norm].eps)  # type: ignore[arg-type]
+            found[f"{norm}.num_batches_tracked"] = torch.tensor(0)
+    return found
 
 
 def _following_norm(name: str, modules: Mapping[str, nn.Module]) -> str | None:
-    """The BatchNorm right behind a layer of a sequence."""
+    """The name of the BatchNorm right behind a layer of a sequence."""
     parent, _, index = name.rpartition(".")
     follower = f"{parent}.{int(index) + 1}" if index.isdigit() else ""
     return follower if isinstance(modules.get(follower), nn.BatchNorm2d) else None
-
-
-def _layers(path: Path) -> list[tuple[Tensor, Tensor | None]]:
-    """Weight and bias of each convolution and linear layer of an ONNX file, in the order of its graph."""
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError:
-        raise SpotError('reading ONNX needs onnx; pip install "spot-tracking[onnx]"') from None
-    try:
-        graph = onnx.load(str(path)).graph
-    except OSError as error:
-        raise SpotError(f"{path}: {error.strerror}; check the path") from None
-    except Exception as error:  # protobuf raises its own classes, and others
-        raise SpotError(f"{path} is no ONNX file, or is damaged ({str(error)[:100]}); take a fresh copy") from None
-    values = {tensor.name: tensor for tensor in graph.initializer}
-
-    def tensor(name: str) -> Tensor:
-        return torch.from_numpy(np.array(numpy_helper.to_array(values[name])))
-
-    found = []
-    for node in graph.node:
-        if node.op_type in ("Conv", "Gemm") and node.input[1] in values:
-            bias = tensor(node.input[2]) if len(node.input) > 2 and node.input[2] in values else None
-            found.append((tensor(node.input[1]), bias))
-    return found

@@ -1,4 +1,4 @@
-"""NanoTrack on video: the published Python rule, and OpenCV's variant of it."""
+"""NanoTrack on video, by the rule of the published Python program."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 from spot.architectures.base import TrackerNetwork, hann_window
 from spot.architectures.ocean.tracker import change_penalty, context_side
 from spot.architectures.subwindow import mean_colour, subwindows
-from spot.architectures.tracker_base import Tracker, TrackState
+from spot.architectures.tracker import Tracker, TrackState, centred_boxes
 
 MIN_SIZE = 10.0  # least width and height of a box, image pixels
 
@@ -48,8 +48,10 @@ class NanoTracker(Tracker):
         sizes = boxes[:, 2:]
         # The published tracker takes the centre of the pixels here, and of the area in `step`.
         state = TrackState((), boxes[:, :2] + (sizes - 1) / 2, sizes, np.stack([mean_colour(f) for f in frames]))
-        crops = self._crops(state, frames, np.rint(context_side(sizes, self.context)), self.network.template_size)
-        return replace(state, code=self.network.encode_template(crops))
+        sides = np.rint(context_side(sizes, self.context))
+        crops = self._crops(state, frames, sides, self.network.template_size)
+        placed = torch.from_numpy(centred_boxes(sizes, sides, self.network.template_size)).to(crops)
+        return replace(state, template_features=self.network.encode_template(crops, placed))
 
     @torch.inference_mode()
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
@@ -58,9 +60,7 @@ class NanoTracker(Tracker):
         scale = (self.network.template_size / template_side)[:, None]  # crop pixels per image pixel
         sides = np.rint(template_side * self.network.search_size / self.network.template_size)
         crops = self._crops(state, frames, sides, self.network.search_size)
-        candidates = self.network.candidates(self.network.predict(state.code, crops))
-        found = torch.cat((candidates.boxes, candidates.scores[..., None]), dim=-1).double().cpu().numpy()
-        boxes, scores = found[..., :4], found[..., 4]
+        boxes, scores = self._found(state, crops)
 
         penalty = change_penalty(boxes[..., 2:], state.sizes * scale, self.penalty)
         blended = (1 - self.window_weight) * penalty * scores + self.window_weight * self.window
@@ -76,6 +76,12 @@ class NanoTracker(Tracker):
         sizes = np.maximum(np.minimum(sizes, limits), MIN_SIZE)
         state = replace(state, centers=centers, sizes=sizes)
         return state, np.concatenate((centers - sizes / 2, sizes), axis=1), score
+
+    def _found(self, state: TrackState, crops: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Boxes (B, N, 4) xywh in crop pixels and scores (B, N) of all cells, in one transfer."""
+        candidates = self.network.candidates(self.network.predict(state.template_features, crops))
+        found = torch.cat((candidates.boxes, candidates.scores[..., None]), dim=-1).double().cpu().numpy()
+        return found[..., :4], found[..., 4]
 
     def _crops(self, state: TrackState, frames: Sequence[np.ndarray], sides: np.ndarray, out: int) -> Tensor:
         """Normalised crops (B, 3, out, out) of whole image pixels around the targets."""

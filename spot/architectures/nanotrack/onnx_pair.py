@@ -1,0 +1,121 @@
+"""The pair of ONNX files that `cv2.TrackerNano` loads: reading their weights, writing them from a network."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from spot.architectures.folding import folded
+from spot.runtime.atomic_files import replacing
+from spot.runtime.errors import SpotError
+
+if TYPE_CHECKING:
+    from spot.architectures.nanotrack.network import NanoTrack
+
+
+class Layer(NamedTuple):
+    """A convolution or linear layer: weight in PyTorch's layout, bias or None."""
+
+    weight: Tensor
+    bias: Tensor | None
+
+
+class _Backbone(nn.Module):
+    def __init__(self, network: NanoTrack) -> None:
+        super().__init__()
+        self.backbone = network.backbone
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.backbone(images)
+
+
+class _Head(nn.Module):
+    """Template and search features to logits (B, 2, H, W) and distances (B, 4, H, W)."""
+
+    def __init__(self, network: NanoTrack) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
+        network = self.network
+        kernels = network.kernels(template)
+        cls_features, box_features = network.towers(kernels, search)
+        return network.cls_pred(cls_features), network.box_pred(box_features).exp()
+
+
+def pair_names(target: Path) -> tuple[Path, Path]:
+    """Return the files of backbone and head that `folder/stem.onnx` stands for."""
+    return target.with_name(f"{target.stem}_backbone.onnx"), target.with_name(f"{target.stem}_head.onnx")
+
+
+def read_layers(path: Path) -> list[Layer]:
+    """Return the convolutions and linear layers of a file, in the order of its graph.
+
+    Raises:
+        SpotError: the file is missing or damaged, or the package onnx is not installed.
+    """
+    try:
+        import onnx
+        from onnx import numpy_helper
+    except ImportError:
+        raise SpotError('reading ONNX files needs onnx; pip install "spot-tracking[onnx]"') from None
+    try:
+        graph = onnx.load(str(path)).graph
+    except OSError as error:
+        raise SpotError(f"{path}: {error.strerror}; check the path") from None
+    except Exception as error:  # protobuf's own classes, and others
+        raise SpotError(f"{path} is no ONNX file, or is damaged ({str(error)[:80]}); take a fresh copy") from None
+    values = {tensor.name: tensor for tensor in graph.initializer}
+
+    def tensor(name: str) -> Tensor:
+        return torch.from_numpy(np.array(numpy_helper.to_array(values[name])))
+
+    return [
+        Layer(tensor(node.input[1]), tensor(node.input[2]) if len(node.input) > 2 else None)
+        for node in graph.node
+        if node.op_type in ("Conv", "Gemm") and node.input[1] in values
+    ]
+
+
+def write_pair(network: NanoTrack, target: Path) -> None:
+    """Write both files, with BatchNorm folded and the input and output names of the published ones.
+
+    Args:
+        network: with weights for BGR images in [0, 255].
+        target: see `pair_names`. Files of these names are replaced.
+    """
+    network = folded(network.cpu().float())
+    images = torch.rand(1, 3, network.search_size, network.search_size) * 255
+    with torch.no_grad():
+        search = network.backbone(images)
+        template = network.backbone(images[..., : network.template_size, : network.template_size])
+    files = pair_names(target)
+    _export(_Backbone(network), (images,), ["input"], ["output"], files[0])
+    _export(_Head(network), (template, search), ["input1", "input2"], ["output1", "output2"], files[1])
+
+
+def _export(part: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outputs: list[str], file: Path) -> None:
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise SpotError(f'writing ONNX files needs {error.name}; pip install "spot-tracking[onnx]"') from None
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)  # the exporter makes hundreds of remarks on its own passes
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.onnx.export(
+                part.eval(), inputs, input_names=names, output_names=outputs, dynamo=True, verbose=False
+            )
+    finally:
+        logging.disable(level)
+    assert program is not None
+    with replacing(file) as partial:
+        program.save(partial)
