@@ -121,8 +121,8 @@ def test_a_training_step_has_the_published_losses_and_gradients(golden, meta, ve
     monkeypatch.setattr(loss, "labels", lambda _: (labels == 1, labels == 0))
     network = fill(NanoTrack(version)).train()
     terms = mean_terms(loss(filled_prediction(network, golden), boxes, torch.ones(2, dtype=torch.bool), False))
-    assert float(terms["class"]) == pytest.approx(step["losses"]["cls_loss"], rel=1e-6)
-    assert float(terms["box"]) == pytest.approx(step["losses"]["loc_loss"], rel=1e-6)
+    assert terms["class"].item() == pytest.approx(step["losses"]["cls_loss"], rel=1e-6)
+    assert terms["box"].item() == pytest.approx(step["losses"]["loc_loss"], rel=1e-6)
     loss.total(terms).backward()
     for key, parameter in network.named_parameters():
         if not key.startswith("iou_head."):
