@@ -76,7 +76,7 @@ class SqueezeExcitation(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape."""
-        return features * self.fc(features.mean((2, 3)))[:, :, None, None]
+        return features * self.fc(features.mean((2, 3))).view(*features.shape[:2], 1, 1)
 
 
 def _activation(hard_swish: bool) -> nn.Module:

@@ -106,4 +106,4 @@ def _weighted_sum(values: Tensor, weights: Tensor) -> Mean:
 
 
 def _half(mean: Mean) -> Mean:
-    return Mean(mean.sum / 2, mean.count)
+    return Mean(mean.sum / 2, mean.weight)

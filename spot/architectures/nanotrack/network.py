@@ -23,7 +23,7 @@ from spot.runtime.errors import SpotError
 STRIDE = 16  # pixels a cell
 
 # kernel of each depth-wise convolution of the towers, and channels after it
-TOWERS = {
+TOWERS: dict[int, dict[str, tuple[tuple[int, ...], int]]] = {
     1: {"cls": ((5, 5, 3), 128), "box": ((3, 3, 5, 5), 96)},
     2: {"cls": ((3,) * 6, 96), "box": ((3,) * 6, 96)},
 }
@@ -93,6 +93,7 @@ class NanoTrack(TrackerNetwork):
         self.box_tower = tower(correlations, box_channels, box_kernels)
         self.box_pred = nn.Conv2d(box_channels, 4, 1)
         self.apply(initialise)
+        assert self.box_pred.bias is not None
         nn.init.constant_(self.box_pred.bias, math.log(template_size / 4))  # half of a usual target's side
         # Drawn last and without BatchNorm: converted weights lack this head, and the rest does not depend on it.
         self.iou_head = nn.Sequential(
@@ -123,30 +124,25 @@ class NanoTrack(TrackerNetwork):
 
         The target's box is not used: every template shows it at the same place.
         """
-        return self.kernels(self.backbone(template))
+        features = self.backbone(template)
+        return tuple(match.kernel(features) for match in self.matches)
 
     def predict(self, template_features: tuple[Tensor, ...], search: Tensor) -> NanoPrediction:
         """Outputs for (B, 3, search_size, search_size), N = grid ** 2 cells."""
-        features = self.towers(template_features, self.backbone(search))
+        features = self.backbone(search)
+        maps = [match(kernel, features) for match, kernel in zip(self.matches, template_features, strict=True)]
+        towers = self.cls_tower(maps[-1]), self.box_tower(maps[0])
         device = search.device.type
         if torch.is_autocast_enabled(device):
             # Eight bits of mantissa would round boxes to half a pixel and more.
             with torch.autocast(device, enabled=False):
-                return self._heads(*(each.float() for each in features))
-        return self._heads(*features)
+                return self._heads(*(each.float() for each in towers))
+        return self._heads(*towers)
 
-    def kernels(self, template: Tensor) -> tuple[Tensor, ...]:
-        """(B, 48, h, w) template features to one (B, h * w, 48) kernel for each correlation."""
-        matches = (self.match,) if self.version == 1 else (self.box_match, self.cls_match)
-        return tuple(match.kernel(template) for match in matches)
-
-    def towers(self, kernels: tuple[Tensor, ...], search: Tensor) -> tuple[Tensor, Tensor]:
-        """Kernels and (B, 48, H, W) search features to the features of the class and of the box branch."""
-        if self.version == 1:
-            box_map = cls_map = self.match(kernels[0], search)
-        else:
-            box_map, cls_map = self.box_match(kernels[0], search), self.cls_match(kernels[1], search)
-        return self.cls_tower(cls_map), self.box_tower(box_map)
+    @property
+    def matches(self) -> tuple[PixelwiseCorrelation, ...]:
+        """The correlations: one for both branches, or that of the box branch and that of the class branch."""
+        return (self.match,) if self.version == 1 else (self.box_match, self.cls_match)
 
     def _heads(self, cls_features: Tensor, box_features: Tensor) -> NanoPrediction:
         # The IoU head judges boxes and must not make them worse, hence the detached input.

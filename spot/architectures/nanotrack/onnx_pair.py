@@ -44,9 +44,10 @@ class _Head(nn.Module):
 
     def forward(self, template: Tensor, search: Tensor) -> tuple[Tensor, Tensor]:
         network = self.network
-        kernels = network.kernels(template)
-        cls_features, box_features = network.towers(kernels, search)
-        return network.cls_pred(cls_features), network.box_pred(box_features).exp()
+        # in the order of the published files, by which `read_layers` knows the layers
+        maps = [match(match.kernel(template), search) for match in network.matches]
+        logits = network.cls_pred(network.cls_tower(maps[-1]))
+        return logits, network.box_pred(network.box_tower(maps[0])).exp()
 
 
 def pair_names(target: Path) -> tuple[Path, Path]:

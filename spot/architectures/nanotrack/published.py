@@ -135,7 +135,7 @@ def from_onnx(files: Sequence[Path], network: NanoTrack) -> dict[str, Tensor]:
 def _tensors(path: Path, layers: Sequence[Layer], names: Sequence[str], network: NanoTrack) -> dict[str, Tensor]:
     """Weights of the named layers and of the BatchNorms behind them, from the layers of one file in the same order."""
     modules = dict(network.named_modules())
-    shapes = [tuple(modules[name].weight.shape) for name in names]  # type: ignore[operator]
+    shapes = [tuple(modules[name].weight.shape) for name in names]
     if [tuple(layer.weight.shape) for layer in layers] != shapes:
         raise SpotError(
             f"{path} does not hold a part of NanoTrack v{network.version} ({len(layers)} layers, not the {len(shapes)} "
@@ -152,7 +152,7 @@ def _tensors(path: Path, layers: Sequence[Layer], names: Sequence[str], network:
         if norm:
             found[f"{norm}.weight"], found[f"{norm}.bias"] = torch.ones(width), bias
             found[f"{norm}.running_mean"] = torch.zeros(width)
-            found[f"{norm}.running_var"] = torch.full((width,), 1 - modules[norm].eps)  # type: ignore[arg-type]
+            found[f"{norm}.running_var"] = torch.full((width,), 1 - modules[norm].eps)
             found[f"{norm}.num_batches_tracked"] = torch.tensor(0)
     return found
 
