@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from spot.runtime.errors import SpotError
 
 if TYPE_CHECKING:
     from spot.architectures.base import TrackerNetwork
-    from spot.architectures.published import Weights
+    from spot.architectures.published import PublishedFormat, Weights
 
 
 def convert(cfg: DictConfig) -> tuple[Path, ...]:
@@ -26,9 +26,11 @@ def convert(cfg: DictConfig) -> tuple[Path, ...]:
     """
     if cfg.source is None or cfg.target is None:
         raise SpotError("say what to convert: source=<file or folder> target=<file or folder>")
-    source, target = Path(cfg.source).expanduser(), Path(cfg.target).expanduser()
-    if not source.exists():
-        raise SpotError(f"source={source}: no such file or folder; check the path")
+    sources = [Path(each).expanduser() for each in ([cfg.source] if isinstance(cfg.source, str) else cfg.source)]
+    target = Path(cfg.target).expanduser()
+    for each in sources:
+        if not each.exists():
+            raise SpotError(f"source={each}: no such file or folder; check the path")
     kind = cfg.kind or ("onnx" if target.suffix == ".onnx" else "native")
     if kind not in KINDS:
         raise SpotError(f"kind={kind}: choose {', '.join(KINDS)}")
@@ -37,46 +39,55 @@ def convert(cfg: DictConfig) -> tuple[Path, ...]:
         from spot.architectures.export import onnx_files
 
         written = onnx_files(target)
+    elif kind == "published":
+        from hydra.utils import get_class
+
+        published: PublishedFormat | None = getattr(get_class(cfg.arch.network._target_), "published", None)
+        if published is None:
+            raise SpotError(f"kind=published: arch={cfg.arch.name} has no published form; choose another kind=")
+        written = published.targets(target)
+    elif kind in ("backbone", "state") and len(sources) > 1:
+        raise SpotError(f"kind={kind} takes one source; only a published form can have several files")
     for place in written:
         if place.exists() and not cfg.overwrite:
             raise SpotError(f"{place} exists; overwrite=true replaces it, target= writes elsewhere")
-    KINDS[kind](cfg, source, target)
+    KINDS[kind](cfg, sources, target)
     return written
 
 
-def to_native(cfg: DictConfig, source: Path, target: Path) -> None:
+def to_native(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
     """One network by our names, as `checkpoint=` of the other commands takes it."""
     from spot.architectures.checkpoint import native_content
     from spot.architectures.weight_files import write_file
 
-    _, weights = _read(cfg, source)
+    _, weights = _read(cfg, sources)
     write_file(target, native_content(weights, cfg.arch.name))
 
 
-def to_published(cfg: DictConfig, source: Path, target: Path) -> None:
+def to_published(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
     """One network as the published program writes it."""
-    network, weights = _read(cfg, source)
-    if network.published is None:
-        raise SpotError(f"kind=published: arch={cfg.arch.name} has no published form; choose another kind=")
+    network, weights = _read(cfg, sources)
+    assert network.published is not None  # `convert` has looked
     network.published.write(weights, network, target)
 
 
-def to_onnx(cfg: DictConfig, source: Path, target: Path) -> None:
+def to_onnx(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
     """Template and search network for other runtimes."""
     from spot.architectures.export import export_onnx
 
-    network, weights = _read(cfg, source)
-    network.load_state_dict(weights.tensors)
+    network, weights = _read(cfg, sources)
+    network.load_state_dict(weights.tensors, strict=False)
     export_onnx(network, target)
 
 
-def to_backbone(cfg: DictConfig, source: Path, target: Path) -> None:
+def to_backbone(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
     """Pre-trained weights as `backbone.weights=` takes them; the architecture's backbone itself checks them."""
     from hydra.utils import instantiate
 
     from spot.architectures.weight_files import read_file, write_file
 
-    if "weights" not in cfg.arch.network.backbone:
+    (source,) = sources
+    if "weights" not in cfg.arch.network.get("backbone", {}):
         raise SpotError(f"kind=backbone: that of arch={cfg.arch.name} takes no weights; choose another arch=")
     with tempfile.TemporaryDirectory() as folder:
         if cfg.allow_pickle:  # which the backbone itself never does
@@ -89,13 +100,14 @@ def to_backbone(cfg: DictConfig, source: Path, target: Path) -> None:
     write_file(target, backbone.state_dict())
 
 
-def to_state(cfg: DictConfig, source: Path, target: Path) -> None:
+def to_state(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
     """A sampler state (its folder, or its run's) as the published JSON file, or such a file as a folder."""
     from hydra.utils import instantiate
 
     from spot.state.interchange import read_published, write_published
     from spot.state.store import StateStore
 
+    (source,) = sources
     if source.is_dir():
         run = source / "sampler_state"
         store = StateStore.open(run if run.is_dir() else source)
@@ -115,23 +127,23 @@ def to_state(cfg: DictConfig, source: Path, target: Path) -> None:
     fresh.rename(target)
 
 
-def _read(cfg: DictConfig, source: Path) -> tuple[TrackerNetwork, Weights]:
+def _read(cfg: DictConfig, sources: Sequence[Path]) -> tuple[TrackerNetwork, Weights]:
     """The architecture, with random weights, and those of the source."""
     from spot.architectures.checkpoint import find_checkpoint, read_weights
     from spot.tracking.test_setup import untrained_network
 
-    if source.is_dir():
-        source = find_checkpoint(source, cfg.epoch)
+    if sources[0].is_dir():
+        sources = [find_checkpoint(sources[0], cfg.epoch)]
     elif cfg.epoch is not None:
         raise SpotError(f"epoch={cfg.epoch} chooses among a run's checkpoints; give the run's folder as source=")
     network = untrained_network(cfg)
-    weights = read_weights(source, network, cfg.model, cfg.arch.name, cfg.allow_pickle)
+    weights = read_weights(sources, network, cfg.model, cfg.arch.name, cfg.allow_pickle)
     if weights.left_out:
         print(f"left out, as no plain data: {', '.join(weights.left_out)}")
     return network, weights
 
 
-KINDS: dict[str, Callable[[DictConfig, Path, Path], None]] = {
+KINDS: dict[str, Callable[[DictConfig, Sequence[Path], Path], None]] = {
     "native": to_native,
     "published": to_published,
     "backbone": to_backbone,

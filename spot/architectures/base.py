@@ -57,9 +57,12 @@ class TrackerNetwork(nn.Module, ABC):
         backbone: the pretrained part. `begin_epoch` freezes it, `parameter_groups` gives it a rate of its own.
         frozen_epochs: the first epochs, in which the backbone is not trained.
         published: how other programs store this architecture's weights; None if there is no such format.
+        optional: beginnings of the names of tensors that a file may lack, such as a head that other programs do not
+            have; they start from random.
     """
 
     published: ClassVar[PublishedFormat | None] = None
+    optional: ClassVar[tuple[str, ...]] = ()
 
     template_size: int
     search_size: int

@@ -8,8 +8,9 @@ A published file     what the architecture's `published.py` reads: one network b
 
 from __future__ import annotations
 
+import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,25 +21,32 @@ from spot.architectures.published import Loaded, Weights
 from spot.architectures.weight_files import read_file, state_faults
 from spot.runtime.errors import SpotError
 
+log = logging.getLogger(__name__)
+
 # Where a run's checkpoint keeps its networks, the preferred one first.
 PREFIXES = {"teacher": "teacher.network.", "student": "student."}
 
 
 def load_network(
-    path: str | Path,
+    path: str | Path | Sequence[Path],
     network: TrackerNetwork,
     model: str | None = None,
     arch: str | None = None,
     allow_pickle: bool = False,
 ) -> Loaded:
-    """Load a network in place; all of its tensors are set, or none. Arguments and errors as in `read_weights`."""
+    """Load a network in place; all of its tensors are set, or none. Arguments and errors as in `read_weights`.
+
+    Tensors that the file lacks because they are optional (`TrackerNetwork.optional`) stay, and a warning names them.
+    """
     weights = read_weights(path, network, model, arch, allow_pickle)
-    network.load_state_dict(weights.tensors)
+    network.load_state_dict(weights.tensors, strict=False)  # `read_weights` has compared the names
+    if new := [name for name, _ in network.named_parameters() if name not in weights.tensors]:
+        log.warning("%s has no %s: %d tensors start from random", path, new[0].split(".")[0], len(new))
     return Loaded(weights.model, weights.epoch)
 
 
 def read_weights(
-    path: str | Path,
+    path: str | Path | Sequence[Path],
     network: TrackerNetwork,
     model: str | None = None,
     arch: str | None = None,
@@ -47,7 +55,8 @@ def read_weights(
     """The weights of one network out of a checkpoint.
 
     Args:
-        path: a file of one of the kinds above, or a run's folder, whose latest checkpoint is taken.
+        path: a file of one of the kinds above, or a run's folder, whose latest checkpoint is taken; several files if a
+            published form has several.
         network: of the checkpoint's architecture.
         model: teacher or student; None takes the teacher where there is one.
         arch: name of the network's architecture, compared with the checkpoint's.
@@ -55,14 +64,16 @@ def read_weights(
 
     Raises:
         SpotError: no such file, no checkpoint, no such network in it, one of another architecture, or one whose
-            tensors are not exactly those of `network`.
+            tensors are not exactly those of `network` (optional ones may be missing).
     """
-    path = Path(path)
+    files = [Path(path)] if isinstance(path, (str, Path)) else [Path(each) for each in path]
+    path = files[0]
     if path.is_dir():
         path = find_checkpoint(path)
-    content = read_file(path, allow_pickle)
+        files = [path]
+    content: Any = read_file(path, allow_pickle) if len(files) == 1 and path.suffix != ".onnx" else None
     keys = set(content) if isinstance(content, dict) else set()
-    foreign = network.published.read([path], content, network) if network.published else None
+    foreign = network.published.read(files, content, network) if network.published else None
     if foreign is not None:
         weights = foreign
     elif {"arch", "model", "epoch", "net", "rest"} <= keys:
@@ -78,7 +89,9 @@ def read_weights(
         )
     if model is not None and weights.model not in (None, model):
         raise SpotError(f"{path} holds the {weights.model}, no {model}; add model={weights.model} or take another")
-    if faults := state_faults(network.state_dict(), weights.tensors):
+    own = network.state_dict()
+    expected = {key: own[key] for key in own if key in weights.tensors or not key.startswith(network.optional)}
+    if faults := state_faults(expected, weights.tensors):
         raise SpotError(f"{path} does not fit {type(network).__name__} ({faults}); check arch= and its settings")
     return weights
 

@@ -10,6 +10,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from spot.architectures.nanotrack.published import published_key, swap_channels
 from spot.architectures.ocean.backbone import OceanResNet50
 from spot.architectures.transt.network import TransT
 from spot.convert import convert
@@ -170,3 +171,23 @@ def test_mistakes_are_told_before_anything_is_written(
 def test_command_ends_with_one_line(tmp_path: Path, published: Path) -> None:
     line = complaint("convert", f"source={published}", f"target={tmp_path}/x.pt", "arch=ocean", outputs=tmp_path)
     assert line == f"error: {published} holds net_type=TransT, not Ocean; add arch=transt"
+
+
+def test_nanotracks_onnx_pair_becomes_a_start_for_training(tmp_path: Path) -> None:
+    """Written by this command too, so no foreign file is needed."""
+    nano = "arch=nanotrack"
+    made = instantiate(options(tmp_path, nano).arch.network)
+    torch.save({"epoch": 1, "state_dict": published_nanotrack(made)}, tmp_path / "nano.pth")
+    pair = convert(
+        options(tmp_path, nano, f"source={tmp_path}/nano.pth", f"target={tmp_path}/n.onnx", "kind=published")
+    )
+    assert [path.name for path in pair] == ["n_backbone.onnx", "n_head.onnx"]
+    native = run(tmp_path, nano, f"source=[{pair[0]},{pair[1]}]", f"target={tmp_path}/nano.pt")
+    assert set(net(native)) == {key for key in made.state_dict() if not key.startswith("iou_head.")}
+    with pytest.raises(SpotError, match="no such file"):
+        run(tmp_path, nano, f"source=[{pair[0]},{tmp_path}/missing.onnx]", f"target={tmp_path}/x.pt")
+
+
+def published_nanotrack(network: torch.nn.Module) -> dict[str, torch.Tensor]:
+    tensors = swap_channels(network.state_dict())
+    return {published_key(key, 2): tensor for key, tensor in tensors.items() if not key.startswith("iou_head.")}

@@ -50,8 +50,8 @@ class NanoTrack(TrackerNetwork):
         version: 1 or 2.
         template_size: side of the template crop in pixels.
         search_size: side of the search crop in pixels.
-        freeze_norms: keep BatchNorm in evaluation mode while training. Weights that come from ONNX need it: BatchNorm is
-            folded into their convolutions, and batch statistics would undo that. It also helps with few labels.
+        freeze_norms: keep BatchNorm in evaluation mode while training. For weights from ONNX files this holds anyway:
+            BatchNorm is folded into their convolutions, and batch statistics would undo that.
         iou_channels: width of the IoU head.
         pixel_mean, pixel_std: normalisation of RGB in [0, 1]; 0 and 1/255 give the [0, 255] of the published weights.
         frozen_epochs: the first epochs, in which the backbone is not trained (published: 10 of 50).
@@ -106,12 +106,12 @@ class NanoTrack(TrackerNetwork):
         self.register_buffer("cells", cell_positions(self.grid, search_size), persistent=False)
 
     def train(self, mode: bool = True) -> NanoTrack:
-        """Set the mode; BatchNorm stays in evaluation mode with `freeze_norms`."""
+        """Set the mode; BatchNorm stays in evaluation mode with `freeze_norms`, and in folded weights always."""
         super().train(mode)
-        if mode and self.freeze_norms:
-            for module in self.modules():
-                if isinstance(module, nn.BatchNorm2d):
-                    module.eval()
+        norms = [module for module in self.modules() if isinstance(module, nn.BatchNorm2d)]
+        if mode and (self.freeze_norms or (norms and is_folded(norms[0]))):
+            for norm in norms:
+                norm.eval()
         return self
 
     def begin_epoch(self, epoch: int) -> None:
@@ -208,6 +208,12 @@ def tower(channels: int, width: int, kernels: tuple[int, ...]) -> nn.Sequential:
         layers += nn.Conv2d(channels, width, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU6()
         channels = width
     return nn.Sequential(*layers)
+
+
+def is_folded(norm: nn.BatchNorm2d) -> bool:
+    """Whether a BatchNorm was made an identity because it is folded into the layer before (see `published.py`)."""
+    assert norm.running_var is not None
+    return bool(((norm.running_var - (1 - norm.eps)).abs() < norm.eps / 10).all())
 
 
 def cell_positions(grid: int, search_size: int) -> Tensor:

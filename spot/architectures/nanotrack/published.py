@@ -101,8 +101,8 @@ def swap_channels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def from_onnx(files: Sequence[Path], network: NanoTrack) -> dict[str, Tensor]:
     """Return our state dict, without the IoU head, from the pair of files that OpenCV loads.
 
-    BatchNorm is folded into the convolutions of these files and cannot be unfolded. Ours becomes the identity, with the
-    folded bias as its shift. Train such weights with `freeze_norms`: batch statistics would change the function.
+    BatchNorm is folded into the convolutions of these files and cannot be unfolded. Ours becomes the identity (variance
+    1 - eps), with the folded bias as its shift. Training knows it by that and leaves it as it is (`network.is_folded`).
 
     Args:
         files: backbone and head, in any order.
