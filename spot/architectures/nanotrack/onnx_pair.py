@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import warnings
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from spot.architectures.folding import folded
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
 
@@ -91,7 +93,7 @@ def write_pair(network: NanoTrack, target: Path) -> None:
         network: with weights for BGR images in [0, 255].
         target: see `pair_names`. Files of these names are replaced.
     """
-    network = folded(network.cpu().float())
+    network = with_folded_norms(network.cpu().float())
     images = torch.rand(1, 3, network.search_size, network.search_size) * 255
     with torch.no_grad():
         search = network.backbone(images)
@@ -99,6 +101,18 @@ def write_pair(network: NanoTrack, target: Path) -> None:
     files = pair_names(target)
     _export(_Backbone(network), (images,), ["input"], ["output"], files[0])
     _export(_Head(network), (template, search), ["input1", "input2"], ["output1", "output2"], files[1])
+
+
+def with_folded_norms(network: NanoTrack) -> NanoTrack:
+    """Return a copy in evaluation mode whose convolutions do the work of the BatchNorm behind them."""
+    network = copy.deepcopy(network).eval()
+    for module in list(network.modules()):
+        if not isinstance(module, nn.Sequential):
+            continue
+        for i, (convolution, norm) in enumerate(pairwise(module)):
+            if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                module[i], module[i + 1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()
+    return network
 
 
 def _export(part: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outputs: list[str], file: Path) -> None:

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from spot.architectures.checkpoint import load_network, native_content, read_weights
-from spot.architectures.folding import folded
 from spot.architectures.nanotrack.network import NanoTrack
+from spot.architectures.nanotrack.onnx_pair import with_folded_norms
 from spot.architectures.published import Weights
 from spot.architectures.weight_files import write_file
 from spot.runtime.errors import SpotError
@@ -75,7 +75,9 @@ def test_folding_keeps_the_function():
     expected = network()
     inputs = expected.export_inputs()
     with torch.no_grad():
-        torch.testing.assert_close(folded(expected)(*inputs)[:2], expected(*inputs)[:2], rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            with_folded_norms(expected)(*inputs)[:2], expected(*inputs)[:2], rtol=1e-4, atol=1e-4
+        )
 
 
 def refusal(files: list[Path], version: int = 2) -> str:
