@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from spot.architectures.base import Candidates, TrackerNetwork
-from spot.architectures.nanotrack.backbone import MobileNetV3Small, initialise
+from spot.architectures.nanotrack.mobilenet_v3 import MobileNetV3Small, initialise
 from spot.architectures.nanotrack.published import NanoFormat
 from spot.runtime.errors import SpotError
 

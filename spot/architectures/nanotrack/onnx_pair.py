@@ -7,7 +7,7 @@ import logging
 import warnings
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +16,6 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
-
-if TYPE_CHECKING:
-    from spot.architectures.nanotrack.network import NanoTrack
 
 
 class Layer(NamedTuple):
@@ -29,7 +26,7 @@ class Layer(NamedTuple):
 
 
 class _Backbone(nn.Module):
-    def __init__(self, network: NanoTrack) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.backbone = network.backbone
 
@@ -40,7 +37,7 @@ class _Backbone(nn.Module):
 class _Head(nn.Module):
     """Template and search features to logits (B, 2, H, W) and distances (B, 4, H, W)."""
 
-    def __init__(self, network: NanoTrack) -> None:
+    def __init__(self, network: Any) -> None:
         super().__init__()
         self.network = network
 
@@ -86,11 +83,11 @@ def read_layers(path: Path) -> list[Layer]:
     ]
 
 
-def write_pair(network: NanoTrack, target: Path) -> None:
+def write_pair(network: Any, target: Path) -> None:
     """Write both files, with BatchNorm folded and the input and output names of the published ones.
 
     Args:
-        network: with weights for BGR images in [0, 255].
+        network: a `NanoTrack` with weights for BGR images in [0, 255].
         target: see `pair_names`. Files of these names are replaced.
     """
     network = with_folded_norms(network.cpu().float())
@@ -103,7 +100,7 @@ def write_pair(network: NanoTrack, target: Path) -> None:
     _export(_Head(network), (template, search), ["input1", "input2"], ["output1", "output2"], files[1])
 
 
-def with_folded_norms(network: NanoTrack) -> NanoTrack:
+def with_folded_norms(network: Any) -> Any:
     """Return a copy in evaluation mode whose convolutions do the work of the BatchNorm behind them."""
     network = copy.deepcopy(network).eval()
     for module in list(network.modules()):

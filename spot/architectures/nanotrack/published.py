@@ -2,13 +2,14 @@
 
 The published networks expect BGR, ours RGB: the first convolution's input channels are swapped on the way in and out.
 The published files have a `neck` that their network never calls; it is dropped. The IoU head is not in them.
+Every `network` here is a `NanoTrack`; its file imports this one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,9 +18,6 @@ from spot.architectures.nanotrack.onnx_pair import Layer, pair_names, read_layer
 from spot.architectures.published import PublishedFormat, Weights
 from spot.architectures.weight_files import write_file
 from spot.runtime.errors import SpotError
-
-if TYPE_CHECKING:
-    from spot.architectures.nanotrack.network import NanoTrack
 
 OWN_HEAD = "iou_head."
 UNUSED = "neck."
@@ -51,7 +49,7 @@ _NAMES = {
 class NanoFormat(PublishedFormat):
     """`{"epoch", "state_dict", ...}` by the published names, or one ONNX file of the backbone and one of the head."""
 
-    def read(self, files: Sequence[Path], content: Any, network: NanoTrack) -> Weights | None:  # type: ignore[override]
+    def read(self, files: Sequence[Path], content: Any, network: Any) -> Weights | None:
         """See `PublishedFormat.read`; the IoU head is missing from the result."""
         if all(file.suffix == ".onnx" for file in files):
             if len(files) != 2:
@@ -74,7 +72,7 @@ class NanoFormat(PublishedFormat):
         """See `PublishedFormat.targets`: a pair for a target that ends in .onnx, else one PyTorch file."""
         return pair_names(target) if target.suffix == ".onnx" else (target,)
 
-    def write(self, weights: Weights, network: NanoTrack, target: Path) -> None:  # type: ignore[override]
+    def write(self, weights: Weights, network: Any, target: Path) -> None:
         """See `PublishedFormat.write`. The IoU head is left out; the published program does not have it."""
         tensors = swap_channels(weights.tensors)
         if target.suffix == ".onnx":
@@ -98,7 +96,7 @@ def swap_channels(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {key: tensor.flip(1) if key == FIRST_CONVOLUTION else tensor for key, tensor in tensors.items()}
 
 
-def from_onnx(files: Sequence[Path], network: NanoTrack) -> dict[str, Tensor]:
+def from_onnx(files: Sequence[Path], network: Any) -> dict[str, Tensor]:
     """Return our state dict, without the IoU head, from the pair of files that OpenCV loads.
 
     BatchNorm is folded into the convolutions of these files and cannot be unfolded. Ours becomes the identity (variance
@@ -106,7 +104,7 @@ def from_onnx(files: Sequence[Path], network: NanoTrack) -> dict[str, Tensor]:
 
     Args:
         files: backbone and head, in any order.
-        network: of the files' version.
+        network: a `NanoTrack` of the files' version.
 
     Raises:
         SpotError: a file is damaged, or holds another network.
@@ -132,7 +130,7 @@ def from_onnx(files: Sequence[Path], network: NanoTrack) -> dict[str, Tensor]:
     return swap_channels({key: tensors[key] for key in order})
 
 
-def _tensors(path: Path, layers: Sequence[Layer], names: Sequence[str], network: NanoTrack) -> dict[str, Tensor]:
+def _tensors(path: Path, layers: Sequence[Layer], names: Sequence[str], network: Any) -> dict[str, Tensor]:
     """Weights of the named layers and of the BatchNorms behind them, from the layers of one file in the same order."""
     modules = dict(network.named_modules())
     shapes = [tuple(modules[name].weight.shape) for name in names]
