@@ -46,7 +46,8 @@ def check_settings(cfg: DictConfig, schema: type, prefix: str = "") -> None:
 def check_components(cfg: Any, schema: type | None = None, prefix: str = "") -> None:
     """Check the keys below every `_target_` against the annotations of what it names.
 
-    Keys that the schema types (the trainer's `precision=auto`) are left to it, and references that this command cannot resolve (an architecture's recipe in `spot.test`) are left out.
+    Keys that the schema types (the trainer's `precision=auto`) are left to it. References that this command cannot
+    resolve (an architecture's recipe in `spot.test`) are left out.
 
     Raises:
         SpotError: no such class, no such argument, or a value of another type.

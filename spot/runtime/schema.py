@@ -18,6 +18,7 @@ from spot.runtime.value_types import Count, Fraction, Free, Name, Names, NonNega
 NOTHING, COMPONENTS, ANY = "nothing", "components", "any"
 
 Protocol = Literal["pysot", "pysot_original", "pytracking", "stark", "got10k"]
+Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
 Model = Literal["teacher", "student"]
 Seed = Annotated[int, Range(0, 2**32 - 1)]
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
@@ -234,6 +235,7 @@ class Testing:
     devices: Positive | Literal["auto"]
     num_nodes: Positive
     precision: Precision
+    backend: Backend
 
 
 @dataclass
@@ -346,6 +348,7 @@ class Network:
     epoch: Positive | None
     model: Model | None
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
+    backend: Backend
 
 
 @dataclass
