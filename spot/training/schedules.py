@@ -1,4 +1,4 @@
-"""Learning-rate schedules of the published recipes that torch does not have (METHOD.md section 4)."""
+"""Learning-rate schedules of the published recipes that torch does not have (docs/method.md section 4)."""
 
 from __future__ import annotations
 

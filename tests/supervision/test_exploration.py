@@ -33,7 +33,7 @@ def box_of(frames: np.ndarray) -> np.ndarray:
 
 
 def candidates(length: int, ids: list[int], step: int) -> set[int]:
-    """METHOD.md section 9: unexplored frames within `step` of an explored one."""
+    """docs/method.md section 4: unexplored frames within `step` of an explored one."""
     near = {i + d for i in ids for d in range(-step, step + 1)}
     return {i for i in near if 0 <= i < length} - set(ids)
 

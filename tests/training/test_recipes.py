@@ -1,4 +1,4 @@
-"""The published recipes (METHOD.md section 4), through the configuration, and across a resume."""
+"""The published recipes (docs/method.md section 4), through the configuration, and across a resume."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Ocean's schedule against METHOD.md section 4."""
+"""Ocean's schedule against docs/method.md section 4."""
 
 import math
 
