@@ -52,7 +52,7 @@ def _train(cfg: DictConfig, run: Run) -> None:
         return
     torch.manual_seed(cfg.seed)
     with waiting("reading annotations"):
-        data = instantiate(cfg.datamodule, fresh=run.resume_from is None)
+        data = instantiate(cfg.datamodule)(fresh=run.resume_from is None)
     if grows and is_first_process():
         run = next_round(run, data.targets)
         data.fresh = run.resume_from is None

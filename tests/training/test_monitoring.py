@@ -126,13 +126,15 @@ def test_tensorboard_is_told_the_same(videos, tmp_path):
 def test_watching_a_step_never_waits_for_the_device(steps, logged):  # noqa: F811
     tracker = make_tracker()
     batch = steps(tracker)[1, 0]
-    trainer = SimpleNamespace(current_epoch=1, is_global_zero=True)
+    outputs = {"labels": tracker.teacher.label(batch.unlabelled)}
+    optimizer = SimpleNamespace(param_groups=[])
+    trainer = SimpleNamespace(current_epoch=1, is_global_zero=True, optimizers=[optimizer])
     watchers = [Monitoring(), Pictures(every=1, count=4)]
     watchers[1]._loggers = [None]
     with Watch() as watch:
         for watcher in watchers:
             watcher.on_train_epoch_start(trainer, tracker)
-            watcher.on_train_batch_end(trainer, tracker, None, batch, 0)
+            watcher.on_train_batch_end(trainer, tracker, outputs, batch, 0)
     assert watch.found == []
     assert len(watchers[0]._coarse) == len(watchers[1]._batches) == 1
 
