@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -45,8 +46,7 @@ class GroundTruth:
 
     def per_video(self, values: np.ndarray) -> np.ndarray:
         """Sum (N,) values over each video: (V,)."""
-        total = np.concatenate([[0], np.cumsum(values)])
-        return total[self.offsets[1:]] - total[self.offsets[:-1]]
+        return np.array([values[a:b].sum() for a, b in itertools.pairwise(self.offsets.tolist())])
 
     def rows(self, name: str) -> slice:
         """Rows of the video of that name."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,9 +106,10 @@ def score(truth: GroundTruth, boxes: np.ndarray, protocol: Protocol) -> Scores:
     overlaps = measures.overlap(truth.boxes, boxes, protocol.inclusive, protocol.union_epsilon, protocol.clip)
     errors = measures.center_error(truth.boxes, boxes)
     scaled = measures.normalized_center_error(truth.boxes, boxes, protocol.size_epsilon, protocol.least_size)
-    success = _above(_judged(overlaps, mask.overlap, hit=np.inf, miss=-np.inf), OVERLAP_THRESHOLDS, truth)
-    near = _within(_judged(errors, mask.error, hit=-np.inf, miss=np.inf), ERROR_THRESHOLDS, truth)
-    close = _within(_judged(scaled, mask.normalized, hit=-np.inf, miss=np.inf), protocol.normalized_thresholds, truth)
+    # a frame is within a distance where the negative distance is not below the negative threshold
+    success = _count(_judged(overlaps, mask.overlap), np.greater, OVERLAP_THRESHOLDS, truth)
+    near = _count(_judged(-errors, mask.error), np.greater_equal, -ERROR_THRESHOLDS, truth)
+    close = _count(_judged(-scaled, mask.normalized), np.greater_equal, -protocol.normalized_thresholds, truth)
     counted = truth.visible & (mask.overlap == MEASURED)
     counted[truth.offsets[:-1]] = False
     shown = _inside_frame(truth, boxes) if protocol.bounded and truth.frame_sizes is not None else overlaps
@@ -118,8 +120,8 @@ def score(truth: GroundTruth, boxes: np.ndarray, protocol: Protocol) -> Scores:
         near / frames,
         close / frames,
         truth.per_video(counted),
-        np.array([shown[rows][counted[rows]].sum() for rows in _videos(truth)]),
-        _above(np.where(counted, shown, -np.inf), FINE_OVERLAP_THRESHOLDS, truth),
+        truth.per_video(np.where(counted, shown, 0)),
+        _count(np.where(counted, shown, -np.inf), np.greater, FINE_OVERLAP_THRESHOLDS, truth),
     )
 
 
@@ -145,23 +147,15 @@ def _video_of(truth: GroundTruth, row: int) -> str:
     return truth.names[int(np.searchsorted(truth.offsets, row, side="right")) - 1]
 
 
-def _judged(values: np.ndarray, verdict: np.ndarray, hit: float, miss: float) -> np.ndarray:
-    """Measured values; `hit` or `miss` where the truth alone decides."""
-    return np.where(verdict == MEASURED, np.nan_to_num(values), np.where(verdict == HIT, hit, miss))
+def _judged(values: np.ndarray, verdict: np.ndarray) -> np.ndarray:
+    """Measured values; far above or below all thresholds where the truth alone decides."""
+    return np.where(verdict == MEASURED, np.nan_to_num(values), np.where(verdict == HIT, np.inf, -np.inf))
 
 
-def _videos(truth: GroundTruth) -> list[slice]:
-    return [slice(int(a), int(b)) for a, b in zip(truth.offsets[:-1], truth.offsets[1:], strict=True)]
-
-
-def _above(values: np.ndarray, thresholds: np.ndarray, truth: GroundTruth) -> np.ndarray:
-    """(V, t) frames of each video whose value is above each threshold."""
-    return np.array([(values[rows, None] > thresholds).sum(axis=0) for rows in _videos(truth)])
-
-
-def _within(values: np.ndarray, thresholds: np.ndarray, truth: GroundTruth) -> np.ndarray:
-    """(V, t) frames of each video whose value is at most each threshold."""
-    return np.array([(values[rows, None] <= thresholds).sum(axis=0) for rows in _videos(truth)])
+def _count(values: np.ndarray, compare: np.ufunc, thresholds: np.ndarray, truth: GroundTruth) -> np.ndarray:
+    """(V, t) frames of each video whose value passes each threshold."""
+    rows = itertools.pairwise(truth.offsets.tolist())
+    return np.array([compare(values[a:b, None], thresholds).sum(axis=0) for a, b in rows])
 
 
 def _inside_frame(truth: GroundTruth, boxes: np.ndarray) -> np.ndarray:

@@ -78,11 +78,11 @@ class Comparison:
     def sentence(self) -> str:
         """The outcome in words."""
         verdict = "a significant" if self.p_value < 0.05 else "no significant"
+        difference, low, high = (f"{100 * value:+.2f}" for value in (self.difference, self.low, self.high))
         return (
-            f"{self.first} against {self.second}: {self.measure} {100 * self.difference:+.2f} points "
-            f"(95 % interval {100 * self.low:+.2f} to {100 * self.high:+.2f}, p = {self.p_value:.3g}) "
-            f"over {self.videos} videos, "
-            f"better on {self.better} and worse on {self.worse}: {verdict} difference at the 5 % level"
+            f"{self.first} against {self.second}: {self.measure} {difference} points (95 % interval {low} to {high}, "
+            f"p = {self.p_value:.3g}) over {self.videos} videos, better on {self.better} and worse on {self.worse}: "
+            f"{verdict} difference at the 5 % level"
         )
 
 

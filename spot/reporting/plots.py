@@ -56,41 +56,27 @@ logging.getLogger("fontTools").setLevel(logging.WARNING)
 
 
 class Curve(NamedTuple):
-    """A kind of plot: thresholds (None: 1, 2, ...), the measure in the legend, title, labels of the axes, file name."""
+    """A kind of plot: thresholds (None: 1, 2, ...), the measure in the legend, title, labels of the axes."""
 
     x: np.ndarray | None
     measure: str
     title: str
     x_label: str
     y_label: str
-    file: str
 
 
-OVERLAP, SUCCESS = "Overlap threshold", "Success rate"
+_OVERLAP, _NORMALIZED, _EAO = "Overlap threshold", "Normalised location error threshold", "Expected average overlap"
 CURVES = {
-    "success": Curve(OVERLAP_THRESHOLDS, "success", "Success plot", OVERLAP, SUCCESS, "success"),
-    "overlap": Curve(FINE_OVERLAP_THRESHOLDS, "ao", "Success plot over all frames", OVERLAP, SUCCESS, "overlap"),
-    "precision": Curve(
-        ERROR_THRESHOLDS, "precision", "Precision plot", "Location error threshold [px]", "Precision", "precision"
-    ),
+    "success": Curve(OVERLAP_THRESHOLDS, "success", "Success plot", _OVERLAP, "Success rate"),
+    "overlap": Curve(FINE_OVERLAP_THRESHOLDS, "ao", "Success plot over all frames", _OVERLAP, "Success rate"),
+    "precision": Curve(ERROR_THRESHOLDS, "precision", "Precision plot", "Location error threshold [px]", "Precision"),
     "normalized_precision": Curve(
-        NORMALIZED_THRESHOLDS,
-        "normalized_precision",
-        "Normalised precision plot",
-        "Normalised location error threshold",
-        "Normalised precision",
-        "normalized_precision",
+        NORMALIZED_THRESHOLDS, "normalized_precision", "Normalised precision plot", _NORMALIZED, "Normalised precision"
     ),
-    "expected_overlap": Curve(
-        None,
-        "eao",
-        "Expected average overlap",
-        "Sequence length [frames]",
-        "Expected average overlap",
-        "expected_overlap",
-    ),
-    "recall_precision": Curve(None, "f1", "Precision and recall", "Recall", "Precision", "precision_recall"),
+    "expected_overlap": Curve(None, "eao", _EAO, "Sequence length [frames]", _EAO),
+    "recall_precision": Curve(None, "f1", "Precision and recall", "Recall", "Precision"),
 }
+_FILES = {"recall_precision": "precision_recall"}
 
 
 def draw_plots(outcome: EvaluationResult, folder: Path) -> list[Path]:
@@ -100,8 +86,8 @@ def draw_plots(outcome: EvaluationResult, folder: Path) -> list[Path]:
         The PNG files, in the order of a report; each has a PDF beside it.
     """
     written = [
-        save(draw_curves(outcome, key), folder / curve.file)
-        for key, curve in CURVES.items()
+        save(draw_curves(outcome, key), folder / _FILES.get(key, key))
+        for key in CURVES
         if any(key in row.curves for row in outcome.trackers)
     ]
     if len(outcome.attribute_sizes) >= 3:

@@ -97,7 +97,7 @@ def write_sweep(rows: Sequence[JobRow], title: str, output: Path) -> list[Path]:
         columns=["job", *keys, "tracker", *columns],
     )
     write_text(output / "sweep.csv", as_csv(frame))
-    table = markdown_table(_cells(rows, keys, _shown(columns)), len(keys))
+    table = markdown_table(_cells(rows, keys, _columns(rows, shown=True)), len(keys))
     write_text(output / "sweep.md", "\n".join([f"**{title}**", "", *table]) + "\n")
     plot = _plot(rows, title, output / "sweep")
     return [output / "sweep.csv", output / "sweep.md"] + ([plot] if plot else [])
@@ -107,29 +107,25 @@ def print_sweep(rows: Sequence[JobRow], title: str, file: Path | None = None, wi
     """Print the table; `file` is where all columns can be found, `width` as for `print_cells`."""
     rows, keys = in_order(rows), _keys(rows)
     print(f"{title}\n")
-    print_cells(_cells(rows, keys, _shown(_columns(rows))), len(keys), file, width)
+    print_cells(_cells(rows, keys, _columns(rows, shown=True)), len(keys), file, width)
 
 
 def in_order(rows: Sequence[JobRow]) -> list[JobRow]:
-    """By the swept values, numbers by their size."""
+    """Sort by the swept values, numbers by their size."""
 
     def place(value: str) -> tuple[bool, float, str]:
         return (False, float(value), "") if _is_number(value) else (True, 0.0, value)
 
-    keys = _keys(rows)
-    return sorted(rows, key=lambda row: [place(row.swept.get(key, "")) for key in keys])
+    return sorted(rows, key=lambda row: [place(row.swept.get(key, "")) for key in _keys(rows)])
 
 
 def _keys(rows: Sequence[JobRow]) -> list[str]:
     return sorted({key for row in rows for key in row.swept})
 
 
-def _columns(rows: Sequence[JobRow]) -> list[str]:
-    return list(dict.fromkeys(column for row in rows for column in row.numbers))
-
-
-def _shown(columns: Sequence[str]) -> list[str]:
-    return [column for column in columns if column in TRAINING or column in SHOWN]
+def _columns(rows: Sequence[JobRow], shown: bool = False) -> list[str]:
+    columns = dict.fromkeys(column for row in rows for column in row.numbers)
+    return [column for column in columns if not shown or column in TRAINING or column in SHOWN]
 
 
 def _cells(rows: Sequence[JobRow], keys: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:

@@ -77,10 +77,7 @@ def _read_boxes(path: Path, video: str, frames: int) -> np.ndarray:
 
 def _got10k_entries(files: ResultFiles, video: str, frames: int) -> list[tuple[str, str]]:
     """`<video>/<video>_001.txt` for each repetition, and `<video>/<video>_time.txt` with a column a repetition."""
-    entries = [
-        (f"{video}/{video}_{number:03d}.txt", _rows(_read_boxes(path, video, frames), "%.4f"))
-        for number, path in enumerate(files.boxes[video], 1)
-    ]
+    tables = [_read_boxes(path, video, frames) for path in files.boxes[video]]
     if video not in files.times:
         raise SpotError(
             f"{files.folder}: {video}_time.txt is missing; the GOT-10k server wants seconds for every frame"
@@ -89,18 +86,19 @@ def _got10k_entries(files: ResultFiles, video: str, frames: int) -> list[tuple[s
     seconds = got10k_files.read_seconds(path)
     if len(seconds) != frames:
         raise SpotError(f"{path}: {len(seconds)} rows, but video {video} has {frames} frames")
-    wrong = ~np.isfinite(seconds) | (seconds < 0)
-    if (bad := np.flatnonzero(wrong.any(axis=1))).size:
-        value = seconds[bad[0]][wrong[bad[0]]][0]
-        raise SpotError(f"{path}, line {bad[0] + 1}: {value} is not a time in seconds")
+    for line, row in enumerate(seconds.tolist(), 1):
+        if wrong := [value for value in row if not 0 <= value < np.inf]:
+            raise SpotError(f"{path}, line {line}: {wrong[0]} is not a time in seconds")
+    entries = [(f"{video}/{video}_{i:03d}.txt", _rows(table, "%.4f")) for i, table in enumerate(tables, 1)]
     return [*entries, (got10k_files.TIME_FILE.format(video), _rows(seconds, "%.6f"))]
 
 
 def _trackingnet_entries(files: ResultFiles, video: str, frames: int) -> list[tuple[str, str]]:
     """`<video>.txt`."""
-    if len(files.boxes[video]) > 1:
-        raise SpotError(f"{files.folder}: {len(files.boxes[video])} repetitions of {video}; TrackingNet takes one")
-    return [(plain_files.BOX_FILE.format(video), _rows(_read_boxes(files.boxes[video][0], video, frames), "%.4f"))]
+    path, *others = files.boxes[video]
+    if others:
+        raise SpotError(f"{files.folder}: {1 + len(others)} repetitions of {video}; TrackingNet takes one")
+    return [(plain_files.BOX_FILE.format(video), _rows(_read_boxes(path, video, frames), "%.4f"))]
 
 
 def _rows(table: np.ndarray, number: str) -> str:
