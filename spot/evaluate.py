@@ -78,6 +78,7 @@ def evaluate_sweep(cfg: DictConfig) -> None:
     """Write a table and a plot over the jobs of a sweep, beside the usual report on their last epochs."""
     from spot.reporting.sweep_report import JobRow, last_epoch, latest_trackers, print_sweep, write_sweep
     from spot.runtime.sweeps import find_sweep
+    from spot.training.csv_logger import read_rows
 
     if cfg.trackers is not None:
         raise SpotError("sweep= says which trackers to evaluate; leave out trackers=")
@@ -98,7 +99,7 @@ def evaluate_sweep(cfg: DictConfig) -> None:
             job,
             swept,
             trackers.get(job),
-            last_epoch(folder / job / "metrics.csv"),
+            last_epoch(read_rows(folder / job / "metrics.csv")),
             summary.get(trackers.get(job, ""), {}),
         )
         for job, swept in sweep.jobs.items()

@@ -38,7 +38,7 @@ def _train(cfg: DictConfig, run: Run) -> None:
     from spot.training.callbacks.progress import waiting
     from spot.training.callbacks.run_start import RunStart
     from spot.training.checkpoint_files import WholeCheckpoints
-    from spot.training.csv_logger import MetricsRows
+    from spot.training.csv_logger import MetricsRows, read_rows
     from spot.training.fit import build_callbacks, fit
     from spot.training.loggers import build_loggers, close
     from spot.training.quiet import quieten
@@ -79,7 +79,7 @@ def _train(cfg: DictConfig, run: Run) -> None:
     close(trainer.loggers)
     if trainer.is_global_zero:
         if cfg.supervision.pseudo_labels:
-            draw_exploration(run.folder / "metrics.csv", run.folder / "exploration")
+            draw_exploration(read_rows(run.folder / "metrics.csv"), run.folder / "exploration")
         print(
             f"run {cfg.run}: {cfg.training.epochs} epochs in {run.folder}, last checkpoint {run.checkpoints / 'last.ckpt'}"
         )
@@ -92,12 +92,13 @@ def _train(cfg: DictConfig, run: Run) -> None:
 def _is_done(cfg: DictConfig, run: Run) -> bool:
     """Whether all epochs are trained; if so, say it."""
     from spot.reporting.plots import draw_exploration
+    from spot.training.csv_logger import read_rows
 
     if run.finished_epochs < cfg.training.epochs:
         return False
     print(f"run {cfg.run} is done: {run.finished_epochs} epochs in {run.folder}")
     if is_first_process() and cfg.supervision.pseudo_labels and not (run.folder / "exploration.png").is_file():
-        draw_exploration(run.folder / "metrics.csv", run.folder / "exploration")
+        draw_exploration(read_rows(run.folder / "metrics.csv"), run.folder / "exploration")
     return True
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +27,6 @@ from spot.evaluation.measures import (
 from spot.evaluation.vot.supervised import eao_lengths
 from spot.reporting.escaping import plot_text
 from spot.runtime.atomic_files import replacing
-from spot.runtime.errors import SpotError
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; further trackers get them dashed and dotted.
 COLOURS = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F", "#8B5A2B", "#B8A800")
@@ -209,31 +208,21 @@ def draw_lines(lines: dict[str, dict[int, float]], title: str, x_label: str, y_l
     return figure
 
 
-def draw_exploration(metrics: str | Path, stem: str | Path) -> Path:
+def draw_exploration(rows: Mapping[int, Mapping[str, str]], stem: str | Path) -> Path | None:
     """Draw explored fraction and pseudo-label IoU over the epochs of a training run.
 
     Args:
-        metrics: CSV with the columns epoch, explored_fraction and pseudo_label_iou (fractions of 1), which may have a prefix
-            such as `train/`; rows of one epoch are merged, empty cells are allowed.
+        rows: epoch to the cells of its row in metrics.csv, of which explored_fraction and pseudo_label_iou are drawn.
         stem: path of the picture without suffix; a PNG and a PDF are written.
 
     Returns:
-        The PNG.
-
-    Raises:
-        SpotError: the file has neither column.
+        The PNG; None where no epoch has either value.
     """
-    import pandas as pd
-
-    table = pd.read_csv(metrics).rename(columns=lambda name: name.rsplit("/", 1)[-1])
-    table["epoch"] += table["epoch"].min() == 0  # version 0.1 counted epochs from 0
     titles = {"explored_fraction": "Explored frames", "pseudo_label_iou": "Pseudo-label IoU"}
-    shown = {title: table.set_index("epoch")[key].dropna() for key, title in titles.items() if key in table}
-    lines = {
-        title: {int(epoch): float(v) for epoch, v in column.items()} for title, column in shown.items() if len(column)
-    }
-    if not lines:
-        raise SpotError(f"{metrics} has no column named {' or '.join(titles)}")
-    figure = draw_lines(lines, "Pseudo labels of the training videos", "Epoch", "Fraction, IoU")
+    lines = {title: {e: float(row[key]) for e, row in rows.items() if row.get(key)} for key, title in titles.items()}
+    if not any(lines.values()):
+        return None
+    shown = {title: points for title, points in lines.items() if points}
+    figure = draw_lines(shown, "Pseudo labels of the training videos", "Epoch", "Fraction, IoU")
     figure.axes[0].set_ylim(0, 1)
     return save(figure, Path(stem))

@@ -70,18 +70,10 @@ def latest_trackers(jobs: Iterable[str], sweep: str, results: Sequence[str]) -> 
     return {job: epochs[-1][2] for job, epochs in found.items() if epochs}
 
 
-def last_epoch(metrics: Path) -> dict[str, float]:
-    """Read the training columns of the last row of a run's metrics.csv; empty where there is none."""
-    import pandas as pd
-
-    if not metrics.is_file():
-        return {}
-    table = pd.read_csv(metrics)
-    if table.empty:
-        return {}
-    last = table.iloc[-1].reindex(TRAINING).dropna().astype(float)
-    from_zero = table["epoch"].min() == 0  # a file of version 0.1
-    return {**last.to_dict(), "epoch": float(last["epoch"]) + from_zero}
+def last_epoch(rows: Mapping[int, Mapping[str, str]]) -> dict[str, float]:
+    """Pick the training columns of the last row of a run's metrics.csv; empty where there is none."""
+    last = rows[max(rows)] if rows else {}
+    return {key: float(last[key]) for key in TRAINING if last.get(key)}
 
 
 def write_sweep(rows: Sequence[JobRow], title: str, output: Path) -> list[Path]:

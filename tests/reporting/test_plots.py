@@ -5,7 +5,6 @@ import pytest
 
 from spot.evaluation.evaluation_result import OPE_MEASURES, EvaluationResult, TrackerOutcome, epoch_series
 from spot.reporting import plots
-from spot.runtime.errors import SpotError
 
 
 def outcome_of(names, **values):
@@ -88,26 +87,21 @@ def test_the_radar_needs_three_attributes(tmp_path, monkeypatch):
         assert (tmp_path / "attributes" in written) == (len(attributes) == 3)
 
 
-def test_exploration_is_drawn_from_a_metrics_file(tmp_path):
-    metrics = tmp_path / "metrics.csv"
-    metrics.write_text(
-        "epoch,step,train/loss,sparse/explored_fraction,pseudo_label_iou\n0,1,2.5,,\n1,2,,0.2,0.6\n1,3,1.5,,\n2,4,,0.4,0.7\n"
-    )
-    picture = plots.draw_exploration(metrics, tmp_path / "exploration")
+def test_exploration_is_drawn_over_the_epochs_that_have_it(tmp_path, monkeypatch):
+    drawn = {}
+    draw = plots.draw_lines
+    monkeypatch.setattr(plots, "draw_lines", lambda lines, *texts: drawn.update(lines) or draw(lines, *texts))
+    rows = {
+        1: {"train/loss": "2.5"},
+        2: {"explored_fraction": "0.2", "pseudo_label_iou": "0.6"},
+        3: {"explored_fraction": "0.4"},
+    }
+    picture = plots.draw_exploration(rows, tmp_path / "exploration")
     assert picture.stat().st_size > 10_000
     assert picture.with_suffix(".pdf").is_file()
+    assert drawn == {"Explored frames": {2: 0.2, 3: 0.4}, "Pseudo-label IoU": {2: 0.6}}
 
 
-def test_rows_of_an_epoch_are_merged(tmp_path, monkeypatch):
-    drawn = {}
-    monkeypatch.setattr(plots, "draw_lines", lambda lines, *_: drawn.update(lines) or plots.new_figure()[0])
-    (tmp_path / "m.csv").write_text("epoch,sparse/explored_fraction,pseudo_label_iou\n0,,\n1,0.2,\n1,,0.6\n2,0.4,0.7\n")
-    plots.draw_exploration(tmp_path / "m.csv", tmp_path / "x")
-    # the first epoch is 0: a file of version 0.1, whose second epoch this is
-    assert drawn == {"Explored frames": {2: 0.2, 3: 0.4}, "Pseudo-label IoU": {2: 0.6, 3: 0.7}}
-
-
-def test_exploration_needs_its_columns(tmp_path):
-    (tmp_path / "m.csv").write_text("epoch,loss\n0,1\n")
-    with pytest.raises(SpotError, match=r"m\.csv has no column named explored_fraction or pseudo_label_iou"):
-        plots.draw_exploration(tmp_path / "m.csv", tmp_path / "x")
+def test_nothing_explored_is_no_picture(tmp_path):
+    assert plots.draw_exploration({1: {"loss": "1"}}, tmp_path / "x") is None
+    assert not list(tmp_path.iterdir())
