@@ -12,6 +12,7 @@ weights were trained so; it is kept.
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -23,25 +24,40 @@ _REMEDY = "correct or remove the box (python -m spot.check names file and row)"
 _LARGEST_PADDED = 8192  # pixels a side; a broken annotation must not ask for gigabytes of mean colour
 
 
-def crop_side(boxes: np.ndarray, factor: float) -> np.ndarray:
+CropRule = Literal["context", "area"]
+
+
+def crop_side(boxes: np.ndarray, factor: float, rule: CropRule = "context") -> np.ndarray:
     """Side of the square crop around each box, in whole full-frame pixels.
 
     Args:
         boxes: (..., 4) xywh.
         factor: area factor f; 2 for templates, 4 for search crops.
+        rule: how an elongated target counts; for a square one both rules give `factor` times its side.
+            `context`: `ceil(sqrt((w + c) * (h + c)))` with c = (factor - 1) * (w + h) / 2 (SiamFC, Ocean, TransT).
+            `area`: `ceil(factor * sqrt(w * h))` (OSTrack).
 
     Returns:
-        (...,) float64 `ceil(sqrt((w + context) * (h + context)))` with context = (factor - 1) * (w + h) / 2;
-        NaN where that has no root.
+        (...,) float64; NaN where that has no root.
+
+    >>> crop_side(np.array([0, 0, 30, 10]), 2).item(), crop_side(np.array([0, 0, 30, 10]), 2, "area").item()
+    (39.0, 35.0)
     """
     width, height = np.moveaxis(np.asarray(boxes, np.float64)[..., 2:], -1, 0)
     context = (factor - 1) * (width + height) / 2
     with np.errstate(invalid="ignore"):
+        if rule == "area":
+            return np.ceil(factor * np.sqrt(width * height))
         return np.ceil(np.sqrt((width + context) * (height + context)))
 
 
 def crop(
-    frame: Frame, box: np.ndarray, factor: float, out: int, target: np.ndarray | None = None
+    frame: Frame,
+    box: np.ndarray,
+    factor: float,
+    out: int,
+    target: np.ndarray | None = None,
+    rule: CropRule = "context",
 ) -> tuple[np.ndarray, np.ndarray]:
     """Square crop around a box, mean colour outside the image, resized bilinearly.
 
@@ -52,6 +68,7 @@ def crop(
         out: side of the crop after resizing, pixels.
         target: (4,) the box that must touch the image, `box` itself where None. Give it with a jittered box,
             which may leave the image while its target does not.
+        rule: see `crop_side`.
 
     Returns:
         (out, out, 3) uint8 RGB, and (3,) float32 geometry.
@@ -60,7 +77,7 @@ def crop(
         SpotError: the crop would be smaller than one pixel, or the target lies wholly outside the image.
     """
     x, y, w, h = np.asarray(box, np.float64).tolist()
-    side = float(crop_side(np.array([x, y, w, h]), factor))
+    side = float(crop_side(np.array([x, y, w, h]), factor, rule))
     if not 1 <= side < math.inf:
         raise SpotError(f"{_place(frame)}box {_text(box)}: the crop would be smaller than one pixel; {_REMEDY}")
     target = box if target is None else target

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from spot.data.boxes import to_crop
-from spot.data.crops import crop, crop_side, jitter_box
+from spot.data.crops import CropRule, crop, crop_side, jitter_box
 from spot.data.images import Decode, Frame, read_frame
 from spot.data.targets import Targets
 from spot.runtime.errors import SpotError
@@ -31,7 +31,10 @@ _LABELLED, _UNLABELLED = 0, 1
 
 @dataclass(frozen=True)
 class CropSettings:
-    """Sizes in pixels, area factors and jitter of an architecture's crops (METHOD.md section 3)."""
+    """Sizes in pixels, area factors and jitter of an architecture's crops (docs/method.md section 3).
+
+    `rule` says how the side of a crop follows from the box, see `spot.data.crops.crop_side`.
+    """
 
     template_size: int
     search_size: int
@@ -39,6 +42,7 @@ class CropSettings:
     search_factor: float
     center_jitter: float
     scale_jitter: float
+    rule: CropRule = "context"
 
 
 @dataclass(frozen=True)
@@ -186,11 +190,13 @@ class _Instances(Dataset):
 
     def template(self, frame: Frame, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Crop of the template and the target's box in it."""
-        pixels, geometry = crop(frame, box, self.crops.template_factor, self.crops.template_size)
+        c = self.crops
+        pixels, geometry = crop(frame, box, c.template_factor, c.template_size, rule=c.rule)
         return _channels_first(pixels), to_crop(box, geometry, self.crops.template_size).astype(np.float32)
 
     def search(self, frame: Frame, box: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        pixels, geometry = crop(frame, around, self.crops.search_factor, self.crops.search_size, target=box)
+        c = self.crops
+        pixels, geometry = crop(frame, around, c.search_factor, c.search_size, target=box, rule=c.rule)
         return _channels_first(pixels), geometry
 
     def jitter(self, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -198,8 +204,8 @@ class _Instances(Dataset):
 
     def read(self, path: str, wanted: list[tuple[np.ndarray, float, int]]) -> Frame:
         """Decode a frame as far as the finest of the wanted crops (box, factor, output pixels) needs."""
-        box, factor, out = min(wanted, key=lambda w: float(crop_side(w[0], w[1])) / w[2])
-        return read_frame(path, self.decode, crop_pixels=float(crop_side(box, factor)), out_pixels=out)
+        box, factor, out = min(wanted, key=lambda w: float(crop_side(w[0], w[1], self.crops.rule)) / w[2])
+        return read_frame(path, self.decode, crop_pixels=float(crop_side(box, factor, self.crops.rule)), out_pixels=out)
 
     def brightness(self, rng: np.random.Generator, images: int) -> np.ndarray:
         spread = self.augment.brightness

@@ -48,6 +48,7 @@ class Crops:
     search_factor: Annotated[float, Range(0.5)]
     center_jitter: NonNegative
     scale_jitter: NonNegative
+    rule: Literal["context", "area"]
 
 
 @dataclass
