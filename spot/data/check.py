@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from spot.data.folders import IMAGES, is_clutter, names_in
+from spot.data.folders import IMAGES, names_in
 from spot.data.images import read_frame
 from spot.data.video import Video, VideoSet
 from spot.runtime.errors import SpotError
@@ -88,7 +88,7 @@ def check_video(video: Video, quick: bool, exact: bool) -> Finding:
 def _check_names(video: Video, exact: bool, faults: list[Fault]) -> set[int]:
     """Compare the names of the frames with those in their folder, whatever their endings; gives the missing frames."""
     folder = video.frames.folder
-    images = [n for n in names_in(folder) if n.lower().endswith(IMAGES) and not is_clutter(n)]
+    images = [n for n in names_in(folder) if n.lower().endswith(IMAGES)]
     there = {os.path.splitext(name)[0] for name in images}
     expected = [os.path.basename(video.frames.path(i)) for i in range(len(video))]
     stems = [os.path.splitext(name)[0] for name in expected]

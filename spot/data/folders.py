@@ -54,14 +54,18 @@ def exists(path: str) -> bool:
 
 
 def names_in(folder: str) -> list[str]:
-    """Sorted names of the files and folders in a folder. Raises SpotError where there is no such folder."""
+    """Sorted names of the files and folders in a folder, without clutter (`is_clutter`).
+
+    Raises:
+        SpotError: there is no such folder.
+    """
     archive, inside = _split(folder)
     if archive is not None:
         if (entries := _folders(archive).get(inside)) is None:
             raise SpotError(f"{archive} has no folder {inside}; check the path or restore the archive")
-        return sorted(entries)
+        return sorted(name for name in entries if not is_clutter(name))
     try:
-        return sorted(os.listdir(folder))
+        return sorted(name for name in os.listdir(folder) if not is_clutter(name))
     except OSError as error:
         raise SpotError(f"{folder}: {error.strerror}; check the path") from None
 
@@ -108,7 +112,7 @@ def packed_folders(folder: str) -> dict[str, str]:
 
 def list_frames(folder: str) -> Frames:
     """The images of a folder in the natural order of their names. Raises SpotError where there are none."""
-    names = [n for n in names_in(folder) if n.lower().endswith(IMAGES) and not is_clutter(n)]
+    names = [n for n in names_in(folder) if n.lower().endswith(IMAGES)]
     if not names:
         raise SpotError(f"{folder}: no images in it; expected {', '.join(IMAGES)}")
     return name_frames(folder, sorted(names, key=natural_key))
@@ -171,7 +175,9 @@ def _packed(folder: str, stamped: Stamp) -> dict[str, str]:
     for file in names_in(folder) if os.path.isdir(folder) else ():
         if file.endswith(ARCHIVES):
             archive = f"{folder}/{file}"
-            for inside in filter(None, _folders(archive)):
+            for inside in _folders(archive):
+                if not inside or any(is_clutter(part) for part in inside.split("/")):
+                    continue
                 places.setdefault(inside.rpartition("/")[2], f"{archive}!/{inside}")
             places.setdefault(os.path.splitext(file)[0], f"{archive}!")
     return places

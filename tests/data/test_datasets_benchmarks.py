@@ -2,11 +2,13 @@
 
 import json
 import shutil
+import zipfile
 
 import numpy as np
 import pytest
 
 from spot.data.datasets import lasot, nfs, otb, pysot, tc128, uav, vot
+from spot.data.folders import locate, names_in
 from spot.data.images import read_frame
 from spot.data.polygons import enclosing_boxes
 from spot.runtime.errors import SpotError
@@ -240,3 +242,20 @@ def test_missing_and_empty_roots_are_named(load, key, variable, tmp_path):
 def test_unknown_versions_are_refused(load, choice, tmp_path):
     with pytest.raises(SpotError, match=str(choice)):
         load(str(tmp_path), choice)
+
+
+def test_what_a_mac_leaves_behind_is_ignored(tmp_path):
+    """Companions `._x` beside every file, and `__MACOSX` inside a zip."""
+    layouts.write_lasot(tmp_path / "lasot")
+    layouts.write_uav(tmp_path / "uav")
+    expected = lasot.load(str(tmp_path / "lasot"), "train").names, uav.load(str(tmp_path / "uav")).names
+    for file in [f for f in tmp_path.rglob("*") if not f.name.startswith(".")]:
+        file.with_name(f"._{file.name}").write_bytes(b"\0\5\26\7")
+    assert lasot.load(str(tmp_path / "lasot"), "train").names == expected[0]
+    assert uav.load(str(tmp_path / "uav")).names == expected[1]
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr("__MACOSX/car/._1.jpg", b"")
+        archive.writestr("car/1.jpg", b"")
+        archive.writestr("car/._1.jpg", b"")
+    assert locate(str(tmp_path), "car") == f"{tmp_path}/a.zip!/car"
+    assert names_in(f"{tmp_path}/a.zip!/car") == ["1.jpg"]

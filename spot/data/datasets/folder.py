@@ -18,7 +18,7 @@ import numpy as np
 from spot.data.annotation_cache import Source
 from spot.data.annotations import Annotation, drawable, parse_table
 from spot.data.datasets.got10k import annotation_files, fit_annotation
-from spot.data.folders import is_clutter, list_frames, names_in, need_root
+from spot.data.folders import list_frames, names_in, need_root
 from spot.data.images import read_bytes
 from spot.data.reading import read_videos
 from spot.data.splits import read_list
@@ -56,7 +56,7 @@ def _find(base: str) -> tuple[list[Source], list[str]]:
     if "list.txt" in entries:
         names = read_list(f"{base}/list.txt", folders=True)
     else:
-        names = [n for n in entries if not is_clutter(n) and os.path.isdir(f"{base}/{n}")]
+        names = [n for n in entries if os.path.isdir(f"{base}/{n}")]
     if not names:
         raise SpotError(f"{base}: no sequences; expected a folder with images and groundtruth.txt for each")
     folders = [f"{base}/{n}" for n in names]

@@ -88,7 +88,7 @@ def _listed(file: str) -> list[tuple[str, str]]:
 
 
 def _videos(folder: str) -> list[str]:
-    names = [n.removesuffix(".txt") for n in names_in(folder) if n.endswith(".txt") and not n.startswith(".")]
+    names = [n.removesuffix(".txt") for n in names_in(folder) if n.endswith(".txt")]
     if not names:
         raise SpotError(f"{folder}: no annotations; expected <video>.txt")
     return names
