@@ -20,6 +20,8 @@ from spot.runtime.command import config_folder
 from spot.train import train
 
 ROOT = Path(__file__).resolve().parents[1]
+MOMENTS = ("", "between checkpoint and metrics", "", "between", "", "the state", "", "a checkpoint")
+"""What kills wait for by turns, as `being_written` names it; "" for nothing."""
 LONGEST = 600  # seconds that a run may take; it takes a few
 
 
@@ -95,8 +97,8 @@ def kill_again_and_again(
 ) -> Counter:
     """Start a run and kill it, up to so many times, then let it end; what the kills interrupted.
 
-    Kills come at random times; every other one waits for something being written. By turns they hit the main process
-    alone, whose other processes must notice it, and all processes at once.
+    Kills come at random times, and then wait for what `MOMENTS` says. By turns they hit all processes at once, and the
+    main process alone, whose other processes must notice it.
 
     Args:
         longest: seconds of the whole run; a kill waits for at most 0.4 of it, so that eight reach the end.
@@ -108,8 +110,9 @@ def kill_again_and_again(
         process = start(options, outputs)
         groups.append(process)
         since, moment = time.time(), time.monotonic() + draw.uniform(0, 0.4) * longest
+        wanted = MOMENTS[turn % len(MOMENTS)]
         while not (over := has_ended(process, outputs)) and (
-            time.monotonic() < moment or (turn % 2 == 1 and not being_written(outputs / "smoke", since))
+            time.monotonic() < moment or not being_written(outputs / "smoke", since).startswith(wanted)
         ):
             time.sleep(0.0005 if time.monotonic() >= moment else 0.005)
         if over:

@@ -393,6 +393,7 @@ class Check:
     paths: Paths
     data: Data | None
     benchmark: Benchmark | None
+    run: Name | None
     quick: bool
     workers: Positive | None
 
