@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from spot.runtime.command import command
 from spot.runtime.errors import SpotError
@@ -31,7 +30,7 @@ def convert(cfg: DictConfig) -> tuple[Path, ...]:
     for each in sources:
         if not each.exists():
             raise SpotError(f"source={each}: no such file or folder; check the path")
-    kind = cfg.kind or ("onnx" if target.suffix == ".onnx" else "native")
+    kind = cfg.kind or {".onnx": "onnx", ".safetensors": "safetensors"}.get(target.suffix, "native")
     if kind not in KINDS:
         raise SpotError(f"kind={kind}: choose {', '.join(KINDS)}")
     written: tuple[Path, ...] = (target,)
@@ -64,6 +63,19 @@ def to_native(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
     write_file(target, native_content(weights, cfg.arch.name))
 
 
+def to_safetensors(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
+    """One network by our names, and the settings that build it, in a file that other programs read too."""
+    from spot.architectures.checkpoint import SAFETENSORS, write_safetensors
+
+    if target.suffix != SAFETENSORS:
+        raise SpotError(
+            f"target={target}: a safetensors file is known by its ending; call it {target.stem}{SAFETENSORS}"
+        )
+    _, weights = _read(cfg, sources)
+    parts = {part: OmegaConf.to_container(cfg.arch[part], resolve=True) for part in ("network", "crops", "tracker")}
+    write_safetensors(target, weights, {"name": cfg.arch.name, **parts})
+
+
 def to_published(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
     """One network as the published program writes it."""
     network, weights = _read(cfg, sources)
@@ -84,20 +96,12 @@ def to_backbone(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
     """Pre-trained weights as `backbone.weights=` takes them; the architecture's backbone itself checks them."""
     from hydra.utils import instantiate
 
-    from spot.architectures.weight_files import read_file, write_file
+    from spot.architectures.weight_files import write_file
 
     (source,) = sources
     if "weights" not in cfg.arch.network.get("backbone", {}):
         raise SpotError(f"kind=backbone: that of arch={cfg.arch.name} takes no weights; choose another arch=")
-    with tempfile.TemporaryDirectory() as folder:
-        if cfg.allow_pickle:  # which the backbone itself never does
-            content = read_file(source, allow_pickle=True)
-            if not isinstance(content, dict):
-                raise SpotError(f"{source} holds no state dict but one {type(content).__name__}; take another file")
-            source = Path(folder) / source.name
-            write_file(source, dict(content.get("state_dict", content)))
-        backbone = instantiate(cfg.arch.network.backbone, weights=str(source))
-    write_file(target, backbone.state_dict())
+    write_file(target, instantiate(cfg.arch.network.backbone, weights=str(source)).state_dict())
 
 
 def to_state(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
@@ -145,6 +149,7 @@ def _read(cfg: DictConfig, sources: Sequence[Path]) -> tuple[TrackerNetwork, Wei
 
 KINDS: dict[str, Callable[[DictConfig, Sequence[Path], Path], None]] = {
     "native": to_native,
+    "safetensors": to_safetensors,
     "published": to_published,
     "backbone": to_backbone,
     "onnx": to_onnx,

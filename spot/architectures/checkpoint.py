@@ -3,25 +3,32 @@
 A run's checkpoint   Lightning's: `state_dict` with student and teacher, `hyper_parameters`, `epoch`
 A native file        `{"arch", "model", "epoch", "net", "rest"}`: one network by our names, and what else was plain data
                      in the published file that it was made from
+A safetensors file   the same by our names; its metadata hold arch, model, epoch and the architecture's settings
 A published file     what the architecture's `published.py` reads: one network by the names of another program
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from spot.architectures.base import TrackerNetwork
 from spot.architectures.published import Loaded, Weights
 from spot.architectures.weight_files import read_file, state_faults
+from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
 
 log = logging.getLogger(__name__)
+
+SAFETENSORS = ".safetensors"
 
 # Where a run's checkpoint keeps its networks, the preferred one first.
 PREFIXES = {"teacher": "teacher.network.", "student": "student."}
@@ -71,6 +78,8 @@ def read_weights(
     if path.is_dir():
         path = find_checkpoint(path)
         files = [path]
+    if path.suffix == SAFETENSORS:
+        return _checked(path, _of_safetensors(path, arch), network, model)
     content: Any = read_file(path, allow_pickle) if len(files) == 1 and path.suffix != ".onnx" else None
     keys = set(content) if isinstance(content, dict) else set()
     foreign = network.published.read(files, content, network) if network.published else None
@@ -87,6 +96,10 @@ def read_weights(
             f"{path} is no checkpoint of a tracker: neither a run's nor a converted nor a published one "
             "(for a backbone's weights: backbone.weights=, or kind=backbone in spot.convert)"
         )
+    return _checked(path, weights, network, model)
+
+
+def _checked(path: Path, weights: Weights, network: TrackerNetwork, model: str | None) -> Weights:
     if model is not None and weights.model not in (None, model):
         raise SpotError(f"{path} holds the {weights.model}, no {model}; add model={weights.model} or take another")
     own = network.state_dict()
@@ -136,3 +149,56 @@ def _compare_arch(path: Path, found: str | None, wanted: str | None) -> None:
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     return {key.removeprefix(prefix): tensor for key, tensor in tensors.items() if key.startswith(prefix)}
+
+
+def write_safetensors(target: Path, weights: Weights, config: Mapping[str, Any]) -> None:
+    """Write one network as safetensors, whole or not at all.
+
+    Args:
+        target: the file.
+        weights: what to write; `rest` is left out.
+        config: plain settings of the architecture, among them its `name`; `safetensors_config` gives them back.
+    """
+    about = {
+        "arch": config["name"],
+        "model": weights.model or "",
+        "epoch": "" if weights.epoch is None else weights.epoch,
+    }
+    metadata = {key: str(value) for key, value in about.items()} | {"config": json.dumps(config)}
+    tensors = {key: tensor.contiguous() for key, tensor in weights.tensors.items()}
+    with replacing(target, "choose another target") as aside:
+        save_file(tensors, aside, metadata)
+
+
+def safetensors_config(path: Path) -> dict[str, Any] | None:
+    """Return the settings of the architecture that a safetensors file holds, or None for files without any.
+
+    Raises:
+        SpotError: the file is damaged, or a setting names a class that does not belong to an architecture.
+    """
+    if path.suffix != SAFETENSORS:
+        return None
+    config = _read_safetensors(path)[0].get("config")
+    if config is None:
+        return None
+    for target in re.findall(r'"_target_": "([^"]*)"', config):
+        if not target.startswith("spot.architectures."):
+            raise SpotError(
+                f"{path} names the class {target}, which is not part of spot.architectures; take another file"
+            )
+    return json.loads(config)
+
+
+def _of_safetensors(path: Path, arch: str | None) -> Weights:
+    metadata, tensors = _read_safetensors(path)
+    _compare_arch(path, metadata.get("arch"), arch)
+    epoch = metadata.get("epoch") or None
+    return Weights(metadata.get("model") or None, None if epoch is None else int(epoch), tensors)
+
+
+def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    try:
+        with safe_open(path, "pt") as content:
+            return content.metadata() or {}, {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError) as error:
+        raise SpotError(f"{path}: cannot be read as safetensors ({error}); check the file") from None

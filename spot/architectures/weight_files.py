@@ -20,16 +20,20 @@ log = logging.getLogger(__name__)
 
 
 def read_file(path: str | Path, allow_pickle: bool = False) -> Any:
-    """Content of a file that `torch.save` wrote, tensors on the CPU and mapped from the file where it allows that.
+    """Read a file that `torch.save` wrote, tensors on the CPU and mapped from the file where it allows that.
+
+    No code of the file runs. Tensors and plain values are read; objects of other classes, as published files hold
+    them, become empty stand-ins.
 
     Args:
-        path: tensors and plain values alone are read (`weights_only=True`).
-        allow_pickle: read other objects too, which runs whatever code the file holds. Objects of classes that are not
-            installed become empty ones.
+        path: the file.
+        allow_pickle: not needed any more; True gives a notice.
 
     Raises:
-        SpotError: no such file, a damaged or foreign one, or one with objects of other classes.
+        SpotError: no such file, or a damaged or foreign one.
     """
+    if allow_pickle:
+        log.warning("allow_pickle=true is not needed any more: tensors are read without running what a file holds")
     try:
         with open(path, "rb") as file:
             is_zip = zipfile.is_zipfile(file)
@@ -38,20 +42,12 @@ def read_file(path: str | Path, allow_pickle: bool = False) -> Any:
     try:
         return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
-        foreign = re.search(r"GLOBAL (\S+)|<class '(\S+)'>", str(error))
-        if foreign is None and not allow_pickle:
+        if not re.search(r"GLOBAL |<class |[Uu]nsupported (global|class|operand)", str(error)):
             raise _unreadable(path, error) from None
     except Exception as error:  # damaged files make the reader stumble anywhere
         raise _unreadable(path, error) from None
-    if not allow_pickle:
-        assert foreign is not None
-        raise SpotError(
-            f"{path} holds objects of the class {foreign[1] or foreign[2]}, not tensors alone; python -m spot.convert "
-            "with allow_pickle=true reads it (WARNING: that runs whatever code the file holds: only if you trust it)"
-        )
-    log.warning("%s: allow_pickle=true runs whatever code this file holds", path)
     try:
-        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_LenientPickle)
+        return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_TensorsAlone)
     except Exception as error:
         raise _unreadable(path, error) from None
 
@@ -80,27 +76,62 @@ def _some(keys: list[str], shown: int = 3) -> str:
     return ", ".join(keys[:shown]) + more
 
 
-class _Absent(dict):
-    """Stands in for an object of a class that is not installed; takes whatever a pickle puts into it."""
+class _StandIn(dict):
+    """Stands in for an object of a class that is not read; takes whatever a pickle puts into it, and drops it."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
 
     def __init__(self, *_: Any, **__: Any) -> None:
         super().__init__()
 
-    def __setstate__(self, state: Any) -> None:
-        """Drop it."""
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __call__(self, *_: Any, **__: Any) -> _StandIn:
+        return self
+
+    def __setstate__(self, state: Any) -> None: ...
+
+    def __setitem__(self, key: Any, value: Any) -> None: ...
+
+    def append(self, item: Any) -> None: ...
+
+    def extend(self, items: Any) -> None: ...
+
+    def add(self, item: Any) -> None: ...
 
 
-class _LenientPickle:
-    """What `torch.load` needs of a pickle module, without its insistence that every class is installed."""
+# What a pickle of tensors needs; nothing here runs code that comes from the file.
+_READ = {
+    ("collections", "OrderedDict"),
+    ("torch", "Size"),
+    ("torch", "device"),
+    ("torch._utils", "_rebuild_parameter"),
+    ("torch._utils", "_rebuild_tensor"),
+    ("torch._utils", "_rebuild_tensor_v2"),
+}
 
-    load = staticmethod(pickle.load)
 
-    class Unpickler(pickle.Unpickler):
-        def find_class(self, module: str, name: str) -> Any:
-            try:
-                return super().find_class(module, name)
-            except (ImportError, AttributeError):
-                return type(name, (_Absent,), {"__module__": module})
+class _Unpickler(pickle.Unpickler):
+    """Reads tensors and plain values; every other class or function becomes a stand-in, which does nothing."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) in _READ:
+            return super().find_class(module, name)
+        found = getattr(torch, name, None) if module == "torch" and name.isidentifier() else None
+        if isinstance(found, torch.dtype) or (name.endswith("Storage") and isinstance(found, type)):
+            return found
+        return type(name.rpartition(".")[2], (_StandIn,), {"__module__": module})
+
+
+class _TensorsAlone:
+    """What `torch.load` needs of a pickle module."""
+
+    Unpickler = _Unpickler
+
+    @staticmethod
+    def load(file: Any, **options: Any) -> Any:
+        return _Unpickler(file, **options).load()
 
 
 def _unreadable(path: str | Path, error: Exception) -> SpotError:

@@ -12,7 +12,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from spot.architectures.checkpoint import find_checkpoint
+from spot.architectures.checkpoint import SAFETENSORS, find_checkpoint, safetensors_config
 from spot.architectures.start_weights import DEFAULT, load_initial
 from spot.architectures.tracker import Tracker
 from spot.runtime.errors import SpotError
@@ -89,7 +89,8 @@ def load_tracker(source: str | Path, arch: str | None = None, **options: str | i
 
     from spot.runtime.command import config_folder
 
-    kind = "initial" if str(source) == DEFAULT or Path(source).suffix == ".safetensors" else "checkpoint"
+    is_start = Path(source).suffix == SAFETENSORS and safetensors_config(Path(source)) is None
+    kind = "initial" if str(source) == DEFAULT or is_start else "checkpoint"
     words = [f"arch={arch}"] if arch else []
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         cfg = compose("track", words)

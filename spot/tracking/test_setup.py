@@ -14,7 +14,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from spot.architectures.base import TrackerNetwork
-from spot.architectures.checkpoint import find_checkpoint, load_network
+from spot.architectures.checkpoint import find_checkpoint, load_network, safetensors_config
 from spot.architectures.published import Loaded
 from spot.data.video import VideoSet
 from spot.results.result_folder import ResultFolder, write_result
@@ -46,13 +46,16 @@ def recorded_arch(cfg: DictConfig, checkpoint: Path, explicit: Sequence[str] = (
 
     Args:
         cfg: of a test.
-        checkpoint: a file; without a run's config.yaml above it `cfg.arch` stays.
+        checkpoint: a file; without a run's config.yaml above it, or settings inside it (safetensors), `cfg.arch` stays.
         explicit: the `key=value` options of the command line.
     """
     record = checkpoint.resolve().parent.parent / "config.yaml"
-    if checkpoint.parent.name != "checkpoints" or not record.is_file():
+    if (own := safetensors_config(checkpoint)) is not None:
+        arch = OmegaConf.create(own)
+    elif checkpoint.parent.name == "checkpoints" and record.is_file():
+        arch = OmegaConf.load(record).arch
+    else:
         return cfg.arch
-    arch = OmegaConf.load(record).arch
     keys = [word.split("=", 1)[0].lstrip("+~") for word in explicit]
     if any(key == "arch" for key in keys) and cfg.arch.name != arch.name:
         return cfg.arch

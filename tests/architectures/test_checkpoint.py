@@ -1,9 +1,12 @@
 """Weights out of every kind of checkpoint, and what is said of files that are none."""
 
 import json
+import os
+import pickle
 import sys
 import types
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,14 @@ from torch import nn
 
 from spot.architectures.backbones.resnet import ResNet50
 from spot.architectures.backbones.small_cnn import SmallCNN
-from spot.architectures.checkpoint import find_checkpoint, load_network, native_content, read_weights
+from spot.architectures.checkpoint import (
+    find_checkpoint,
+    load_network,
+    native_content,
+    read_weights,
+    safetensors_config,
+    write_safetensors,
+)
 from spot.architectures.ocean.backbone import OceanResNet50
 from spot.architectures.ocean.network import Ocean
 from spot.architectures.transt.network import TransT
@@ -193,38 +203,70 @@ def foreign(tmp_path: Path) -> Path:
     return path
 
 
-def test_other_classes_are_refused_by_name(foreign: Path) -> None:
-    with pytest.raises(SpotError, match=r"class ltr_like\.Settings.*allow_pickle=true.*WARNING") as raised:
-        load_network(foreign, tiny())
-    assert "\n" not in str(raised.value)
-
-
-def test_other_classes_need_not_be_installed(foreign: Path) -> None:
-    weights = read_weights(foreign, tiny(), allow_pickle=True)
+def test_objects_of_other_classes_are_left_out(foreign: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As they are in the published files, whether their classes are installed or not."""
+    weights = read_weights(foreign, tiny())
     assert weights.left_out == ("settings",)
     assert (weights.model, weights.epoch, weights.rest) == ("student", 25, {})
     assert torch.equal(weights.tensors["projection.weight"], STUDENT.projection.weight)
+    assert not caplog.text
+    read_weights(foreign, tiny(), allow_pickle=True)  # the option of version 0.1
+    assert "allow_pickle=true is not needed any more" in caplog.text
 
 
 class Trap:
-    """Makes a folder when it is unpickled."""
+    """Runs a function when it is unpickled."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, function: Callable, *arguments: object) -> None:
+        self.call = function, arguments
 
     def __reduce__(self) -> tuple:
-        return Path.mkdir, (self.folder,)
+        return self.call
 
 
-def test_code_in_a_file_runs_on_request_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    trapped = tmp_path / "trapped"
-    path = save(tmp_path, {"net_type": "TransT", "net": published_net(STUDENT), "stats": Trap(trapped)})
-    with pytest.raises(SpotError, match="allow_pickle=true"):
-        load_network(path, tiny())
-    assert not trapped.exists()
-    load_network(path, tiny(), allow_pickle=True)
-    assert trapped.exists()
-    assert "runs whatever code this file holds" in caplog.text
+@pytest.mark.parametrize("zipped", [True, False], ids=["zip", "format before PyTorch 1.6"])
+def test_code_in_a_file_never_runs(tmp_path: Path, zipped: bool) -> None:
+    traps = [
+        Trap(Path.mkdir, tmp_path / "trapped0"),
+        Trap(os.mkdir, str(tmp_path / "trapped1")),
+        Trap(eval, f"__import__('os').mkdir('{tmp_path}/trapped2')"),
+        Trap(getattr, "text", "upper"),
+        {Trap(os.getcwd): 1, "list": [Trap(list, (1, 2))], "set": {Trap(os.getcwd)}},
+    ]
+    content = {"net_type": "TransT", "net": published_net(STUDENT), "stats": traps}
+    torch.save(content, tmp_path / "file.pt", _use_new_zipfile_serialization=zipped)
+    network = tiny()
+    load_network(tmp_path / "file.pt", network)
+    assert same(network, STUDENT)
+    (tmp_path / "bare.pt").write_bytes(pickle.dumps(traps[0]))  # a pickle where the old format has its number
+    with pytest.raises(SpotError, match="no file of tensors"):
+        load_network(tmp_path / "bare.pt", network)
+    assert not list(tmp_path.glob("trapped*"))
+    torch.load(tmp_path / "file.pt", weights_only=False)
+    assert len(list(tmp_path.glob("trapped*"))) == 3  # the traps themselves work
+
+
+CONFIG = {"name": "transt_tiny", "network": {"_target_": "spot.architectures.transt.network.TransT", "heads": 2}}
+
+
+def test_safetensors_hold_weights_and_settings(tmp_path: Path) -> None:
+    source = save(tmp_path, run_content(STUDENT, TEACHER))
+    target = tmp_path / "net.safetensors"
+    write_safetensors(target, read_weights(source, tiny()), CONFIG)
+    network = tiny()
+    loaded = load_network(target, network, arch="transt_tiny")
+    assert same(network, TEACHER)
+    assert (loaded.model, loaded.epoch) == ("teacher", 25)
+    assert safetensors_config(target) == CONFIG
+    assert safetensors_config(source) is None
+    with pytest.raises(SpotError, match="arch=transt_tiny, not transt; add arch=transt_tiny"):
+        load_network(target, tiny(), arch="transt")
+    write_safetensors(target, read_weights(source, tiny()), CONFIG | {"network": {"_target_": "os.system"}})
+    with pytest.raises(SpotError, match=r"names the class os\.system, which is not part of spot\.architectures"):
+        safetensors_config(target)
+    target.write_bytes(target.read_bytes()[:100])
+    with pytest.raises(SpotError, match=r"net\.safetensors: cannot be read as safetensors"):
+        load_network(target, tiny())
 
 
 def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:

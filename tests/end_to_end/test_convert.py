@@ -81,14 +81,7 @@ def test_all_forms_are_tested_alike(tmp_path: Path, published: Path) -> None:
         assert loaded.epoch == (400 if path == published else 25)
 
 
-@pytest.mark.parametrize(
-    "choices",
-    [
-        (),
-        ("allow_pickle=true",),  # goes another way, even where a file needs none
-    ],
-)
-def test_backbone_of_ocean(tmp_path: Path, choices: tuple[str, ...]) -> None:
+def test_backbone_of_ocean(tmp_path: Path) -> None:
     """The published file's prefixes go, what lies behind layer3 too, and the result loads."""
     torch.manual_seed(3)
     original = OceanResNet50("none").state_dict()
@@ -97,9 +90,7 @@ def test_backbone_of_ocean(tmp_path: Path, choices: tuple[str, ...]) -> None:
     state[f"{prefix}layer4.0.conv1.weight"] = torch.zeros(512, 1024, 1, 1)
     source = tmp_path / "imagenet_pretrain.model"
     torch.save({"state_dict": state}, source, _use_new_zipfile_serialization=False)
-    target = run(
-        tmp_path, "arch=ocean", f"source={source}", f"target={tmp_path}/backbone.pt", "kind=backbone", *choices
-    )
+    target = run(tmp_path, "arch=ocean", f"source={source}", f"target={tmp_path}/backbone.pt", "kind=backbone")
     loaded = OceanResNet50(str(target)).state_dict()
     assert loaded.keys() == original.keys()
     assert all(torch.equal(t, loaded[k]) for k, t in original.items())
@@ -148,7 +139,7 @@ def test_sampler_state_in_and_out(tmp_path: Path) -> None:
     [
         (["source=null"], "say what to convert"),
         (["source=absent.pth"], "source=absent.pth: no such file"),
-        (["kind=pickle"], "kind=pickle: choose native, published, backbone, onnx, state"),
+        (["kind=pickle"], "kind=pickle: choose native, safetensors, published, backbone, onnx, state"),
         (["target={source}"], "exists; overwrite=true"),
         (["epoch=25"], "epoch=25 chooses among a run's checkpoints"),
         (["arch=transt_small"], "does not fit TransT"),
