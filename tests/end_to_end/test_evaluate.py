@@ -11,7 +11,7 @@ import pytest
 from tests.paths import ROOT
 
 FRAMES = 8
-IMPORTS = "import sys, runpy; runpy.run_module('spot.evaluate', run_name='loaded'); print(*sys.modules)"
+IMPORTS = "import sys, spot.evaluate, spot.reporting.evaluate_benchmark, spot.reporting.report; print(*sys.modules)"
 
 
 def run(*arguments, **environment):
