@@ -20,7 +20,11 @@ LEAST_TRUST = 0.2  # factor on the weight of a pass that arrives nowhere near th
 NEARNESS = 0.2  # what a tracked box weighs at the far end of its gap, over 1 + this at its start
 RELAY_WEIGHT = 0.5  # of a pseudo label of the training run beside a tracked box next to its label
 INTERPOLATION_WEIGHT = 0.3  # of the interpolated box next to a label
-SIZE_WEIGHT = 0.5  # of the interpolated size, in the geometric mean with the tracked one
+SIZE_WEIGHT = (
+    0.5  # of the interpolated size (the nearest label's outside of them), in the geometric mean with the tracked one
+)
+DRIFT_WEIGHT = 0.5  # of the usual error of the size on arrival, which is taken off where no label follows
+DRIFT_FRAMES = 15.0  # frames from a label until that error is there
 
 
 class Joined(NamedTuple):
@@ -128,6 +132,9 @@ def join(candidates: Candidates) -> Joined:
         sizes = np.where(filled[..., 2:] > 0, np.log(np.maximum(filled[..., 2:], 1e-3)), 0.0)
     size = np.einsum("mi,mij->mj", agreeing / total, sizes)
     interpolated_size = np.log(np.maximum(np.nan_to_num(gaps.interpolated[:, 2:], nan=1.0), 1e-3))
+    outside = gap == 0
+    drift = _size_drift(candidates) * np.minimum(nearest / DRIFT_FRAMES, 1)[:, None]
+    size = np.where(outside[:, None], size + DRIFT_WEIGHT * drift, size)
     size = np.exp(np.where(known[:, 3:], (1 - SIZE_WEIGHT) * size + SIZE_WEIGHT * interpolated_size, size))
     boxes = np.concatenate([centre - size / 2, size], axis=1)
     boxes[~np.any(known, axis=1)] = np.nan
@@ -168,6 +175,20 @@ def close_gaps(candidates: Candidates, tracked: np.ndarray, step: int) -> tuple[
             error = _centre_and_size(labels[end]) - _centre_and_size(boxes[at])
             boxes[between] = _box_of(_centre_and_size(boxes[between]) + since[:, None] * error)
     return boxes, trust
+
+
+def _size_drift(candidates: Candidates) -> np.ndarray:
+    """(2,) mean error of log width and height with which passes arrive at labels: human less tracked."""
+    at = candidates.labelled - candidates.first
+    inside = (at >= 0) & (at < len(candidates))
+    human = candidates.labels[inside].astype(np.float64)
+    errors = [np.zeros((0, 2))]
+    for tracked in (candidates.forward, candidates.backward):
+        arrived = tracked[at[inside]].astype(np.float64)
+        good = box_iou(np.nan_to_num(arrived), np.nan_to_num(human)) >= ARRIVED
+        errors.append((_centre_and_size(human[good]) - _centre_and_size(arrived[good]))[:, 2:])
+    every = np.concatenate(errors)
+    return every.mean(0) if len(every) else np.zeros(2)
 
 
 def _centre_and_size(boxes: np.ndarray) -> np.ndarray:
