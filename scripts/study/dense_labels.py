@@ -28,8 +28,10 @@ from rich.progress import track as progress
 
 from spot.annotation.calibration import fit_calibration
 from spot.annotation.candidates import Candidates, empty_candidates, fill_candidates, held_out
+from spot.annotation.dense import TargetCandidates, dense_boxes
 from spot.annotation.joining import box_iou, join, place_between_labels
 from spot.annotation.passes import Pass, Tracked, plan_passes
+from spot.annotation.suggestion import suggest_frames
 from spot.data.datasets import folder
 from spot.data.key_frames import sample_key_frames
 from spot.data.video import Video, VideoSet
@@ -41,6 +43,8 @@ COLUMNS = ("setting", "k", "seed", "video", "score", "commit")
 BINS = 10
 
 TrackPass = Callable[[Pass], Tracked]
+TrackPasses = Callable[[list[Pass]], list[Tracked]]
+HumanBoxes = dict[str, tuple[np.ndarray, np.ndarray]]  # video -> frames (k,), boxes (k, 4) xywh, NaN where absent
 
 
 @dataclass(frozen=True)
@@ -94,32 +98,58 @@ def of_network(run: Path, batch: int) -> Callable[[list[Pass]], list[Tracked]]:
     return lambda passes: list(track_passes(tracker, passes, batch))
 
 
-def cases(
-    videos: VideoSet, k: int, seed: int, name: str, track: Callable[[list[Pass]], list[Tracked]]
-) -> Iterator[Case]:
-    """Track all videos, or read what was tracked before."""
-    labels = sample_key_frames(videos, k, seed)
-    place = OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}"
+def drawn_labels(videos: VideoSet, k: int, seed: int) -> HumanBoxes:
+    """The k key frames of each video by the windows rule."""
+    drawn = sample_key_frames(videos, k, seed).targets
+    return {name: (targets[0].ids, targets[0].boxes) for name, targets in drawn.items()}
+
+
+def cases(videos: VideoSet, labels: HumanBoxes, place: Path, track: TrackPasses) -> Iterator[Case]:
+    """Track all videos from their labels, or read what was tracked before into the folder `place`."""
     place.mkdir(parents=True, exist_ok=True)
-    for video in progress(list(videos), f"{name} k={k} seed={seed}", console=Console(stderr=True)):
-        if video.name not in labels.targets:
+    for video in progress(list(videos), f"{place.parent.name} {place.name}", console=Console(stderr=True)):
+        if video.name not in labels:
             continue
-        (target,) = labels.targets[video.name]
-        passes = plan_passes(video.name, 1, video.frames, target.ids, target.boxes)
+        ids, boxes = labels[video.name]
+        passes = plan_passes(video.name, 1, video.frames, ids, boxes)
         file = place / f"{video.name}.npz"
         if file.is_file():
             with np.load(file) as found:
                 tracked = [Tracked(p, found[f"boxes{i}"], found[f"scores{i}"]) for i, p in enumerate(passes)]
         else:
-            tracked = {id(t.of): t for t in track(passes)}
-            tracked = [tracked[id(p)] for p in passes]
-            arrays = {f"boxes{i}": t.boxes for i, t in enumerate(tracked)} | {
-                f"scores{i}": t.scores for i, t in enumerate(tracked)
-            }
+            by_pass = {id(t.of): t for t in track(passes)}
+            tracked = [by_pass[id(p)] for p in passes]
+            arrays = {f"boxes{i}": t.boxes for i, t in enumerate(tracked)}
+            arrays |= {f"scores{i}": t.scores for i, t in enumerate(tracked)}
             np.savez(file, **arrays)
-        candidates = empty_candidates(len(video), target.ids, target.boxes)
+        candidates = empty_candidates(len(video), ids, boxes)
         fill_candidates(candidates, tracked)
         yield Case(video, candidates, held_out(candidates, tracked))
+
+
+def suggested_labels(videos: VideoSet, labels: HumanBoxes, found: list[Case], budget: int) -> HumanBoxes:
+    """More labels where the product suggests them; the truth is what the user would draw, absent where it is not seen."""
+    collected = [TargetCandidates(case.video.name, 1, case.candidates, case.hidden) for case in found]
+    dense, _ = dense_boxes(collected)
+    more = {name: dict(zip(ids.tolist(), boxes, strict=True)) for name, (ids, boxes) in labels.items()}
+    for name, _, frame in suggest_frames(dense, budget):
+        video = videos[name]
+        more[name][frame] = video.boxes[frame] if video.visible[frame] else np.full(4, np.nan, np.float32)
+    return {name: (np.array(sorted(rows)), np.stack([rows[f] for f in sorted(rows)])) for name, rows in more.items()}
+
+
+def follow_suggestions(videos: VideoSet, k: int, seed: int, name: str, track: TrackPasses, rows: Rows) -> None:
+    """From k labels a video on, add a label a video on average in two steps, by suggestion."""
+    labels = drawn_labels(videos, k, seed)
+    found = list(cases(videos, labels, OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}", track))
+    for step in (1, 2):
+        labels = suggested_labels(videos, labels, found, round(len(labels) / 2))
+        place = OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}_suggested{step}"
+        found = list(cases(videos, labels, place, track))
+        number = sum(len(ids) for ids, _ in labels.values()) / len(labels)
+        setting = f"{videos.name}/{name}/suggested from {k}, {number:.1f} boxes a video"
+        for case in found:
+            rows.add(setting, k, seed, case.video.name, float(case.ious(join(case.candidates).boxes).mean()))
 
 
 def nearer_and_surer(candidates: Candidates) -> np.ndarray:
@@ -203,16 +233,18 @@ def main() -> None:
     parser.add_argument("--run", type=Path, nargs="*", default=[], help="runs' folders or checkpoints to annotate with")
     parser.add_argument("--batch", type=int, default=6, help="passes in lock-step")
     parser.add_argument("--no-baselines", action="store_true", help="leave NanoTrack and interpolation out")
+    parser.add_argument("--suggest", action="store_true", help="label on by suggestion, instead of the baselines")
+    parser.add_argument("--trackers", nargs="+", help="only those of these names")
     parser.add_argument("--again", action="store_true", help="compute the joined boxes again, with today's rule")
     parser.add_argument("--report", action="store_true", help="only print what is computed")
     options = parser.parse_args()
     rows = Rows(OUTPUTS / "rows.csv")
     if options.report:
         return report(rows)
-    place = SHARED / "data" / "real"
-    if not place.is_dir():
-        sys.exit(f"no videos at {place}: set SPOT_SHARED to the folder that holds data/real")
-    videos = folder.load(str(place / options.split), name=options.split)
+    real = SHARED / "data" / "real"
+    if not real.is_dir():
+        sys.exit(f"no videos at {real}: set SPOT_SHARED to the folder that holds data/real")
+    videos = folder.load(str(real / options.split), name=options.split)
     trackers: dict[str, Callable[[list[Pass]], list[Tracked]]] = {}
     if not options.no_baselines:
         for version in (1, 2):
@@ -220,10 +252,16 @@ def main() -> None:
                 trackers[f"nanotrack_v{version}"] = lambda passes, track=track: [track(each) for each in passes]
     for run in options.run:
         trackers[run.name] = of_network(run, options.batch)
+    if options.trackers:
+        trackers = {name: track for name, track in trackers.items() if name in options.trackers}
     for k in options.k:
         for seed in options.seeds:
             for name, track in trackers.items():
-                found = list(cases(videos, k, seed, name, track))
+                if options.suggest:
+                    follow_suggestions(videos, k, seed, name, track, rows)
+                    continue
+                place = OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}"
+                found = list(cases(videos, drawn_labels(videos, k, seed), place, track))
                 for case in found:
                     settings = {
                         "interpolation": place_between_labels(case.candidates).interpolated,

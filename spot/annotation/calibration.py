@@ -20,8 +20,8 @@ RIGHT = 0.5  # IoU from which a box counts as right
 LOWEST, HIGHEST = 0.01, 0.99  # nothing is certain but a human's box
 
 # Intercept and coefficients in the order of FEATURES, and how much each may move (standard deviation of the prior).
-PRIOR = np.array([-1.0, 3.0, 1.0, 2.0, 1.0, 1.5, 1.0, -0.5, -0.5])
-PRIOR_SPREAD = 0.25
+PRIOR = np.array([-1.97, 3.40, 1.31, 1.67, 0.66, 2.05, 1.26, -0.48, -0.72])
+PRIOR_SPREAD = 0.2
 
 
 @dataclass(frozen=True)
