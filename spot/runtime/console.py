@@ -81,6 +81,7 @@ def run_command(
     with open_dict(cfg):
         del cfg["hydra"]
     check_configuration(config, cfg)
+    check_configuration(config, cfg)
     return getattr(module, module.__name__.rpartition(".")[2])(cfg)
 
 

@@ -331,6 +331,7 @@ class Label:
     frames: Path | None
     labels: Positive
     seed: Seed
+    at: str | None
     port: Annotated[int, Range(0, 65535)]
     browser: bool
     export: str | None

@@ -100,12 +100,13 @@ def load_tracker(source: str | Path, arch: str | None = None, **options: str | i
 
 
 def choose_device(accelerator: str) -> torch.device:
-    """auto, cpu or gpu as a device. Raises SpotError for gpu where there is none."""
-    if accelerator not in ("auto", "cpu", "gpu"):
-        raise SpotError(f"accelerator={accelerator}: choose auto, cpu or gpu")
-    if accelerator == "gpu" and not torch.cuda.is_available():
-        raise SpotError("accelerator=gpu: torch sees no GPU; take auto or cpu")
-    return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
+    """auto, cpu, gpu or mps as a device; auto takes a CUDA GPU where there is one. Raises SpotError where it is missing."""
+    there = {"gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True, "auto": True}
+    if not there.get(accelerator, False):
+        raise SpotError(f"accelerator={accelerator}: torch sees none; take auto or cpu")
+    if accelerator == "mps":
+        return torch.device("mps")
+    return torch.device("cuda" if accelerator != "cpu" and there["gpu"] else "cpu")
 
 
 def _locate(cfg: DictConfig) -> tuple[Path, Path | None]:
