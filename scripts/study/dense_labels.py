@@ -89,12 +89,12 @@ def nanotrack(version: int) -> TrackPass | None:
     return track
 
 
-def of_network(run: Path, batch: int) -> Callable[[list[Pass]], list[Tracked]]:
+def of_network(run: str, arch: str | None, batch: int) -> Callable[[list[Pass]], list[Tracked]]:
     """The network of a run or a checkpoint, on many passes in lock-step."""
     from spot.annotation.passes import track_passes
     from spot.tracking.loading import load_tracker
 
-    tracker = load_tracker(run).tracker
+    tracker = load_tracker(run, arch).tracker
     return lambda passes: list(track_passes(tracker, passes, batch))
 
 
@@ -225,19 +225,22 @@ def report(rows: Rows) -> None:
         print(f"{setting:45s} k={k} seed={seed}  {np.mean(scores):.4f}  ({len(scores)} videos)")
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--split", default="val", choices=["train", "val", "test"])
     parser.add_argument("--k", type=int, nargs="+", default=[3])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
-    parser.add_argument("--run", type=Path, nargs="*", default=[], help="runs' folders or checkpoints to annotate with")
+    parser.add_argument(
+        "--run", nargs="*", default=[], help="runs' folders, checkpoints or start weights to track with"
+    )
+    parser.add_argument("--arch", help="their architecture, where they are not of runs")
     parser.add_argument("--batch", type=int, default=6, help="passes in lock-step")
     parser.add_argument("--no-baselines", action="store_true", help="leave NanoTrack and interpolation out")
     parser.add_argument("--suggest", action="store_true", help="label on by suggestion, instead of the baselines")
     parser.add_argument("--trackers", nargs="+", help="only those of these names")
     parser.add_argument("--again", action="store_true", help="compute the joined boxes again, with today's rule")
     parser.add_argument("--report", action="store_true", help="only print what is computed")
-    options = parser.parse_args()
+    options = parser.parse_args(words)
     rows = Rows(OUTPUTS / "rows.csv")
     if options.report:
         return report(rows)
@@ -251,7 +254,7 @@ def main() -> None:
             if (track := nanotrack(version)) is not None:
                 trackers[f"nanotrack_v{version}"] = lambda passes, track=track: [track(each) for each in passes]
     for run in options.run:
-        trackers[run.name] = of_network(run, options.batch)
+        trackers[Path(run).stem] = of_network(run, options.arch, options.batch)
     if options.trackers:
         trackers = {name: track for name, track in trackers.items() if name in options.trackers}
     for k in options.k:
