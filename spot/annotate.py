@@ -12,11 +12,13 @@ from omegaconf import DictConfig
 
 from spot.runtime.command import command
 from spot.runtime.errors import SpotError
+from spot.runtime.locks import locked
 
 if TYPE_CHECKING:
     from spot.annotation.passes import Pass, Tracked
     from spot.data.box_table import BoxTable
     from spot.data.video import VideoSet
+    from spot.tracking.loading import LoadedTracker
 
 
 def annotate(cfg: DictConfig) -> Path:
@@ -29,16 +31,23 @@ def annotate(cfg: DictConfig) -> Path:
         raise SpotError(f"suggest={cfg.suggest}: give the number of frames to label next")
     if cfg.batch < 1:
         raise SpotError(f"batch={cfg.batch}: track at least 1 pass at a time")
-    from spot.annotation.dense import collect_candidates, dense_boxes
-    from spot.annotation.passes import track_passes
-    from spot.annotation.project import open_project, relay_labels
-    from spot.tracking.frame_progress import FrameProgress
+    from spot.annotation.project import open_project
     from spot.tracking.loading import open_tracker
 
     explicit = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
     loaded = open_tracker(cfg, explicit)
     videos, labels = open_project(cfg, loaded.run, explicit)
     folder = Path(cfg.output) / loaded.name
+    with locked(folder, f"the annotations in {folder}"):
+        return _annotate(cfg, loaded, videos, labels, folder)
+
+
+def _annotate(cfg: DictConfig, loaded: LoadedTracker, videos: VideoSet, labels: BoxTable, folder: Path) -> Path:
+    from spot.annotation.dense import collect_candidates, dense_boxes
+    from spot.annotation.passes import track_passes
+    from spot.annotation.project import relay_labels
+    from spot.tracking.frame_progress import FrameProgress
+
     relay = relay_labels(loaded.run, labels) if loaded.run and cfg.state else None
 
     def track(passes: Sequence[Pass]) -> Iterator[Tracked]:
@@ -78,7 +87,7 @@ def _suggest(cfg: DictConfig, videos: VideoSet, dense: BoxTable) -> None:
     from spot.data.frames_to_label import list_file, write_frames
 
     frames = suggest_frames(dense, cfg.suggest)
-    file = list_file(cfg.paths.labels, videos.name)
+    file = list_file(cfg.data.train[0].get("labels") or cfg.paths.labels, videos.name)
     write_frames(file, frames)
     print(f"wrote {file}: {len(frames)} frames to label next in {len({video for video, *_ in frames})} videos")
     print(f"next: {_label_command(cfg, videos)}")
@@ -125,7 +134,7 @@ def _source(cfg: DictConfig) -> str:
 
 def _label_command(cfg: DictConfig, videos: VideoSet, video: str | None = None, frame: int = 0) -> str:
     """The command that opens the label page, at a frame if one is given."""
-    words = ["python", "-m", "spot.label", "data=videos", f"paths.videos={cfg.paths.videos or '/clips'}"]
+    words = ["python", "-m", "spot.label", "data=videos", f"paths.videos={cfg.data.train[0].get('root')}"]
     if video is not None:
         words.append(f"at={video}/{frame}")
     return shlex.join(words)

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from spot.annotation.exchange import FORMATS, export_boxes, import_boxes, video_infos
-from spot.annotation.label_session import lock_labels
 from spot.data.box_table import BoxTable
 from spot.data.datasets.videos import frame_sizes
 from spot.data.labels import merge_labels
 from spot.data.video import VideoSet
 from spot.runtime.errors import SpotError
+from spot.runtime.locks import locked
 
 
 def import_labels(videos: VideoSet, path: str, name: str | None, file: Path) -> BoxTable:
@@ -30,12 +30,9 @@ def import_labels(videos: VideoSet, path: str, name: str | None, file: Path) -> 
     Raises:
         SpotError: the file does not fit the videos, or the label page is open on these labels.
     """
-    held = lock_labels(file)
-    try:
+    with locked(file, f"the label file {file}"):
         new = import_boxes(name or guess_format(path), path, video_infos(videos))
         merge_labels(file, new, frame_sizes(videos))
-    finally:
-        held.close()
     return new
 
 

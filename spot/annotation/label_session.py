@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from spot.data.frames_to_label import Frame
 from spot.data.labels import Sizes, read_labels
 from spot.data.video import VideoSet
 from spot.runtime.errors import SpotError
+from spot.runtime.locks import locked
 
 Key = tuple[str, int, int]  # video, target, frame
 MOST_TARGETS = 9  # number keys
@@ -36,7 +36,8 @@ class LabelSession:
     def __init__(self, videos: VideoSet, sizes: Sizes, chosen: Sequence[Frame], file: Path) -> None:
         self.videos, self.sizes, self.file = videos, sizes, file
         self.chosen = list(chosen)
-        self._lock = lock_labels(file)
+        self._lock = ExitStack()
+        self._lock.enter_context(locked(file, f"the label file {file}"))
         try:
             table = read_labels(file, sizes)
         except SpotError:
@@ -111,35 +112,6 @@ class LabelSession:
     def _write(self, rows: dict[Key, list[float] | None]) -> None:
         BoxTable.from_rows((*key, box) for key, box in rows.items()).write_csv(self.file)
         self.rows = rows
-
-
-def lock_labels(file: Path) -> Any:
-    """Hold labels for one writer: a lock on a file beside them, which ends with the process. Close what is returned.
-
-    Raises:
-        SpotError: another process holds them, or nothing can be written there.
-    """
-    place = file.with_name(f".{file.name}.lock")
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        opened = open(place, "a+")  # noqa: SIM115
-    except OSError as error:
-        raise SpotError(
-            f"{file}: labels cannot be written there ({error.strerror}); choose another paths.labels="
-        ) from None
-    try:
-        fcntl.flock(opened, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        opened.seek(0)
-        owner = opened.read().strip()
-        opened.close()
-        raise SpotError(
-            f"{file}: another label page is open on these labels{f' (process {owner})' if owner else ''}; close it first"
-        ) from None
-    opened.truncate(0)
-    opened.write(f"{os.getpid()}\n")
-    opened.flush()
-    return opened
 
 
 def _cut(box: Sequence[float], size: Sequence[int]) -> list[float]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from spot.annotation.dense import Relay
 from spot.data.box_table import BoxTable
@@ -21,7 +21,7 @@ def open_project(cfg: DictConfig, run: Path | None, explicit: Sequence[str]) -> 
     """Open the videos and their labels.
 
     Args:
-        cfg: has `data`, `paths`, `labels` and `seed`.
+        cfg: has `data`, `paths`, `labels` and `seed`; its `data` becomes the run's where that is taken.
         run: a run's folder, whose own videos are taken, but for what is given explicitly.
         explicit: `key=value` options of the command line.
 
@@ -42,6 +42,8 @@ def open_project(cfg: DictConfig, run: Path | None, explicit: Sequence[str]) -> 
         seed = seed if "seed" in keys else recorded.seed
     if data is None or len(data.train) != 1:
         raise SpotError("dense boxes are made for one set of videos; give data=videos paths.videos=, or data=folder")
+    with open_dict(cfg):
+        cfg.data = data  # what is said to the user names these videos
     videos = instantiate(data.train[0])
     return videos, labels_of(videos, labels, seed, cfg.paths.labels, (data.get("key_frames") or [None])[0])
 

@@ -1,6 +1,5 @@
 """The label page in a real browser: what is drawn is on disk, whatever happens to page and server."""
 
-import os
 import re
 import shutil
 import signal
@@ -225,12 +224,11 @@ def test_a_second_server_a_used_port_and_a_closed_folder_are_one_line(page):
     from tests.end_to_end.runs import complaint
 
     options = ["data=videos", f"paths.videos={page.folder}", "browser=false"]
-    assert "another label page is open" in complaint("label", *options, "port=0", outputs=page.outputs)
+    assert "clips.csv is in use by process" in complaint("label", *options, "port=0", outputs=page.outputs)
     port = int(re.search(r":(\d+)/", page.address)[1])
     elsewhere = page.outputs.parent / "elsewhere"
     said = complaint("label", *options, f"port={port}", f"paths.labels={elsewhere}", outputs=page.outputs)
     assert f"port={port}: Address already in use; choose another port=" in said
     (page.outputs / "file").write_text("")
     said = complaint("label", *options, "port=0", f"paths.labels={page.outputs / 'file'}", outputs=page.outputs)
-    assert "labels cannot be written there" in said
-    assert os.listdir(elsewhere) != []  # the lock alone
+    assert "cannot be locked (Not a directory)" in said
