@@ -231,4 +231,4 @@ def test_a_second_server_a_used_port_and_a_closed_folder_are_one_line(page):
     assert f"port={port}: Address already in use; choose another port=" in said
     (page.outputs / "file").write_text("")
     said = complaint("label", *options, "port=0", f"paths.labels={page.outputs / 'file'}", outputs=page.outputs)
-    assert "cannot be locked (Not a directory)" in said
+    assert "cannot be locked (File exists)" in said
