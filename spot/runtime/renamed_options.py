@@ -12,6 +12,7 @@ RENAMED: dict[str, str] = {
     "testing.corrupt_share": "testing.corrupt_fraction",
     "loader.max_broken_share": "loader.max_broken_fraction",
     "arch.network.class_share": "arch.network.class_fraction",
+    "arch.recipe.frozen_epochs": "arch.network.frozen_epochs",
 }
 """Old key -> new key. A row for a group (`old.group`) covers the keys below it."""
 
