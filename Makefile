@@ -1,12 +1,12 @@
 # make help lists the targets.
 SHELL := /bin/bash
-PYTHON ?= python3.11
+PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check bench stress study clean
+.PHONY: help install demo test test-quick lowest check bench stress study clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -15,6 +15,7 @@ install: $(INSTALLED)  ## create .venv and install the project into it
 
 # torch first: with it installed, the resolver has little left to try
 $(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' || { echo "SPOT needs Python 3.11 to 3.14; $(PYTHON) is $$($(PYTHON) --version 2>&1). Name another one: make PYTHON=python3.12"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet "torch>=2.4" "torchvision>=0.19"
@@ -34,6 +35,12 @@ $(DEMO_LABELS): | install
 
 test: install check  ## all tests, on the CPU
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest   # tests are small: more threads only wait for each other
+
+test-quick: install  ## unit tests alone, at most two minutes: no commands, no training
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --ignore=tests/end_to_end --ignore=tests/scripts --ignore=tests/docs/test_run.py
+
+lowest:  ## install the lowest versions that pyproject.toml allows and run the smoke experiment with them
+	$(PYTHON) scripts/lowest_versions.py
 
 check: install  ## lint, format and types
 	$(BIN)/ruff check .

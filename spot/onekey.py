@@ -9,12 +9,12 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from hydra.utils import instantiate
 from omegaconf import DictConfig, open_dict
 
 from spot.runtime.command import command
 from spot.runtime.errors import SpotError
 
-STAGES = ("train", "test", "evaluate")
 _JOB = "SPOT_ONEKEY_JOB"
 _SET_BY_LIGHTNING = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "OMP_NUM_THREADS")
 
@@ -25,9 +25,7 @@ def onekey(cfg: DictConfig) -> None:
     A further process that Lightning starts for a stage does that stage alone. Of the processes that torchrun or SLURM start,
     those beyond the first train, and test where `testing.devices` or `testing.num_nodes` ask for several.
     """
-    unknown = [stage for stage in cfg.stages if stage not in STAGES]
-    if unknown:
-        raise SpotError(f"stages={unknown}: choose from {', '.join(STAGES)}")
+    _check(cfg)
     tests = {f"test {epoch}": _test_options(cfg, epoch) for epoch in _tested_epochs(cfg)}
     jobs: dict[str, Callable[[], object]] = {}
     if "train" in cfg.stages:
@@ -42,6 +40,44 @@ def onekey(cfg: DictConfig) -> None:
         if only in (None, name):
             with _processes_of(name):
                 job()
+
+
+def _check(cfg: DictConfig) -> None:
+    """Refuse before training what cannot be tested after it.
+
+    Raises:
+        SpotError: one line that names the key.
+    """
+    from spot.runtime.ranks import is_first_process
+
+    epochs = _tested_epochs(cfg)
+    without = [epoch for epoch in epochs if not _has_teacher(cfg, epoch)]
+    if cfg.model == "teacher" and without:
+        why = (
+            f"epoch {without[0]} is in burn-in"
+            if cfg.supervision.pseudo_labels
+            else f"supervision={cfg.supervision.name}"
+        )
+        raise SpotError(f"model=teacher: there is none ({why}); leave model= out, or set model=student")
+    if "train" in cfg.stages:
+        kept = [e for e in epochs if e % cfg.checkpoint.every == 0 and e <= cfg.training.epochs]
+        there = Path(cfg.paths.outputs) / cfg.run / "checkpoints"
+        missing = [e for e in epochs if e not in kept and not (there / f"epoch_{e:04d}.ckpt").is_file()]
+        if missing and "test" in cfg.stages:
+            raise SpotError(
+                f"epoch {missing[0]} will have no checkpoint: checkpoint.every={cfg.checkpoint.every} of "
+                f"training.epochs={cfg.training.epochs}; change start_epoch, end_epoch, interval or checkpoint.every"
+            )
+    if cfg.testing.tracker is not None and len(epochs) > 1 and "test" in cfg.stages:
+        raise SpotError(
+            f"testing.tracker= names the results of one epoch, not of {len(epochs)}; set start_epoch=end_epoch"
+        )
+    if set(cfg.stages) & {"test", "evaluate"} and is_first_process():
+        instantiate(cfg.benchmark.videos)  # a missing data set is found before training, not after it
+
+
+def _has_teacher(cfg: DictConfig, epoch: int) -> bool:
+    return bool(cfg.supervision.pseudo_labels) and epoch > cfg.training.burn_in
 
 
 @contextlib.contextmanager
@@ -106,7 +142,9 @@ def _evaluate(cfg: DictConfig) -> None:
         names = [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
         if not (trackers := [name for *_, name in epochs_of(label, names)]):
             raise SpotError(f"{folder} has no results of run {cfg.run}; add test to stages=")
-    last = cfg.testing.tracker or f"{label}_{cfg.model or 'teacher'}_e{_tested_epochs(cfg)[-1]:03d}"
+    epoch = _tested_epochs(cfg)[-1]
+    model = cfg.model or ("teacher" if _has_teacher(cfg, epoch) else "student")
+    last = cfg.testing.tracker or f"{label}_{model}_e{epoch:03d}"
     # jobs of a sweep would overwrite each other's report
     evaluate(cfg, cfg.evaluation, trackers, reports / label if cfg.get("sweep") else reports, last)
 

@@ -8,8 +8,11 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from spot.runtime.command import command
+from spot.runtime.errors import SpotError
 from spot.runtime.locks import locked
 from spot.runtime.precision import resolve_precision
+from spot.runtime.sweep_jobs import Job, run_sweep
+from spot.runtime.sweeps import Sweep, find_sweep
 
 
 def test(cfg: DictConfig) -> Path:
@@ -52,9 +55,30 @@ def test(cfg: DictConfig) -> Path:
     return folder
 
 
+def test_sweep(cfg: DictConfig) -> None:
+    """Test the runs of all jobs of a sweep, a process each; `spot.evaluate sweep=` makes their table.
+
+    Raises:
+        SpotError: no such sweep, or some jobs could not be tested.
+    """
+    if cfg.run is not None or cfg.checkpoint is not None or cfg.tracker is not None:
+        raise SpotError("sweep= names the runs and results; leave out run=, checkpoint= and tracker=")
+    sweep = find_sweep(cfg.sweep, cfg.paths.outputs)
+    folder = Path(cfg.paths.outputs) / "sweeps" / f"test_{cfg.benchmark.name}" / sweep.folder.name
+    options = [word for word in HydraConfig.get().overrides.task if not word.startswith("sweep=")]
+    name = sweep.folder.resolve().relative_to(Path(cfg.paths.outputs).resolve()).as_posix()
+    jobs = [Job(folder / job, "test", (*options, f"run='{name}/{job}'")) for job in sweep.jobs]
+    if waiting := run_sweep(Sweep(folder, "test", sweep.jobs), jobs):
+        raise SpotError(f"{waiting} of {len(jobs)} runs are not tested; the same command tests these")
+    print(f"next: python -m spot.evaluate sweep={cfg.sweep} benchmark=NAME")
+
+
 @command("test")
 def main(cfg: DictConfig) -> None:
-    test(cfg)
+    if cfg.sweep is not None:
+        test_sweep(cfg)
+    else:
+        test(cfg)
 
 
 if __name__ == "__main__":

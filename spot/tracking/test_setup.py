@@ -20,6 +20,8 @@ from spot.data.video import VideoSet
 from spot.results.result_folder import ResultFolder, write_result
 from spot.runtime.atomic_files import remove_partial
 from spot.runtime.errors import SpotError
+from spot.runtime.trusted_targets import refuse_foreign_targets
+from spot.runtime.yaml_files import read_yaml
 
 SETTINGS_FILE = "tracker.json"
 
@@ -48,14 +50,20 @@ def recorded_arch(cfg: DictConfig, checkpoint: Path, explicit: Sequence[str] = (
         cfg: of a test.
         checkpoint: a file; without a run's config.yaml above it, or settings inside it (safetensors), `cfg.arch` stays.
         explicit: the `key=value` options of the command line.
+
+    Raises:
+        SpotError: the run's config.yaml is damaged, or names classes that are no part of SPOT.
     """
     record = checkpoint.resolve().parent.parent / "config.yaml"
     if (own := safetensors_config(checkpoint)) is not None:
-        arch = OmegaConf.create(own)
+        record, arch = checkpoint, OmegaConf.create(own)
     elif checkpoint.parent.name == "checkpoints" and record.is_file():
-        arch = OmegaConf.load(record).arch
+        arch = read_yaml(record).get("arch")
     else:
         return cfg.arch
+    if not isinstance(arch, DictConfig) or "network" not in arch:
+        raise SpotError(f"{record}: has no settings of an architecture; give checkpoint= another file, or restore it")
+    refuse_foreign_targets(arch, cfg.arch, record)
     keys = [word.split("=", 1)[0].lstrip("+~") for word in explicit]
     if any(key == "arch" for key in keys) and cfg.arch.name != arch.name:
         return cfg.arch
