@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet "torch>=2.4" "torchvision>=0.19"
-	$(BIN)/pip install --quiet --editable ".[dev,onnx,tensorboard,wandb,timm,weights]"
+	$(BIN)/pip install --quiet --editable ".[all,dev]"
 	touch $@
 
 DEMO_LABELS := outputs/labels/.demo

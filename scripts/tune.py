@@ -8,7 +8,7 @@ the same command continues it, an interrupted trial included (one search of a st
 judged by a column of metrics.csv over its epochs, and stopped early where it lies below the median of the others. The labels'
 IoU needs annotated training videos: choose by it, or by a validation set, never by a test set.
 
-Needs `pip install "spot-tracking[search]"`. Hydra's own Optuna sweeper (1.3.0) asks for an Optuna before 3.0, of 2022.
+Needs Optuna: `pip install -e ".[tune]"`. Hydra's own Optuna sweeper (1.3.0) asks for an Optuna before 3.0, of 2022.
 """
 
 from __future__ import annotations

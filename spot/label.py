@@ -12,6 +12,7 @@ from omegaconf import DictConfig
 
 from spot.runtime.command import command
 from spot.runtime.errors import SpotError
+from spot.runtime.extras import how_to_install
 
 if TYPE_CHECKING:
     from spot.data.labels import Sizes
@@ -60,7 +61,7 @@ def _serve(cfg: DictConfig, videos: VideoSet, sizes: Sizes, file: Path) -> None:
 
         from spot.annotation.label_server import HOST, build_app, open_socket
     except ImportError as error:
-        raise SpotError(f"the label page needs {error.name}; pip install 'spot-tracking[label]'") from None
+        raise SpotError(f"the label page needs {error.name}; {how_to_install('label')}") from None
     from spot.annotation.label_session import LabelSession
     from spot.data.frames_to_label import choose_frames, list_file, read_frames_to_label
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from spot.data.video_files import has_pyav
 from spot.runtime.errors import SpotError
+from spot.runtime.extras import how_to_install
 
 COLOURS = [(255, 176, 0), (47, 181, 255), (255, 95, 162), (56, 211, 159), (177, 140, 255), (255, 120, 71)]  # RGB
 WEAK = (255, 77, 77)
@@ -118,7 +119,7 @@ class _OpenCV:
         self._size = size
         self._writer = cv2.VideoWriter(str(file), cv2.VideoWriter.fourcc(*"mp4v"), rate, size)
         if not self._writer.isOpened():
-            raise SpotError(f"{file.parent}: OpenCV cannot write a video there; pip install 'spot-tracking[video]'")
+            raise SpotError(f"{file.parent}: OpenCV cannot write a video there; {how_to_install('video')}")
 
     def write(self, frame: np.ndarray) -> None:
         width, height = self._size

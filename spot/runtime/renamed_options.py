@@ -33,7 +33,7 @@ def with_new_names(words: Sequence[str], tell: bool = True) -> list[str]:
     renamed = [_new_word(word) for word in words]
     for old, new in zip(words, renamed, strict=True):
         if tell and old != new:
-            print(f"{old.partition('=')[0]} is now {new.partition('=')[0]}: read as {new}", file=sys.stderr)
+            print(f"{old}: the present name is {new}", file=sys.stderr)
     return renamed
 
 

@@ -16,6 +16,7 @@ from pytorch_lightning.loggers import Logger, TensorBoardLogger, WandbLogger
 from pytorch_lightning.utilities import rank_zero_only
 
 from spot.runtime.errors import SpotError
+from spot.runtime.extras import how_to_install
 from spot.training.csv_logger import EpochCSVLogger
 
 LONGEST_ID = 100
@@ -46,7 +47,7 @@ def open_wandb(
     try:
         import wandb
     except ImportError:
-        raise SpotError('logger=wandb needs wandb; pip install "spot-tracking[wandb]"') from None
+        raise SpotError(f"logger=wandb needs wandb; {how_to_install('wandb')}") from None
     if mode not in ("online", "offline", "disabled"):
         raise SpotError(f"logger.mode={mode}: choose online, offline or disabled")
     by_agent = "WANDB_SWEEP_ID" in os.environ  # its run's name and place are given

@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from spot.architectures.backbones.pretrained import load_state, package_file, read_state
 from spot.architectures.backbones.staged import StagedBackbone
 from spot.runtime.errors import SpotError
+from spot.runtime.extras import how_to_install
 
 
 class EfficientNetLite0(StagedBackbone):
@@ -36,7 +37,7 @@ class EfficientNetLite0(StagedBackbone):
         try:
             import timm
         except ImportError:
-            raise SpotError("backbone EfficientNetLite0 needs timm; pip install 'spot-tracking[timm]'") from None
+            raise SpotError(f"backbone EfficientNetLite0 needs timm; {how_to_install('timm')}") from None
         net: Any = timm.create_model("tf_efficientnet_lite0", output_stride=8)
         names = list(net.state_dict())
         if weights != "none":

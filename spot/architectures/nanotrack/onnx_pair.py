@@ -16,6 +16,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
+from spot.runtime.extras import how_to_install
 
 
 class Layer(NamedTuple):
@@ -64,7 +65,7 @@ def read_layers(path: Path) -> list[Layer]:
         import onnx
         from onnx import numpy_helper
     except ImportError:
-        raise SpotError('reading ONNX files needs onnx; pip install "spot-tracking[onnx]"') from None
+        raise SpotError(f"reading ONNX files needs onnx; {how_to_install('onnx')}") from None
     try:
         graph = onnx.load(str(path)).graph
     except OSError as error:
@@ -117,7 +118,7 @@ def _export(part: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outpu
         import onnx  # noqa: F401
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise SpotError(f'writing ONNX files needs {error.name}; pip install "spot-tracking[onnx]"') from None
+        raise SpotError(f"writing ONNX files needs {error.name}; {how_to_install('onnx')}") from None
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)  # the exporter makes hundreds of remarks on its own passes
     try:
