@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -45,7 +46,8 @@ def prepare(command: str, words: Sequence[str]) -> list[str]:
         key, equals, value = word.partition("=")
         name = key.lstrip("+~")
         if equals and not word.startswith("--"):
-            if name in _REFUSED:
+            by_lightning = name == "hydra.run.dir" and "LOCAL_RANK" in os.environ  # which starts the other processes so
+            if name in _REFUSED and not by_lightning:
                 raise SpotError(f"{name}={value}: {_REFUSED[name]}")
             if schema and (kind := kind_of(name, schema)) is not None:
                 word = f"{key}={quote_names(value, kind)}"

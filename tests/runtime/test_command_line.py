@@ -81,3 +81,11 @@ def test_errors_of_hydra_are_one_line(word, line):
     said = explain(error.value, "train", config_folder())
     assert line in said
     assert "\n" not in said
+
+
+def test_processes_that_lightning_starts_may_name_hydras_folder(monkeypatch):
+    """Lightning's launcher gives its processes hydra.run.dir; users may not."""
+    with pytest.raises(SpotError, match="outputs go to"):
+        prepare("train", ['hydra.run.dir="."'])
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert prepare("train", ['hydra.run.dir="."']) == ['hydra.run.dir="."']
