@@ -101,7 +101,7 @@ class PublishedUnlabelled(Published, UnlabelledDataset):
 
 
 def plain_crop(frame: Frame, box: np.ndarray, factor: float, out: int) -> tuple[np.ndarray, np.ndarray]:
-    """METHOD.md section 3 word for word: pad the whole frame where the square leaves it, slice, resize."""
+    """docs/method.md section 3 word for word: pad the whole frame where the square leaves it, slice, resize."""
     center = np.asarray(box[:2], np.float64) + np.asarray(box[2:], np.float64) / 2
     side = int(crop_side(box, factor))
     left, top = np.floor(center - (side + 1) / 2 + 0.5).astype(int)

@@ -80,7 +80,7 @@ class PlainOcean(Ocean):
         return total
 
     def _taps(self, distances: Tensor) -> Tensor:
-        """(1, 18, H, W) of one instance's (4, H, W) distances, by METHOD.md section 6 word for word."""
+        """(1, 18, H, W) of one instance's (4, H, W) distances, by docs/method.md section 6 word for word."""
         grid, stride = self.grid, self.stride
         x, y = self.cells.T.reshape(2, grid, grid)
         left, top, right, bottom = x - distances[0], y - distances[1], x + distances[2], y + distances[3]

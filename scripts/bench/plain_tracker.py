@@ -67,7 +67,7 @@ class PlainTracker:
 
 
 class PlainTransTTracker(PlainTracker):
-    """TransT: METHOD.md section 7."""
+    """TransT: docs/method.md section 7."""
 
     def template_side(self) -> int:
         return self.side(2)
@@ -94,7 +94,7 @@ class PlainTransTTracker(PlainTracker):
 
 
 class PlainOceanTracker(PlainTracker):
-    """Ocean: METHOD.md section 7."""
+    """Ocean: docs/method.md section 7."""
 
     def template_side(self) -> int:
         return round(self.context())

@@ -1,4 +1,4 @@
-"""Square windows of frames, as both trackers cut them (METHOD.md sections 3 and 7)."""
+"""Square windows of frames, as both trackers cut them (docs/method.md sections 3 and 7)."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ def to_image(boxes: Array, geometry: Array, out: int) -> Array:
 
 
 def clip_boxes(boxes: Array, width: float | Array, height: float | Array) -> Array:
-    """Clip boxes to the image as boxes: the part that lies inside, METHOD.md section 9.
+    """Clip boxes to the image: keep the part inside (docs/method.md section 3).
 
     The published code clamps x, y, w, h at 0 one by one, which moves a box that sticks out at the left.
 

@@ -1,4 +1,4 @@
-"""Square crops around boxes, and their geometry (METHOD.md section 3); `spot.data.boxes` takes boxes in and out.
+"""Square crops around boxes, and their geometry (docs/method.md section 3); `spot.data.boxes` takes boxes in and out.
 
 A box is `[x, y, w, h]` in pixels, 0-based top-left corner. A crop's geometry is
 `[center_x, center_y, resize_factor]`: the centre of the box that it was taken around, in full-frame pixels,
@@ -138,7 +138,7 @@ def _text(box: np.ndarray) -> str:
 
 
 def jitter_box(box: np.ndarray, rng: np.random.Generator, center_jitter: float, scale_jitter: float) -> np.ndarray:
-    """Move and rescale a box at random before a crop is taken around it (METHOD.md section 3).
+    """Move and rescale a box at random before a crop is taken around it (docs/method.md section 3).
 
     Args:
         box: (4,) xywh.

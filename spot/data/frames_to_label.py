@@ -47,7 +47,7 @@ def choose_frames(
 
     Args:
         videos: the user's videos; no annotation is looked at.
-        strategy: "windows" (one frame around each of `count` evenly spaced ones: METHOD.md section 2), "uniform"
+        strategy: "windows" (one frame around each of `count` evenly spaced ones: docs/method.md section 2), "uniform"
             (anywhere) or "diverse" (`diverse_frames`; needs no seed).
 
     Returns:

@@ -1,4 +1,4 @@
-"""Key frames: which frames of which videos carry a human box, and the files that say so (METHOD.md section 2)."""
+"""Key frames: which frames of which videos carry a human box, and the files that say so (docs/method.md section 2)."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ class KeyFrames:
         return cls(settings_of(videos, count), failures, targets)
 
     def write(self, file: str | Path) -> None:
-        """Write the published format (METHOD.md section 2), whole or not at all. Raises SpotError where that fails."""
+        """Write the published format (docs/formats.md), completely or not at all; raise SpotError if that fails."""
         result = {name: [_entry(target) for target in targets] for name, targets in self.targets.items()}
         content = {"fs_settings": self.settings, "failure_seqs": self.failures, "sparse_sample_result": result}
         with replacing(file, "choose another output=") as aside:
@@ -140,8 +140,8 @@ def sample_key_frames(
         videos: the set to label.
         count: k, frames a video.
         seed: any integer.
-        strategy: "windows" (around k evenly spaced frames: METHOD.md section 2), "uniform" (anywhere) or "first" (the
-            k first).
+        strategy: "windows" (around k evenly spaced frames: docs/method.md section 2), "uniform" (anywhere) or
+            "first" (the first k).
         human_only: take only frames whose box a human drew, in a set that has other boxes too; None: yes.
         progress: wraps the iteration over the videos.
 

@@ -1,4 +1,4 @@
-"""Training instances: labelled pairs and unlabelled instances (METHOD.md section 4).
+"""Training instances: labelled pairs and unlabelled instances (docs/method.md section 4).
 
 Both are map-style: an item follows from (seed, epoch, index) alone, whichever worker makes it. Workers cut uint8
 crops and draw the augmentation; the pixels are augmented later, in batches, on the device.
@@ -47,7 +47,7 @@ class CropSettings:
 
 @dataclass(frozen=True)
 class AugmentSettings:
-    """Ranges of the augmentation draws (METHOD.md section 3).
+    """Ranges of the augmentation draws (docs/method.md section 3).
 
     Attributes:
         brightness: factor U(1 - brightness, 1 + brightness) per image.

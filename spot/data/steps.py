@@ -24,7 +24,7 @@ class StepPlan:
     """The composition of a training step over all processes.
 
     steps: per epoch. burn_in: epochs with labelled pairs alone, `labelled + unlabelled` of them a step.
-    labelled, unlabelled: instances of a step of the sparse stage (METHOD.md section 4), all processes together.
+    labelled, unlabelled: instances of a step of the sparse stage (docs/method.md section 4), all processes together.
     """
 
     steps: int

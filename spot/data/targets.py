@@ -82,7 +82,7 @@ class Targets:
         return np.array([per_set[s][v] for s, v in zip(self.set_index, self.video_index, strict=True)], np.int64)
 
     def draw(self, rng: np.random.Generator) -> int:
-        """A target: a set uniformly, a video of it uniformly, a target of that video uniformly (METHOD.md section 2)."""
+        """A target: a set uniformly, a video of it uniformly, a target of that video uniformly (docs/method.md section 2)."""
         starts = self.first_targets[rng.integers(len(self.first_targets))]
         video = rng.integers(len(starts) - 1)
         return int(rng.integers(starts[video], starts[video + 1]))

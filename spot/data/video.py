@@ -47,8 +47,8 @@ class Video:
     """One annotated sequence with one target.
 
     Attributes:
-        name: unique within its set; training sets use METHOD's form (`LaSOT_airplane-10`), benchmarks the
-            official name.
+        name: unique within its set; training sets use the form of docs/formats.md (`LaSOT_airplane-10`), benchmarks
+            the official name.
         frames: where its n frames lie.
         boxes: (n, 4) float32, xywh in pixels of the full frame, 0-based top-left corner. Rows of absent
             frames hold what the data set wrote there (zeros as a rule): ask `visible` first. Rows without

@@ -1,4 +1,4 @@
-"""The published program's `sampler_state_{run}.json`, in and out (METHOD.md section 5).
+"""The published program's `sampler_state_{run}.json`, in and out (docs/formats.md).
 
 `{SEQUENCE: [{"key_frame_ids", "relay_frame_ids", "bboxes", "confidence"} per path]}`: relay ids are sorted and include
 the key frames; boxes are xywh in image pixels. The published files run to gigabytes: both ways go sequence by sequence.

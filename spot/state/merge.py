@@ -1,4 +1,4 @@
-"""Merging an epoch's results into what has been explored (METHOD.md section 5): arrays in, arrays out."""
+"""Merging an epoch's results into what has been explored (docs/method.md section 5): arrays in, arrays out."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ def test_files_are_not_overwritten(tmp_path):
 
 
 def test_trackingnet_sets_merged_and_single(tmp_path):
-    """Both forms of METHOD.md section 2 hold the same frames, and human ones alone."""
+    """Both forms of docs/formats.md hold the same frames, and human ones alone."""
     layouts.write_trackingnet(tmp_path / "tn")
     options = ["data=trackingnet", f"paths.trackingnet={tmp_path / 'tn'}", "split=0-1"]
     merged = run(tmp_path, *options)

@@ -1,4 +1,4 @@
-"""SP-TransT equals the published network: names, outputs, losses and decoding (METHOD.md section 6).
+"""SP-TransT equals the published network: names, outputs, losses and decoding (docs/method.md section 6).
 
 `data/transt.npz` is an excerpt of golden/b_transt, bc_float64, d_losses and e_teacher: every output cell of one
 instance (every eighth where the template is tracked), the losses' inputs, and their gradients as sub-sampled there.
@@ -138,7 +138,7 @@ def test_target_cells(golden: dict) -> None:
 def test_teacher_decoding(network: TransT, golden: dict) -> None:
     """Best cell under the window, where the published decoder clamps x and y at 0, and w and h at 1, number by number.
 
-    That shifts a box which leaves the crop; ours stays whole here and is clipped as a box later (METHOD.md section 9).
+    That shifts a box which leaves the crop; ours stays whole here and is clipped as a box later (docs/method.md section 3).
     """
     logits, boxes, ious = (torch.from_numpy(golden[f"teacher_{name}"]) for name in ("logits", "boxes", "ious"))
     best = best_cell(network.candidates(TransTPrediction(logits, boxes, ious.squeeze(2))), hann_window(32), 0.4)

@@ -1,4 +1,4 @@
-"""The TransT tracker equals the published one in float64, frame by frame (METHOD.md section 7).
+"""The TransT tracker equals the published one in float64, frame by frame (docs/method.md section 7).
 
 Free-running for the first frames of both golden videos in lock-step, and forced (the state is set before the frame)
 for the last one.

@@ -1,4 +1,4 @@
-"""The sampler state as dicts and lists, to compare with: METHOD.md section 5 written down word by word."""
+"""The sampler state as dicts and lists, to compare with: docs/method.md section 5 written down word by word."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ SMALL = (
     [(5, [4, 9]), (1, list(range(12))), (3, [2, 5, 8, 11]), (0, [])],
 )
 def test_the_teacher_moves_before_the_published_steps_of_each_epoch(monkeypatch, interval, moved):
-    """METHOD: before steps 4, 9, 14, ..., counted anew in each epoch; at the first sparse step it is the student."""
+    """docs/method.md section 4: before steps 4, 9, 14, ..., counted anew in each epoch; at the first sparse step it is the student."""
     monkeypatch.setattr(ema, "burn_in_of", lambda trainer: 2)
     calls = []
     teacher = SimpleNamespace(update_ema=lambda student, decay=None: calls.append((epoch, step, decay)))

@@ -11,7 +11,7 @@ from spot.architectures.backbones.pretrained import imagenet_state, load_state, 
 
 
 class ResNet50(Backbone):
-    """ResNet-50 up to layer3 at stride 8 (METHOD.md section 6).
+    """ResNet-50 up to layer3 at stride 8 (docs/method.md section 6).
 
     Args:
         weights: "none", "imagenet" (torchvision's first version) or the path of a ResNet-50 state dict.

@@ -1,4 +1,4 @@
-"""Backbones that are frozen stage by stage (METHOD.md section 4)."""
+"""Backbones that are frozen stage by stage (docs/method.md section 4)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ocean's ResNet-50 (METHOD.md section 6)."""
+"""Ocean's ResNet-50 (docs/method.md section 6)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class OceanResNet50(StagedBackbone):
-    """ResNet-50 up to layer3 at stride 8 that cuts off where others pad (METHOD.md section 6).
+    """ResNet-50 up to layer3 at stride 8 that cuts off where others pad (docs/method.md section 6).
 
     Its stages are stem, layer1, layer2 and layer3. The cells of a crop of 8n - 1 pixels lie symmetrically about the
     centre pixel: 15 x 15 for 127, 31 x 31 for 255.

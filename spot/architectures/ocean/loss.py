@@ -1,4 +1,4 @@
-"""The training criterion of SP-Ocean (METHOD.md section 6)."""
+"""The training criterion of SP-Ocean (docs/method.md section 6)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class OceanLoss(TrackerLoss):
     The terms are `class`, `box`, `align` and, for labelled pairs, `iou`, each a mean over its own cells of the batch.
     A mean over no cell is 0 and leaves the other terms alone. The published criterion differs in such cases: without a
     positive cell the whole class term is 0, a single positive cell is left out, and the IoU term over no cell is NaN
-    (METHOD.md section 9).
+    (docs/differences.md).
 
     Args:
         grid, stride, search_size: those of the network.

@@ -1,4 +1,4 @@
-"""Ocean: boxes regressed from every cell, without anchors (METHOD.md section 6; Zhang et al., ECCV 2020).
+"""Ocean: boxes regressed from every cell, without anchors (docs/method.md section 6; Zhang et al., ECCV 2020).
 
 Two centres. A cell stands for one pixel of the search crop, the middle cell for its centre pixel, search_size // 2
 (127 of the pixels 0..254): box distances are measured from there. The deformable taps, and the class labels in
@@ -200,7 +200,7 @@ def correlate_by_products(search: Tensor, kernel: Tensor) -> Tensor:
 def tap_offsets(distances: Tensor, stride: int, shift: float) -> Tensor:
     """Offsets that spread the nine taps of a 3x3 convolution over the box predicted at each cell.
 
-    This is METHOD.md section 6 with the cell's own position put in, which cancels: neither grid nor index remains.
+    This is docs/method.md section 6 with the cell's own position put in, which cancels: neither grid nor index remains.
 
     Args:
         distances: (B, 4, H, W) left, top, right, bottom in pixels.

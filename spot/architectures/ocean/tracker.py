@@ -1,4 +1,4 @@
-"""Ocean on video (METHOD.md section 7)."""
+"""Ocean on video (docs/method.md section 7)."""
 
 from __future__ import annotations
 

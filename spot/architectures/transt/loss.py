@@ -1,4 +1,4 @@
-"""The training criterion of TransT (METHOD.md section 6)."""
+"""The training criterion of TransT (docs/method.md section 6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TransT: template and search features fused by attention alone (METHOD.md section 6; Chen et al., CVPR 2021)."""
+"""TransT: template and search features fused by attention alone (docs/method.md section 6; Chen et al., CVPR 2021)."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def sine_positions(grid: int, d_model: int) -> Tensor:
     """(grid * grid, d_model) float32 position encodings, row by row: d_model / 2 numbers for y, then as many for x.
 
     Coordinates 1..grid are scaled to (0, 2 pi]; sines and cosines alternate over wavelengths up to 10000
-    (METHOD.md section 6).
+    (docs/method.md section 6).
     """
     features = d_model // 2
     coordinates = torch.arange(1, grid + 1, dtype=torch.float32)

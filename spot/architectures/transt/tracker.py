@@ -1,4 +1,4 @@
-"""TransT on video (METHOD.md section 7)."""
+"""TransT on video (docs/method.md section 7)."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ def test_without_the_align_head_the_class_scores_alone(crops):
 
 
 def test_cells_of_the_published_sizes():
-    """Index * 8 + 127 - 96 (METHOD.md section 6), x before y."""
+    """Index * 8 + 127 - 96 (docs/method.md section 6), x before y."""
     cells = cell_positions(25, 8, 255).view(25, 25, 2)
     assert cells[0, 0].tolist() == [31, 31]
     assert cells[12, 12].tolist() == [127, 127]
@@ -123,7 +123,7 @@ def test_cells_of_the_published_sizes():
 
 
 def test_tap_offsets_are_those_of_the_specification():
-    """METHOD.md section 6 word for word, with grids and indices, which `tap_offsets` cancels."""
+    """docs/method.md section 6 word for word, with grids and indices, which `tap_offsets` cancels."""
     torch.manual_seed(0)
     distances = 1 + 80 * torch.rand(2, 4, 25, 25)
     cells = cell_positions(25, 8, 255).view(25, 25, 2).permute(2, 0, 1)
