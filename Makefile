@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick lowest check bench stress study clean
+.PHONY: help install demo test test-quick lowest check bench gpu stress study clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -49,6 +49,10 @@ check: install  ## lint, format and types
 
 bench: install  ## ours beside plain implementations of the published way, as one table (outputs/bench/)
 	$(BIN)/python scripts/bench/run_all.py
+
+gpu: install  ## on a machine with a GPU: tests on it, and a table of steps, trackers and loader (ten minutes)
+	$(BIN)/python -m pytest tests/gpu
+	$(BIN)/python scripts/bench/bench_gpu.py --json outputs/bench/gpu.json --docs docs/speed.md
 
 stress: install  ## kill a run hundreds of times and compare where it ends
 	$(BIN)/python scripts/stress_resume.py --json outputs/stress.json

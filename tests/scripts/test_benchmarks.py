@@ -53,3 +53,16 @@ def test_torch_is_not_imported_before_it_is_needed(modules):
     """Importing it takes longer than everything else at start-up."""
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'pytorch_lightning' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_the_gpu_table_goes_between_the_marks(tmp_path):
+    import bench_gpu
+
+    step = {"arch": "transt", "precision": "bf16", "compiled": True, "ms": 81.2, "gib": 4.0, "synchronisations": 0}
+    figures = {"device": "X", "torch": "2", "commit": "c", "workers": 8, "loader_instances_per_second": 900.0}
+    text = bench_gpu.table({**figures, "steps": [step], "trackers": {"transt": {"1": 50.0, "8": 200.0}}})
+    assert "| transt | bf16, compiled | 81 ms | 4.0 GiB | 0 |" in text
+    page = tmp_path / "speed.md"
+    page.write_text("a\n<!-- gpu -->\nold\n<!-- /gpu -->\nb\n")
+    bench_gpu.write_between_marks(page, text)
+    assert page.read_text() == f"a\n<!-- gpu -->\n{text}\n<!-- /gpu -->\nb\n"
