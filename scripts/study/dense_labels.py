@@ -28,10 +28,12 @@ from rich.progress import track as progress
 
 from spot.annotation.calibration import fit_calibration
 from spot.annotation.candidates import Candidates, empty_candidates, fill_candidates, held_out
-from spot.annotation.dense import TargetCandidates, dense_boxes
+from spot.annotation.dense import Relay, TargetCandidates, dense_boxes
 from spot.annotation.joining import box_iou, join, place_between_labels
 from spot.annotation.passes import Pass, Tracked, plan_passes
+from spot.annotation.project import relay_labels
 from spot.annotation.suggestion import suggest_frames
+from spot.data.box_table import BoxTable
 from spot.data.datasets import folder
 from spot.data.key_frames import sample_key_frames
 from spot.data.video import Video, VideoSet
@@ -104,7 +106,19 @@ def drawn_labels(videos: VideoSet, k: int, seed: int) -> HumanBoxes:
     return {name: (targets[0].ids, targets[0].boxes) for name, targets in drawn.items()}
 
 
-def cases(videos: VideoSet, labels: HumanBoxes, place: Path, track: TrackPasses) -> Iterator[Case]:
+def pseudo_labels(run: str, labels: HumanBoxes) -> Relay | None:
+    """The pseudo labels of a run that was trained with these labels; None where it has none."""
+    rows = [
+        (name, 1, int(frame), box)
+        for name, (ids, boxes) in labels.items()
+        for frame, box in zip(ids, boxes, strict=True)
+    ]
+    return relay_labels(Path(run), BoxTable.from_rows(rows))
+
+
+def cases(
+    videos: VideoSet, labels: HumanBoxes, place: Path, track: TrackPasses, relay: Relay | None = None
+) -> Iterator[Case]:
     """Track all videos from their labels, or read what was tracked before into the folder `place`."""
     place.mkdir(parents=True, exist_ok=True)
     for video in progress(list(videos), f"{place.parent.name} {place.name}", console=Console(stderr=True)):
@@ -124,6 +138,9 @@ def cases(videos: VideoSet, labels: HumanBoxes, place: Path, track: TrackPasses)
             np.savez(file, **arrays)
         candidates = empty_candidates(len(video), ids, boxes)
         fill_candidates(candidates, tracked)
+        if relay is not None:
+            frames, relays, confidences = relay(video.name, 1)
+            candidates.relay[frames], candidates.relay_scores[frames] = relays, confidences
         yield Case(video, candidates, held_out(candidates, tracked))
 
 
@@ -264,7 +281,9 @@ def main(words: list[str] | None = None) -> None:
                     follow_suggestions(videos, k, seed, name, track, rows)
                     continue
                 place = OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}"
-                found = list(cases(videos, drawn_labels(videos, k, seed), place, track))
+                labels = drawn_labels(videos, k, seed)
+                run = next((run for run in options.run if Path(run).stem == name), "")
+                found = list(cases(videos, labels, place, track, pseudo_labels(run, labels) if run else None))
                 for case in found:
                     settings = {
                         "interpolation": place_between_labels(case.candidates).interpolated,
