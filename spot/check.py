@@ -28,7 +28,7 @@ def check(cfg: DictConfig) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from spot.data.check import Fault, Finding, Report, check_videos
+    from spot.data.inspection import Fault, Finding, Report, check_videos
 
     console = Console(stderr=True)
     videos = frames = 0

@@ -6,11 +6,12 @@ import csv
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from study_plan import REAL, Job
 
 from spot.data.datasets.folder import load
 from spot.data.key_frames import KeyFrames
@@ -19,9 +20,6 @@ from spot.reporting.evaluate_ope import evaluate_ope
 from spot.reporting.options import Options
 from spot.reporting.plots import COLOURS
 from spot.state.store import StateStore
-
-if TYPE_CHECKING:
-    from study import Job
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 DRAWS = 10_000
@@ -102,8 +100,6 @@ def study_row(job: Job, scores: dict[str, Any], outputs: Path) -> dict[str, Any]
 
 def recorded_labels(job: Job, outputs: Path) -> tuple[np.ndarray, np.ndarray]:
     """Confidence of each pseudo label in the run's last sampler state, and its IoU with the annotation."""
-    from study import REAL
-
     videos = load(str(REAL / "train"))
     key_frames = KeyFrames.find(outputs / "labels" / f"s{job.seed}", videos, job.k)
     assert key_frames is not None

@@ -10,10 +10,10 @@ from tests.paths import ROOT
 
 @pytest.fixture
 def study():
-    import study
+    import study_plan
     import study_report
 
-    return study, study_report
+    return study_plan, study_report
 
 
 def test_readme_and_table_say_what_the_figures_say(study):

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from spot.data.check import Report, check_videos
 from spot.data.datasets import folder
+from spot.data.inspection import Report, check_videos
 from spot.data.video import Frames, Video, VideoSet
 from tests.data import layouts
 
