@@ -25,7 +25,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from bench_data import bench_augment
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch import nn
@@ -199,7 +198,6 @@ def main() -> None:
                 flush=True,
             )
     figures |= isolated(bench_average, 5 if options.quick else 21)
-    figures["augmentation"] = isolated(bench_augment, options.quick)
     print(f"average of the teacher: {figures['ema']:.1f} times less CPU")
     if options.json:
         rounded = {key: round(value, 3) if isinstance(value, float) else value for key, value in figures.items()}

@@ -39,7 +39,7 @@ ROWS = {
         Row("labelled_exact", "labelled pairs from 720p, exact decode", "CPU", ">= 3.5"),
         Row("unlabelled_fast", "unlabelled instances from 720p, reduced decode", "CPU", ">= 6"),
         Row("unlabelled_exact", "unlabelled instances from 720p, exact decode", "CPU", ">= 3.5"),
-        Row("augment", "augmentation of a step", "CPU", ">= 5"),
+        Row("augment_ms", "augmentation of a step by kornia, milliseconds", "CPU", ""),
     ],
     "state": [
         Row("open_commit_ratio", "opening the state and merging an epoch", "CPU", ">= 300"),
@@ -52,7 +52,6 @@ ROWS = {
         Row("step_transt_float32_peak_gb", "peak memory of TransT's step, GB", "bytes", ""),
         Row("step_ocean_float32_peak_gb", "peak memory of Ocean's step, GB", "bytes", ""),
         Row("ema", "the teacher's average", "CPU", ">= 5"),
-        Row("augmentation", "augmentation of a step", "CPU", ">= 5"),
     ],
     "tracker": [
         Row("tracker_transt", "TransT on one video", "CPU", ">= 2"),
