@@ -1,8 +1,12 @@
 """The dependencies between packages point one way, and a file's name says what it is for (docs/design.md)."""
 
 import ast
+import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
+
+from hydra.utils import get_object
 
 from tests.paths import ROOT
 
@@ -24,6 +28,7 @@ def package(module: str) -> str:
     return "commands" if len(parts) < 2 or parts[1] in COMMANDS | {"__init__"} else parts[1]
 
 
+@cache
 def imports(file: Path) -> set[str]:
     """Modules that a file imports, at its top and inside functions."""
     found = set()
@@ -99,3 +104,10 @@ def test_no_two_files_have_one_name():
         if file.stem not in FAMILIES:
             names[file.stem].append(str(file.relative_to(ROOT)))
     assert {name: files for name, files in names.items() if len(files) > 1} == {}
+
+
+def test_every_target_of_the_configuration_can_be_imported():
+    targets = {t for f in (ROOT / "conf").rglob("*.yaml") for t in re.findall(r"_target_:\s*([\w.]+)", f.read_text())}
+    assert len(targets) > 50
+    for target in sorted(targets):
+        assert callable(get_object(target)), target

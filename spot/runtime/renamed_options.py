@@ -1,10 +1,11 @@
-"""Options of earlier versions and their names now. Old names work, with a notice of one line."""
+"""Options and classes of earlier versions and their names now. Old names work; an old option gives a notice of one line."""
 
 from __future__ import annotations
 
 import re
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 RENAMED: dict[str, str] = {
     "teacher.every": "teacher.ema_interval",
@@ -22,6 +23,26 @@ RENAMED_CHOICES: dict[tuple[str, str], str] = {
     ("logger", "none"): "csv",
 }
 """(group, old choice) -> new choice."""
+
+
+MOVED_TARGETS: dict[str, str] = {
+    "spot.learning.csv_logger.": "spot.training.csv_logger.",
+    "spot.learning.loggers.": "spot.training.loggers.",
+    "spot.learning.schedules.": "spot.training.schedules.",
+    "spot.learning.sparse_tracker.Recipe": "spot.training.module.Recipe",
+    "spot.models.backbones.EfficientNetLite0": "spot.architectures.backbones.efficientnet.EfficientNetLite0",
+    "spot.models.backbones.MobileNetV2": "spot.architectures.backbones.mobilenet.MobileNetV2",
+    "spot.models.backbones.ResNet50": "spot.architectures.backbones.resnet.ResNet50",
+    "spot.models.backbones.SmallCNN": "spot.architectures.backbones.small_cnn.SmallCNN",
+    "spot.models.ocean.": "spot.architectures.ocean.network.",
+    "spot.models.ocean_backbone.": "spot.architectures.ocean.backbone.",
+    "spot.models.ocean_loss.": "spot.architectures.ocean.loss.",
+    "spot.models.transt.": "spot.architectures.transt.network.",
+    "spot.models.transt_loss.": "spot.architectures.transt.loss.",
+    "spot.tracking.ocean.": "spot.architectures.ocean.tracker.",
+    "spot.tracking.transt.": "spot.architectures.transt.tracker.",
+}
+"""`_target_` in a config.yaml of version 0.1, or the beginning of one -> where it is now."""
 
 
 def with_new_names(words: Sequence[str], tell: bool = True) -> list[str]:
@@ -43,6 +64,42 @@ def new_key(key: str) -> str:
         if key == old or key.startswith(f"{old}."):
             return new + key.removeprefix(old)
     return key
+
+
+def new_settings(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of a config.yaml of any version, by their present names.
+
+    >>> new_settings({"teacher": {"every": 3}, "arch": {"network": {"_target_": "spot.models.ocean.Ocean"}}})
+    {'teacher': {'ema_interval': 3}, 'arch': {'network': {'_target_': 'spot.architectures.ocean.network.Ocean'}}}
+    """
+    settings = _with_new_targets(settings)
+    for old, new in RENAMED.items():
+        *groups, name = old.split(".")
+        node = _group(settings, groups)
+        if node is not None and name in node:
+            *groups, new_name = new.split(".")
+            if (place := _group(settings, groups)) is not None:
+                place.setdefault(new_name, node.pop(name))
+    return settings
+
+
+def _group(settings: dict[str, Any], keys: Sequence[str]) -> dict[str, Any] | None:
+    node: Any = settings
+    for key in keys:
+        node = node.get(key) if isinstance(node, dict) else None
+    return node if isinstance(node, dict) else None
+
+
+def _with_new_targets(node: Any, key: object = None) -> Any:
+    if isinstance(node, dict):
+        return {name: _with_new_targets(child, name) for name, child in node.items()}
+    if isinstance(node, list):
+        return [_with_new_targets(child) for child in node]
+    if key == "_target_" and isinstance(node, str):
+        for old, new in MOVED_TARGETS.items():
+            if node.startswith(old):
+                return new + node.removeprefix(old)
+    return node
 
 
 def _new_word(word: str) -> str:

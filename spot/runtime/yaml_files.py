@@ -9,12 +9,15 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from spot.runtime.errors import SpotError
+from spot.runtime.renamed_options import new_settings
 
 LARGEST = 2_000_000  # bytes; a run's config.yaml has a few thousand
 
 
 def read_yaml(file: Path) -> DictConfig:
-    """Read a mapping. Aliases are refused: a few nested ones expand to more than memory holds.
+    """Read a mapping; options and classes of version 0.1 get their present names.
+
+    Aliases are refused: a few nested ones expand to more than memory holds.
 
     Raises:
         SpotError: the file cannot be read, is no mapping, is too large or too deep, or holds aliases.
@@ -25,12 +28,12 @@ def read_yaml(file: Path) -> DictConfig:
         text = file.read_text()
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
             raise SpotError(f"{file}: holds YAML aliases (*name), which no run writes; take another file")
-        content = OmegaConf.create(text)
+        content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+        if not isinstance(content, dict):
+            raise SpotError(f"{file}: damaged (no mapping); restore it, or choose another run=")
+        return OmegaConf.create(new_settings(content))  # type: ignore[arg-type]
     except OSError as error:
         raise SpotError(f"{file}: cannot be read ({error.strerror or error})") from None
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError, AssertionError) as error:
         reason = (str(error).strip().splitlines() or ["nested too deeply"])[0]
         raise SpotError(f"{file}: damaged ({reason}); restore it, or choose another run=") from None
-    if not isinstance(content, DictConfig):
-        raise SpotError(f"{file}: damaged (no mapping); restore it, or choose another run=")
-    return content

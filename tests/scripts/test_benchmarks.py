@@ -21,7 +21,9 @@ def test_the_plain_tracker_gives_our_boxes(arch):
 def test_the_table_says_what_is_reached():
     import run_all as bench
 
-    table = bench.tabulate({"step": {"ema": 7.0, "unknown": 1.0}, "startup": {"train_help_s": 4.0}, "data": {"augment_ms": 2.0}})
+    table = bench.tabulate(
+        {"step": {"ema": 7.0, "unknown": 1.0}, "startup": {"train_help_s": 4.0}, "data": {"augment_ms": 2.0}}
+    )
     what, figures, reached = (list(table.columns[i].cells) for i in (1, 3, 5))
     assert dict(zip(what, zip(figures, reached, strict=True), strict=True)) == {
         "the teacher's average": ("7.00", "yes"),
