@@ -7,13 +7,15 @@ from pathlib import Path
 
 import numpy as np
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, open_dict
 
 from spot.annotation.dense import Relay
 from spot.data.box_table import BoxTable
 from spot.data.training_sets import key_frames_of
 from spot.data.video import VideoSet
 from spot.runtime.errors import SpotError
+from spot.runtime.trusted_targets import conf_folders, refuse_foreign_targets
+from spot.runtime.yaml_files import read_yaml
 from spot.state.store import StateStore
 
 
@@ -36,7 +38,10 @@ def open_project(cfg: DictConfig, run: Path | None, explicit: Sequence[str]) -> 
         and record.is_file()
         and not any(k == "data" or k.startswith(("data.", "paths.")) for k in keys)
     ):
-        recorded = OmegaConf.load(record)
+        recorded = read_yaml(record)
+        if missing := [key for key in ("data", "labels", "seed") if key not in recorded]:
+            raise SpotError(f"{record}: has no {missing[0]}; restore it, or name the videos by data=")
+        refuse_foreign_targets(recorded.data, cfg.data, record, "data", conf_folders())
         data = recorded.data
         labels = labels if "labels" in keys else recorded.labels
         seed = seed if "seed" in keys else recorded.seed

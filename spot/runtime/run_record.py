@@ -16,8 +16,10 @@ from omegaconf import DictConfig, OmegaConf
 from spot.runtime.atomic_files import replacing
 from spot.runtime.checking import fields_of, is_free
 from spot.runtime.command_line import SWEEP_FLAGS, options_of
+from spot.runtime.errors import SpotError
 from spot.runtime.schema import Onekey, Train
 from spot.runtime.sweeps import MAKES_RUNS
+from spot.runtime.trusted_targets import refuse_foreign_targets
 from spot.runtime.yaml_files import read_yaml
 
 CONFIG_FILE = "config.yaml"
@@ -89,7 +91,28 @@ def with_recorded_options(command: str, words: list[str], conf: Path) -> list[st
     foreign = fields_of(Onekey).keys() - fields_of(Train).keys() if command == "train" else set()
     kept = [o for o in record.options if _key(o) not in given and re.split(r"[.@/]", _key(o))[0] not in foreign]
     flags = [flag for flag in record.flags if not any(word.startswith(("--config-dir", "-cd")) for word in words)]
+    _check_recorded(command, [*kept, *given.values()], kept, flags, Path(outputs) / run, conf)
     return [*kept, *words, *flags]
+
+
+def _check_recorded(
+    command: str, options: list[str], recorded: list[str], flags: list[str], folder: Path, conf: Path
+) -> None:
+    """Refuse recorded options that could run a program: the folder may come from somebody else."""
+    from hydra import compose, initialize_config_dir
+
+    file = folder / CONFIG_FILE
+    own = [Path(flag.partition("=")[2]) for flag in flags]
+    for word, bad in [(o, re.match(r"[+~]*hydra\b", o)) for o in recorded] + [
+        (flag, not flag.startswith("--config-dir=") or place.resolve().is_relative_to(folder.resolve()))
+        for flag, place in zip(flags, own, strict=True)
+    ]:
+        if bad:
+            raise SpotError(f"{file} records {word}, which could run any program; give the whole command again")
+    path = f"[{','.join(f'file://{place.resolve()}' for place in own)}]"
+    with initialize_config_dir(str(conf), version_base="1.3"):
+        cfg = compose(command, [*options, f"hydra.searchpath={path}"])
+    refuse_foreign_targets(cfg, None, file, "the recorded options", [conf, *own])
 
 
 def _key(option: str) -> str:

@@ -7,10 +7,13 @@ checkpoint may name networks and trackers alone.
 from __future__ import annotations
 
 import inspect
+import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, ListConfig
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from spot.runtime.errors import SpotError
 
@@ -25,36 +28,51 @@ ALLOWED = (
     "timm.models.",
 )
 """Modules whose classes may be named. Functions may not: some of them read or write files."""
+_NAMED = re.compile(r"_target_['\"]?\s*:\s*['\"]?([\w.]+)")
 
 
-def refuse_foreign_targets(node: Any, own: Any, file: Path, key: str = "arch") -> None:
+def conf_folders() -> list[Path]:
+    """The user's own configuration: the folders that the present command composes from."""
+    if not HydraConfig.initialized():
+        return []
+    return [Path(each.path) for each in HydraConfig.get().runtime.config_sources if each.schema == "file"]
+
+
+def refuse_foreign_targets(node: Any, own: Any, file: Path, key: str = "arch", conf: Sequence[Path] = ()) -> None:
     """Check every `_target_` below a node that was read from a file.
 
     Args:
         node: of the file.
         own: the same node of the user's own configuration; what it names is allowed too.
         file: for the message.
+        key: of the node, for the message.
+        conf: folders of configuration files; what these name is allowed too.
 
     Raises:
         SpotError: a target that is neither a class of the modules above nor named by the user's own configuration.
     """
     named = targets_of(own)
+    named |= {t for folder in conf for f in folder.rglob("*.yaml") for t in _NAMED.findall(f.read_text("utf-8"))}
     for target in sorted(targets_of(node) - named):
         if not _is_allowed(target):
             raise SpotError(
                 f"{file}: {key} names {target}, which is no part of SPOT and could run any code; if you trust it, give "
-                f"its own configuration by arch=NAME and --config-dir"
+                f"its own configuration by {key.partition('.')[0]}=NAME and --config-dir"
             )
 
 
 def targets_of(node: Any) -> set[str]:
-    """All values of `_target_` below a node."""
-    if isinstance(node, DictConfig):
-        found = {str(node._get_node("_target_"))} if "_target_" in node else set()
-        return found.union(*(targets_of(node._get_node(name)) for name in node))
-    if isinstance(node, ListConfig):
-        return set().union(*(targets_of(node._get_node(i)) for i in range(len(node))))
-    return set()
+    """All values of `_target_` below a node, behind references too.
+
+    >>> targets_of(OmegaConf.create({"a": ["${b}"], "b": {"_target_": "os.system"}}))
+    {'os.system'}
+    """
+    if OmegaConf.is_config(node):
+        node = OmegaConf.to_container(node, resolve=True)
+    if isinstance(node, dict):
+        found = {str(node["_target_"])} if "_target_" in node else set()
+        return found.union(*map(targets_of, node.values()))
+    return set().union(*map(targets_of, node)) if isinstance(node, list) else set()
 
 
 def _is_allowed(target: str) -> bool:

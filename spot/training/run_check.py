@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from omegaconf import OmegaConf
-
 from spot.runtime.errors import SpotError
+from spot.runtime.yaml_files import read_yaml
 from spot.state.store import StateStore
 from spot.training.checkpoint_files import read_checkpoint
 from spot.training.csv_logger import read_rows
@@ -22,7 +21,7 @@ def run_faults(folder: Path) -> Iterator[str]:
     """
     if not (folder / "config.yaml").is_file():
         raise SpotError(f"{folder}: holds no run (no config.yaml); give run= the name of a folder in paths.outputs")
-    checks: list[Callable[[], object]] = [partial(_read_config, folder / "config.yaml")]
+    checks: list[Callable[[], object]] = [partial(read_yaml, folder / "config.yaml")]
     checks += [partial(read_checkpoint, file) for file in sorted((folder / "checkpoints").glob("*.ckpt"))]
     checks.append(partial(read_rows, folder / "metrics.csv"))
     if (folder / "sampler_state").is_dir():
@@ -32,10 +31,3 @@ def run_faults(folder: Path) -> Iterator[str]:
             check()
         except SpotError as error:
             yield str(error)
-
-
-def _read_config(file: Path) -> None:
-    try:
-        OmegaConf.load(file)
-    except Exception as error:  # YAML's and OmegaConf's errors have no class in common
-        raise SpotError(f"{file}: {str(error).splitlines()[0]}; restore it") from None

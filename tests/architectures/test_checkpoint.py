@@ -261,9 +261,6 @@ def test_safetensors_hold_weights_and_settings(tmp_path: Path) -> None:
     assert safetensors_config(source) is None
     with pytest.raises(SpotError, match="arch=transt_tiny, not transt; add arch=transt_tiny"):
         load_network(target, tiny(), arch="transt")
-    write_safetensors(target, read_weights(source, tiny()), CONFIG | {"network": {"_target_": "os.system"}})
-    with pytest.raises(SpotError, match=r"names the class os\.system, which is not part of spot\.architectures"):
-        safetensors_config(target)
     target.write_bytes(target.read_bytes()[:100])
     with pytest.raises(SpotError, match=r"net\.safetensors: cannot be read as safetensors"):
         load_network(target, tiny())
