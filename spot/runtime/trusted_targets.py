@@ -51,24 +51,24 @@ def refuse_foreign_targets(node: Any, own: Any, file: Path, key: str = "arch", c
     Raises:
         SpotError: a target that is neither a class of the modules above nor named by the user's own configuration.
     """
-    named = targets_of(own)
+    named = targets_of(own, follow=False)  # some refer to settings of other commands
     named |= {t for folder in conf for f in folder.rglob("*.yaml") for t in _NAMED.findall(f.read_text("utf-8"))}
     for target in sorted(targets_of(node) - named):
         if not _is_allowed(target):
             raise SpotError(
                 f"{file}: {key} names {target}, which is no part of SPOT and could run any code; if you trust it, give "
-                f"its own configuration by {key.partition('.')[0]}=NAME and --config-dir"
+                "its own configuration by --config-dir"
             )
 
 
-def targets_of(node: Any) -> set[str]:
-    """All values of `_target_` below a node, behind references too.
+def targets_of(node: Any, follow: bool = True) -> set[str]:
+    """All values of `_target_` below a node, behind references too where these are followed.
 
     >>> targets_of(OmegaConf.create({"a": ["${b}"], "b": {"_target_": "os.system"}}))
     {'os.system'}
     """
     if OmegaConf.is_config(node):
-        node = OmegaConf.to_container(node, resolve=True)
+        node = OmegaConf.to_container(node, resolve=follow)
     if isinstance(node, dict):
         found = {str(node["_target_"])} if "_target_" in node else set()
         return found.union(*map(targets_of, node.values()))

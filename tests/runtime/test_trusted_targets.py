@@ -34,6 +34,11 @@ def test_other_targets_are_refused_by_name(target):
     refuse_foreign_targets(node, node, Path("config.yaml"))  # named by the user's own configuration
 
 
+def test_own_settings_may_refer_to_those_of_other_commands():
+    own = composed("test", "arch=ocean").arch  # its schedule names training.epochs, which spot.test lacks
+    refuse_foreign_targets(OmegaConf.create({"a": {"_target_": str(own.network._target_)}}), own, Path("config.yaml"))
+
+
 @pytest.mark.parametrize("arch", ["transt", "ocean", "transt_tiny", "ocean_small"])
 def test_our_architectures_are_allowed(arch):
     refuse_foreign_targets(composed("train", f"arch={arch}").arch, OmegaConf.create(), Path("config.yaml"))
