@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick lowest check bench gpu stress study clean
+.PHONY: help install demo test test-quick lowest check docs bench gpu stress study clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -19,7 +19,7 @@ $(INSTALLED): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet "torch>=2.4" "torchvision>=0.19"
-	$(BIN)/pip install --quiet --editable ".[all,dev]"
+	$(BIN)/pip install --quiet --editable ".[all,dev,docs]"
 	touch $@
 
 DEMO_LABELS := outputs/labels/.demo
@@ -46,6 +46,9 @@ check: install  ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install  ## the documentation as a site, outputs/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 bench: install  ## ours beside plain implementations of the published way, as one table (outputs/bench/)
 	$(BIN)/python scripts/bench/run_all.py

@@ -88,7 +88,9 @@ def main():
     parser.add_argument("--output", type=Path, default=Path(__file__).parents[1] / "few_boxes.jpg")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        videos = synthetic.load(f"{folder}/rendered", "val", videos=options.video + 1, frames=100, size=(320, 240), seed=3)
+        videos = synthetic.load(
+            f"{folder}/rendered", "val", videos=options.video + 1, frames=100, size=(320, 240), seed=3
+        )
         video = videos[options.video]
         boxes, scores, human = annotate(Path(folder), video)
         rest = ~np.array(human) & np.asarray(video.visible)

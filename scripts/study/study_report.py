@@ -187,13 +187,10 @@ def summary(rows: list[dict[str, Any]], planned: int) -> str:
     quality = [row["label_iou"] for row in rows if (row["setting"], row["k"]) == ("spot", 3)]
     lines += [
         "",
-        f"{len(rows)} of {number(planned, 'run')}, {sum(row['minutes'] for row in rows) / 60:.1f} hours of one core, "
-        f"commits {commits(rows)}, by `make study`. With k = 3 SPOT is",
-        f"{difference(rows, 3)} ahead of key frames alone; recorded pseudo labels have a mean IoU of "
-        f"{np.mean(quality):.3f}. [study.md](docs/study.md) says what that means.",
-        "",
-        "![Success against labelled frames a video](docs/study_accuracy.png)",
-        "![Explored share and pseudo labels' IoU over the epochs](docs/study_exploration.png)",
+        f"`make study`: {len(rows)} of {number(planned, 'run')}, {sum(row['minutes'] for row in rows) / 60:.1f} hours "
+        f"of one core, commits {commits(rows)}. At k = 3 SPOT is",
+        f"{difference(rows, 3)} ahead of key frames alone. Recorded pseudo labels",
+        f"have a mean IoU of {np.mean(quality):.3f}. [study.md](docs/study.md) explains the figures.",
         "",
     ]
     return "\n".join(lines)

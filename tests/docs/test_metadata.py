@@ -11,9 +11,12 @@ from tests.paths import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
-def test_changelog_begins_with_the_version_of_the_package():
+def test_the_version_is_the_same_everywhere():
     versions = re.findall(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
-    assert versions[0] == PROJECT["version"]
+    import spot
+
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert versions[0] == PROJECT["version"] == spot.__version__ == str(citation["version"])
 
 
 def test_citation_names_the_paper_of_the_readme_and_our_licence():
