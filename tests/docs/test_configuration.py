@@ -6,7 +6,7 @@ import pytest
 
 from tests.paths import ROOT
 
-OVERRIDING = re.compile(r"experiment/|arch/\w+_(tiny|small)\.yaml|trainer/(cpu|ddp|slurm)\.yaml|hydra")
+OVERRIDING = re.compile(r"experiment/|arch/\w+_(tiny|small|384|opencv|v1|v2)\.yaml|trainer/(cpu|ddp|slurm)\.yaml|hydra")
 """Files that only override; the keys are explained in what they override, or by Hydra."""
 PLUMBING = {"defaults", "_target_", "_partial_"}
 DEFINING = [
