@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
@@ -147,9 +148,16 @@ def _stop(text: str) -> NoReturn:
     raise SystemExit(1) from None
 
 
+def _choices(*groups: str) -> str:
+    """The choices of each group, for the help pages: those of `conf/` and of folders that the user names."""
+    loader = GlobalHydra.instance().config_loader()
+    return "\n".join(f"{group}: {', '.join(loader.get_group_options(group))}" for group in groups)
+
+
 def _wandb_mode() -> str:
     return os.environ.get("WANDB_MODE") or ("online" if "WANDB_API_KEY" in os.environ else "offline")
 
 
+OmegaConf.register_new_resolver("choices", _choices, replace=True)
 OmegaConf.register_new_resolver("auto_workers", default_workers, replace=True)
 OmegaConf.register_new_resolver("wandb_mode", _wandb_mode, replace=True)

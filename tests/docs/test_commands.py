@@ -104,7 +104,10 @@ def test_options_in_the_text_exist(composer):
     trees = [
         composer("train", ("arch=ocean", "data=lasot", "logger=wandb"), None),
         composer("onekey", ("benchmark=lasot",), None),
-        *(composer(name, (), None) for name in ("convert", "test", "evaluate", "sample", "label", "annotate", "track", "check")),
+        *(
+            composer(name, (), None)
+            for name in ("convert", "test", "evaluate", "sample", "label", "annotate", "track", "check")
+        ),
     ]
     known = {key for tree in trees for key in _keys(OmegaConf.to_container(tree), "")}
     known |= {file.name for file in config_folder().iterdir() if file.is_dir()} | {"hydra.searchpath", "key"}

@@ -1,11 +1,14 @@
 """What all commands do with errors."""
 
 import errno
+import re
 import sys
 
 import pytest
+import yaml
+from hydra import compose, initialize_config_dir
 
-from spot.runtime.command import command
+from spot.runtime.command import command, config_folder
 from spot.runtime.errors import SpotError
 
 
@@ -37,3 +40,15 @@ def test_one_line_and_status_1(action, line, capsys, monkeypatch, tmp_path):
     assert end.value.code == 1
     assert said.startswith(line)
     assert "\n" not in said
+
+
+@pytest.mark.parametrize("name", sorted(file.stem for file in (config_folder() / "hydra/help").glob("*.yaml")))
+def test_help_lists_the_choices_of_the_command_alone(name):
+    """Every group that the command composes, and no other."""
+    text = yaml.safe_load((config_folder() / f"hydra/help/{name}.yaml").read_text())["template"]
+    named = re.search(r"\$\{choices:([\w,/]+)\}", text)[1].split(",")
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        chosen = compose(name, return_hydra_config=True).hydra.runtime.choices
+    own = {group for group in chosen if not group.startswith(("hydra/", "backbone@"))}
+    assert set(named) <= own | {"backbone", "supervision/label_filter"}
+    assert own - {"paths", "local", "module", "datamodule"} <= set(named)
