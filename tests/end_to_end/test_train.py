@@ -144,9 +144,6 @@ def test_mistakes_are_told_in_one_line_before_any_work(elsewhere, options, said)
     ("options", "said"),
     [
         (("labels=40",), "labels=40"),  # more labels than frames
-        (("teacher.threshold=2",), "teacher.threshold=2"),
-        (("resume=maybe",), "resume=maybe"),
-        (("training.steps=0",), "training.steps=0"),
         (("training.burn_in=3",), "no epoch"),  # all burn-in: the method would never begin
         (("supervision.key_frames=some",), "supervision.key_frames=some"),
     ],

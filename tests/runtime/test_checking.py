@@ -46,6 +46,7 @@ def test_every_key_of_train_yaml_has_a_type():
         (("teacher.threshold=abc",), "teacher.threshold=abc: give a number from 0 to 1"),
         (("teacher.threshold=2",), "teacher.threshold=2: give a number from 0 to 1"),
         (("labels=true",), "labels=true: give a whole number of at least 1"),
+        (("training.steps=0",), "training.steps=0: give a whole number of at least 1"),
         (("labels=2.5",), "labels=2.5: give a whole number of at least 1"),
         (("labels=null",), "labels=null: give a whole number of at least 1"),
         (("seed=-1",), "seed=-1: give a whole number from 0 to 4294967295"),

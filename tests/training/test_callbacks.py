@@ -63,7 +63,7 @@ def one_step(tracker, optimizer, guard, batch, spoil):
     optimizer.zero_grad()
     loss.backward()
     if spoil is spoil_gradient:
-        next(p for p in tracker.student.parameters() if p.grad is not None).grad.view(-1)[0] = float("inf")
+        next(p.grad for p in tracker.student.parameters() if p.grad is not None)[0] = float("inf")
     guard.on_before_optimizer_step(trainer, tracker, optimizer)
     optimizer.step()
 

@@ -40,11 +40,11 @@ def test_what_is_no_checkpoint_is_told_in_one_line(tmp_path, content):
 
 def test_rows_come_back_from_the_checkpoint(tmp_path):
     file = tmp_path / "metrics.csv"
-    rows = {0: {"epoch": 0, "step": 3, "loss": 0.1}, 1: {"epoch": 1, "step": 7, "loss": 1 / 3, "extra": 2.0}}
+    rows = {1: {"epoch": 1, "step": 3, "loss": 0.1}, 2: {"epoch": 2, "step": 7, "loss": 1 / 3, "extra": 2.0}}
     restore_rows(file, rows)
     whole = file.read_bytes()
-    assert read_rows(file)[1] == {"epoch": "1", "step": "7", "loss": repr(1 / 3), "extra": "2.0"}
-    for damaged in (b"", whole[: len(whole) // 2], whole + b"2,9,1.0\n", b"\xff\xfe", b"epoch\nx\n"):
+    assert read_rows(file)[2] == {"epoch": "2", "step": "7", "loss": repr(1 / 3), "extra": "2.0"}
+    for damaged in (b"", whole[: len(whole) // 2], whole + b"3,9,1.0\n", b"\xff\xfe", b"epoch\nx\n"):
         file.write_bytes(damaged)
         restore_rows(file, rows)
         assert file.read_bytes() == whole
