@@ -33,11 +33,14 @@ $(DEMO_LABELS): | install
 	$(BIN)/python -m spot.sample data=synthetic labels=3 overwrite=true
 	touch $@
 
-test: install check  ## all tests, on the CPU
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest   # tests are small: more threads only wait for each other
+# a process a core, each of one thread: tests are small, more threads only wait for each other
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
 
-test-quick: install  ## unit tests alone, at most two minutes: no commands, no training
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" --ignore=tests/end_to_end --ignore=tests/scripts --ignore=tests/docs/test_run.py
+test: install check  ## lint, format, types and all tests, on the CPU
+	$(PYTEST)
+
+test-quick: install  ## unit tests alone, at most two minutes: no commands, no runs
+	$(PYTEST) -m "not slow" --ignore=tests/end_to_end --ignore=tests/scripts --ignore=tests/docs
 
 lowest:  ## install the lowest versions that pyproject.toml allows and run the smoke experiment with them
 	$(PYTHON) scripts/lowest_versions.py

@@ -42,7 +42,7 @@ def lines() -> dict[str, list[list[str]]]:
 def run(place, name, words, *more):
     arguments, env = command(name, *words, *more, outputs=place / "outputs")
     env["PYTHONPATH"] = str(ROOT)
-    done = subprocess.run(arguments, env=env, cwd=place, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(arguments, env=env, cwd=place, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

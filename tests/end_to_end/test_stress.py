@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tests.end_to_end.runs import patience
+from tests.end_to_end.runs import TIMEOUT
 from tests.paths import ROOT
 
 
@@ -20,7 +20,7 @@ def test_killed_anywhere_ends_where_the_uninterrupted_run_ends(tmp_path):
         "--json",
         tmp_path / "figures.json",
     ]
-    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=patience(300))
+    done = subprocess.run(script, cwd=ROOT, capture_output=True, text=True, timeout=TIMEOUT)
     assert done.returncode == 0, done.stdout + done.stderr
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["kills"] >= 8

@@ -50,7 +50,7 @@ def test_a_sweep_with_two_processes_a_job_stays_in_its_folders(outputs):
     """A second process that ran the sweep again would train in another folder, or twice."""
     before = {entry.name for entry in outputs.iterdir()}
     command = ("-m", *TINY, "seed=0,1", "trainer=ddp", "trainer.accelerator=cpu")
-    done = run("train", *command, outputs=outputs, timeout=550)
+    done = run("train", *command, outputs=outputs, timeout=900)
     assert done.returncode == 0, done.stderr
     assert "2 of 2 jobs done" in done.stderr
     assert {entry.name for entry in outputs.iterdir()} - before <= {"sweep_seed", "labels", "synthetic", "cache"}
@@ -80,7 +80,7 @@ def test_a_search_takes_up_what_was_interrupted(outputs):
         words = [*TINY, "--objective", "explored_fraction", "--trials", "1", "--outputs", str(outputs)]
         done = subprocess.run(
             [sys.executable, "scripts/tune.py", *words],
-            cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=600,
+            cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=900,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout

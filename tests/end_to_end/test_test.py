@@ -185,7 +185,7 @@ def test_foreign_results_are_left_alone(outputs: Path) -> None:
 def command(outputs: Path, *options: str) -> subprocess.CompletedProcess:
     words = [sys.executable, "-m", "spot.test", *TINY, f"paths.outputs={outputs}", *options]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.slow

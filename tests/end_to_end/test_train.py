@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 
 import pytest
 import torch
@@ -15,7 +14,7 @@ from spot.runtime.errors import SpotError
 from spot.runtime.locks import locked
 from spot.state.store import StateStore
 from spot.training.run import Run
-from tests.end_to_end.runs import SMOKE, assert_same_run, command, complaint, ok, patience, run, wait_for, weights
+from tests.end_to_end.runs import SMOKE, TIMEOUT, assert_same_run, command, complaint, ok, run, wait_for, weights
 from tests.paths import ROOT
 
 
@@ -83,7 +82,7 @@ def test_a_state_ahead_of_its_checkpoint_is_rolled_back(outputs, elsewhere, work
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM of a scheduler"])
-def test_interrupted_ends_within_seconds_with_the_last_epoch_safe(elsewhere, number):
+def test_interrupted_ends_with_the_last_epoch_safe(elsewhere, number):
     arguments, env = command("train", *SMOKE, "training.epochs=500", "checkpoint.every=1000", outputs=elsewhere)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell runs in the background ignores it
     process = subprocess.Popen(
@@ -92,9 +91,7 @@ def test_interrupted_ends_within_seconds_with_the_last_epoch_safe(elsewhere, num
     last = elsewhere / "smoke" / "checkpoints" / "last.ckpt"
     wait_for(last, process)
     process.send_signal(number)
-    started = time.monotonic()
-    text, _ = process.communicate(timeout=patience(60))
-    assert time.monotonic() - started < patience(20)
+    text, _ = process.communicate(timeout=TIMEOUT)
     assert process.returncode == 130, text
     assert "stopped; the same command continues" in text
     assert "Traceback" not in text, text

@@ -71,7 +71,7 @@ def test_tables_sort_in_a_browser(page, tmp_path):
         [*command, "--virtual-time-budget=4000", "--dump-dom", f"file://{tried}"],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
         check=True,
     )
     data = dict(re.findall(r'data-(\w+)="([^"]*)"', re.search(r"<body[^>]*>", outcome.stdout)[0]))

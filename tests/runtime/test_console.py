@@ -14,7 +14,7 @@ from tests.paths import ROOT
 
 def console(*words):
     program = f"import sys; sys.argv = ['spot', *{list(words)!r}]; from spot.runtime.console import main; main()"
-    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 
 def test_the_console_command_is_the_module():
@@ -24,7 +24,7 @@ def test_the_console_command_is_the_module():
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=900,
     )
     assert asked.returncode == 0, asked.stderr
     assert asked.stdout == direct.stdout

@@ -215,7 +215,7 @@ def test_a_file_that_cannot_grow_is_refused_by_the_system_itself(tmp_path):
     assert resource.RLIMIT_FSIZE is not None
     store = make_store(tmp_path / "s", [9000])
     digest, files = store.at(9).digest, {f: f.stat().st_size for f in (tmp_path / "s").iterdir()}
-    out, err = python(script, tmp_path / "s").communicate(timeout=60)
+    out, err = python(script, tmp_path / "s").communicate(timeout=900)
     assert "could not be written (File too large); free space, then start again" in out, err
     assert {f: f.stat().st_size for f in (tmp_path / "s").iterdir()} == files
     assert StateStore.open(tmp_path / "s").at(9).digest == digest
