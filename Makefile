@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick lowest check docs bench gpu stress study clean
+.PHONY: help install demo test test-quick lowest check docs bench gpu stress study study-dense clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -71,6 +71,12 @@ stress: install  ## kill a run hundreds of times and compare where it ends
 
 study: install  ## the label-efficiency study on real video: hours, skips what is finished
 	$(BIN)/python scripts/study/study.py
+
+NANO ?= outputs/nano.pt
+
+study-dense: install  ## dense boxes from few labels on real video: NANO=<converted NanoTrack v2>, an hour, skips what is tracked
+	@test -f $(NANO) || { echo "$(NANO) is missing: docs/nanotrack.md says how NanoTrack's weights are converted; then make study-dense NANO=FILE"; exit 1; }
+	$(BIN)/python scripts/study/dense_labels.py --split test --k 3 5 --adapt $(NANO)
 
 clean:  ## remove caches, keep outputs and .venv
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis build *.egg-info

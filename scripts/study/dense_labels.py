@@ -1,18 +1,21 @@
 """Dense boxes from k labels a video on real data: how good they are, and how honest their scores.
 
-    python scripts/study/dense_labels.py --split val --k 3 --seeds 0            # baselines, and the joined boxes
-    python scripts/study/dense_labels.py --split test --run outputs/mine        # and those of a run of your own
+    python scripts/study/dense_labels.py --split val --k 3 --seeds 0               # baselines, and the joined boxes
+    python scripts/study/dense_labels.py --split test --k 3 5 --adapt nano.pt      # train experiment=nano_adapt too
+    python scripts/study/dense_labels.py --split test --run outputs/mine --arch nanotrack_v2
     python scripts/study/dense_labels.py --report
 
 All videos of a split of `$SPOT_SHARED/data/real` count as a user's own: only the boxes of the k key frames are given
-(windows rule). A row of `outputs/dense_labels/rows.csv` is the mean IoU of one video over its unlabelled visible frames:
-`setting,k,seed,video,score,commit`. Rows that are there are not computed again.
+(windows rule). A row of `docs/study/dense_labels.json` is the mean IoU of one video over its unlabelled visible frames:
+`setting,k,seed,video,score,commit`. A setting is `<split>/<name>`. Tracked passes are kept in `outputs/dense_labels`.
+The intervals are over videos, paired, against the best baseline: linear interpolation, or OpenCV's NanoTrack with the
+nearer direction or both directions averaged.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
+import json
 import os
 import subprocess
 import sys
@@ -29,7 +32,7 @@ from rich.progress import track as progress
 from spot.annotation.calibration import fit_calibration
 from spot.annotation.candidates import Candidates, empty_candidates, fill_candidates, held_out
 from spot.annotation.dense import Relay, TargetCandidates, dense_boxes
-from spot.annotation.joining import box_iou, join, place_between_labels
+from spot.annotation.joining import AGREE, box_iou, join, place_between_labels
 from spot.annotation.passes import Pass, Tracked, plan_passes
 from spot.annotation.project import relay_labels
 from spot.annotation.suggestion import suggest_frames
@@ -37,12 +40,16 @@ from spot.data.box_table import BoxTable
 from spot.data.datasets import folder
 from spot.data.key_frames import sample_key_frames
 from spot.data.video import Video, VideoSet
+from spot.evaluation.statistics import compare_paired
+from spot.runtime.atomic_files import replacing
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("SPOT_SHARED", ROOT.parent / "shared"))
 OUTPUTS = Path(os.environ.get("SPOT_OUTPUTS", "outputs")) / "dense_labels"
+ROWS = ROOT / "docs" / "study" / "dense_labels.json"
 COLUMNS = ("setting", "k", "seed", "video", "score", "commit")
 BINS = 10
+DRAWS = 10_000  # of the bootstrap
 
 TrackPass = Callable[[Pass], Tracked]
 TrackPasses = Callable[[list[Pass]], list[Tracked]]
@@ -91,12 +98,12 @@ def nanotrack(version: int) -> TrackPass | None:
     return track
 
 
-def of_network(run: str, arch: str | None, batch: int) -> Callable[[list[Pass]], list[Tracked]]:
+def of_network(run: str, arch: str | None, batch: int, backend: str) -> Callable[[list[Pass]], list[Tracked]]:
     """The network of a run or a checkpoint, on many passes in lock-step."""
     from spot.annotation.passes import track_passes
     from spot.tracking.loading import load_tracker
 
-    tracker = load_tracker(run, arch).tracker
+    tracker = load_tracker(run, arch, backend=backend).tracker
     return lambda passes: list(track_passes(tracker, passes, batch))
 
 
@@ -169,13 +176,28 @@ def follow_suggestions(videos: VideoSet, k: int, seed: int, name: str, track: Tr
             rows.add(setting, k, seed, case.video.name, float(case.ious(join(case.candidates).boxes).mean()))
 
 
-def nearer_and_surer(candidates: Candidates) -> np.ndarray:
-    """(n, 4) the direction with the higher score times nearness: the plainest way to use both."""
+def direction_weights(candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) of the forward and the backward box: the tracker's score times the nearness of its label."""
     gaps = place_between_labels(candidates)
     whole = np.maximum(gaps.before + gaps.after, 1)
     forward = candidates.forward_scores * np.clip(gaps.after / whole, 0.05, 1)
-    backward = candidates.backward_scores * np.clip(gaps.before / whole, 0.05, 1)
+    return forward, candidates.backward_scores * np.clip(gaps.before / whole, 0.05, 1)
+
+
+def nearer_and_surer(candidates: Candidates) -> np.ndarray:
+    """(n, 4) the direction with the higher weight: the plainest way to use both."""
+    forward, backward = direction_weights(candidates)
     return np.where((forward >= backward)[:, None], candidates.forward, candidates.backward)
+
+
+def averaged(candidates: Candidates) -> np.ndarray:
+    """(n, 4) agreeing directions averaged by their weights, with half of the interpolated size."""
+    forward, backward = (weight[:, None] for weight in direction_weights(candidates))
+    agree = box_iou(np.nan_to_num(candidates.forward), np.nan_to_num(candidates.backward)) >= AGREE
+    mean = (forward * candidates.forward + backward * candidates.backward) / np.maximum(forward + backward, 1e-9)
+    boxes = np.where(agree[:, None], mean, nearer_and_surer(candidates)).astype(np.float64)
+    size = np.sqrt(np.maximum(boxes[:, 2:], 1e-3) * place_between_labels(candidates).interpolated[:, 2:])
+    return np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2 - size / 2, size], axis=1)
 
 
 def best_of_all(case: Case) -> np.ndarray:
@@ -190,56 +212,111 @@ def best_of_all(case: Case) -> np.ndarray:
 
 def score_quality(found: list[Case]) -> str:
     """How honest the scores are: calibration error in ten bins, and what the lowest tenth of them catches."""
-    model = fit_calibration(example for case in found for example in case.hidden)
-    scores, right = [], []
-    for case in found:
-        joined = join(case.candidates)
-        scores.append(model.probability(joined.features)[case.judged])
-        right.append(case.ious(joined.boxes) >= 0.5)
+    joined = [join(case.candidates) for case in found]
+    unlabelled = [~np.isin(case.candidates.frames, case.candidates.labelled) for case in found]
+    project = np.concatenate([each.features[rows] for each, rows in zip(joined, unlabelled, strict=True)])
+    model = fit_calibration((example for case in found for example in case.hidden), project)
+    scores = [model.probability(each.features)[case.judged] for case, each in zip(found, joined, strict=True)]
+    right = [case.ious(each.boxes) >= 0.5 for case, each in zip(found, joined, strict=True)]
     score, hit = np.concatenate(scores), np.concatenate(right)
+    order = np.argsort(score, kind="stable")
+    equal = [abs(score[part].mean() - hit[part].mean()) for part in np.array_split(order, BINS)]
     bins = np.minimum((score * BINS).astype(int), BINS - 1)
-    gaps = [abs(score[bins == b].mean() - hit[bins == b].mean()) for b in range(BINS) if (bins == b).any()]
-    weighted = sum(abs(score[bins == b].sum() - hit[bins == b].sum()) for b in range(BINS)) / len(score)
-    lowest = np.argsort(score)[: len(score) // 10]
-    caught = (~hit[lowest]).sum() / max(1, (~hit).sum())
+    wide = [abs(score[bins == b].mean() - hit[bins == b].mean()) for b in range(BINS) if (bins == b).any()]
+    caught = (~hit[order[: len(score) // 10]]).sum() / max(1, (~hit).sum())
     return (
-        f"score: mean gap over bins {np.mean(gaps):.3f}, over frames {weighted:.3f}; the lowest 10 % hold "
-        f"{caught:.0%} of the {(~hit).mean():.1%} wrong boxes; {model.examples} hidden labels, {model.right} right"
+        f"score: mean gap {np.mean(equal):.3f} over ten bins of equal count, {np.mean(wide):.3f} of equal width; the "
+        f"lowest 10 % hold {caught:.1%} of the {(~hit).sum()} wrong boxes ({(~hit).mean():.1%}); "
+        f"{model.examples} hidden labels, {model.right} right"
     )
 
 
 class Rows:
-    """The rows that are computed already."""
+    """The rows that are computed already; computed again, a row takes the place of the earlier one."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
         file.parent.mkdir(parents=True, exist_ok=True)
-        if not file.is_file():
-            file.write_text(",".join(COLUMNS) + "\n")
-        with open(file, newline="") as text:
-            self.rows = list(csv.DictReader(text))
-        self.keys = {tuple(row[c] for c in COLUMNS[:4]) for row in self.rows}
+        rows = json.loads(file.read_text()) if file.is_file() else []
+        self.rows = {tuple(row[c] for c in COLUMNS[:4]): row for row in rows}
         self.commit = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
         ).stdout.strip()
 
     def add(self, setting: str, k: int, seed: int, video: str, score: float) -> None:
-        row = dict(zip(COLUMNS, (setting, str(k), str(seed), video, f"{score:.5f}", self.commit), strict=True))
-        if tuple(row[c] for c in COLUMNS[:4]) in self.keys:
-            return
-        with open(self.file, "a", newline="") as text:
-            csv.DictWriter(text, COLUMNS, lineterminator="\n").writerow(row)
-        self.rows.append(row)
-        self.keys.add(tuple(row[c] for c in COLUMNS[:4]))
+        values = (setting, k, seed, video, round(score, 5), self.commit)
+        self.rows[values[:4]] = dict(zip(COLUMNS, values, strict=True))
+
+    def save(self) -> None:
+        """Write the file: a row a line, sorted."""
+        lines = [json.dumps(self.rows[key]) for key in sorted(self.rows)]
+        with replacing(self.file) as aside:
+            Path(aside).write_text("[\n" + ",\n".join(lines) + "\n]\n")
+
+    def scores(self) -> dict[tuple[str, int], dict[str, dict[str, list[float]]]]:
+        """By (split, k), setting and video: the scores of all seeds."""
+        found: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
+        for row in self.rows.values():
+            split, _, name = row["setting"].partition("/")
+            found[split, row["k"]][name][row["video"]].append(row["score"])
+        return found
+
+
+def is_baseline(name: str) -> bool:
+    """Whether a setting uses neither this project's joining rule nor its training."""
+    return name == "interpolation" or (name.startswith("nanotrack_v") and name.endswith(("_nearer", "_averaged")))
 
 
 def report(rows: Rows) -> None:
-    """Print the mean over videos of each setting, k and seed."""
-    groups: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for row in rows.rows:
-        groups[row["setting"], row["k"], row["seed"]].append(float(row["score"]))
+    """Print the mean over videos of each setting, k and seed, and what beats the best baseline by how much."""
+    groups: dict[tuple[str, int, int], list[float]] = defaultdict(list)
+    for row in rows.rows.values():
+        groups[row["setting"], row["k"], row["seed"]].append(row["score"])
     for (setting, k, seed), scores in sorted(groups.items()):
         print(f"{setting:45s} k={k} seed={seed}  {np.mean(scores):.4f}  ({len(scores)} videos)")
+    for (split, k), settings in sorted(rows.scores().items()):
+        means = {
+            name: {video: float(np.mean(each)) for video, each in videos.items()} for name, videos in settings.items()
+        }
+        baselines = [name for name in means if is_baseline(name)]
+        if not baselines:
+            continue
+        best = max(baselines, key=lambda name: float(np.mean(list(means[name].values()))))
+        for name in sorted(set(means) - set(baselines)):
+            common = sorted(means[name].keys() & means[best].keys())
+            if len(common) < 2 or name.endswith("_oracle"):
+                continue
+            ours, theirs = (np.array([means[each][video] for video in common]) for each in (name, best))
+            print(f"{split} k={k}: {compare_paired((name, best), 'mean IoU', ours, theirs, DRAWS, 0).sentence}")
+
+
+def adapt(initial: str, split: str, k: int, seed: int, more: list[str]) -> str:
+    """Train experiment=nano_adapt on a split's labelled boxes, or continue it; returns the run's folder."""
+    outputs = OUTPUTS / "training"
+    name = f"nano_adapt_{split}_k{k}_s{seed}"
+    words = [f"paths.folder={SHARED / 'data' / 'real'}", f"data.split={split}", f"labels={k}", f"seed={seed}"]
+    words += [f"initial={initial}", f"run={name}", f"paths.outputs={outputs}", *more]
+    command = [sys.executable, "-m", "spot.train", "experiment=nano_adapt", "data=folder", *words]
+    subprocess.run(command, cwd=ROOT, check=True)
+    return str(outputs / name)
+
+
+def measure(videos: VideoSet, k: int, seed: int, name: str, track: TrackPasses, run: str | None, rows: Rows) -> None:
+    """Track all videos, and note the score of each way to use what was tracked."""
+    place = OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}"
+    labels = drawn_labels(videos, k, seed)
+    found = list(cases(videos, labels, place, track, pseudo_labels(run, labels) if run else None))
+    for case in found:
+        settings = {
+            "interpolation": place_between_labels(case.candidates).interpolated,
+            f"{name}_nearer": nearer_and_surer(case.candidates),
+            f"{name}_averaged": averaged(case.candidates),
+            (name if run else f"{name}_joined"): join(case.candidates).boxes,
+            f"{name}_oracle": best_of_all(case),
+        }
+        for setting, boxes in settings.items():
+            rows.add(f"{videos.name}/{setting}", k, seed, case.video.name, float(case.ious(boxes).mean()))
+    print(f"{videos.name} {name} k={k} seed={seed}: {score_quality(found)}")
 
 
 def main(words: list[str] | None = None) -> None:
@@ -250,15 +327,20 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument(
         "--run", nargs="*", default=[], help="runs' folders, checkpoints or start weights to track with"
     )
+    parser.add_argument("--name", help="of the run in the rows; else that of its folder or file")
     parser.add_argument("--arch", help="their architecture, where they are not of runs")
+    parser.add_argument(
+        "--adapt", metavar="WEIGHTS", help="train experiment=nano_adapt from these weights, and measure it"
+    )
+    parser.add_argument("--train", nargs="*", default=[], help="further options of spot.train for --adapt")
+    parser.add_argument("--backend", default="torch", help="torch or openvino, of the networks")
     parser.add_argument("--batch", type=int, default=6, help="passes in lock-step")
     parser.add_argument("--no-baselines", action="store_true", help="leave NanoTrack and interpolation out")
     parser.add_argument("--suggest", action="store_true", help="label on by suggestion, instead of the baselines")
     parser.add_argument("--trackers", nargs="+", help="only those of these names")
-    parser.add_argument("--again", action="store_true", help="compute the joined boxes again, with today's rule")
     parser.add_argument("--report", action="store_true", help="only print what is computed")
     options = parser.parse_args(words)
-    rows = Rows(OUTPUTS / "rows.csv")
+    rows = Rows(ROWS)
     if options.report:
         return report(rows)
     real = SHARED / "data" / "real"
@@ -270,33 +352,22 @@ def main(words: list[str] | None = None) -> None:
         for version in (1, 2):
             if (track := nanotrack(version)) is not None:
                 trackers[f"nanotrack_v{version}"] = lambda passes, track=track: [track(each) for each in passes]
-    for run in options.run:
-        trackers[Path(run).stem] = of_network(run, options.arch, options.batch)
+    runs = {options.name or Path(run).stem: run for run in options.run}
+    for name, run in runs.items():
+        trackers[name] = of_network(run, options.arch, options.batch, options.backend)
     if options.trackers:
         trackers = {name: track for name, track in trackers.items() if name in options.trackers}
     for k in options.k:
         for seed in options.seeds:
+            if options.adapt:
+                runs["nano_adapt"] = adapt(options.adapt, options.split, k, seed, options.train)
+                trackers["nano_adapt"] = of_network(runs["nano_adapt"], None, options.batch, options.backend)
             for name, track in trackers.items():
                 if options.suggest:
                     follow_suggestions(videos, k, seed, name, track, rows)
-                    continue
-                place = OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}"
-                labels = drawn_labels(videos, k, seed)
-                run = next((run for run in options.run if Path(run).stem == name), "")
-                found = list(cases(videos, labels, place, track, pseudo_labels(run, labels) if run else None))
-                for case in found:
-                    settings = {
-                        "interpolation": place_between_labels(case.candidates).interpolated,
-                        f"{name}/nearer_and_surer": nearer_and_surer(case.candidates),
-                        f"{name}/joined": join(case.candidates).boxes,
-                        f"{name}/oracle": best_of_all(case),
-                    }
-                    for setting, boxes in settings.items():
-                        full = f"{options.split}/{setting}" + (
-                            f"/{rows.commit}" if options.again and "joined" in setting else ""
-                        )
-                        rows.add(full, k, seed, case.video.name, float(case.ious(boxes).mean()))
-                print(f"{options.split} {name} k={k} seed={seed}: {score_quality(found)}")
+                else:
+                    measure(videos, k, seed, name, track, runs.get(name), rows)
+                rows.save()
     report(rows)
 
 

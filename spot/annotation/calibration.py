@@ -4,12 +4,15 @@ The labels themselves are the test: each is hidden in turn, its frame is tracked
 is compared with the human one (leave one out). A logistic regression over all targets of all videos is fitted to these
 outcomes. As there may be few of them, it is pulled towards the coefficients that were found on other videos: with a
 handful of labels it stays near those, with hundreds it follows the user's own.
+
+The range of a tracker's scores differs from network to network, so they enter as ranks among all unlabelled frames of
+the project: 0 for the lowest, 1 for the highest.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -20,8 +23,9 @@ RIGHT = 0.5  # IoU from which a box counts as right
 LOWEST, HIGHEST = 0.01, 0.99  # nothing is certain but a human's box
 
 # Intercept and coefficients in the order of FEATURES, and how much each may move (standard deviation of the prior).
-PRIOR = np.array([-1.97, 3.40, 1.31, 1.67, 0.66, 2.05, 1.26, -0.48, -0.72])
+PRIOR = np.array([-1.57, -1.82, -4.72, 3.15, 1.69, 1.85, -2.91, 0.56, 0.55, 5.15, 3.46])
 PRIOR_SPREAD = 0.2
+RANKED = [FEATURES.index("score"), FEATURES.index("lower_score")]  # features that are the tracker's scores
 
 
 @dataclass(frozen=True)
@@ -32,36 +36,57 @@ class Calibration:
         coefficients: (1 + F,) float64, intercept first.
         examples: number of hidden labels that it was fitted to.
         right: how many of them were tracked to an IoU of 0.5 or more.
+        ranked: (n, 2) float64 the tracker's scores (`RANKED`) in the unlabelled frames of the project, each column sorted.
     """
 
     coefficients: np.ndarray
     examples: int = 0
     right: int = 0
+    ranked: np.ndarray = field(default_factory=lambda: np.zeros((0, len(RANKED))))
 
     def probability(self, features: np.ndarray) -> np.ndarray:
         """(m,) probabilities in [0.01, 0.99] from (m, F) features."""
-        logits = self.coefficients[0] + features @ self.coefficients[1:]
+        logits = self.coefficients[0] + rank_scores(features, self.ranked) @ self.coefficients[1:]
         return np.clip(1 / (1 + np.exp(-logits)), LOWEST, HIGHEST)
 
 
-def fit_calibration(examples: Iterable[tuple[Candidates, np.ndarray]]) -> Calibration:
+def fit_calibration(examples: Iterable[tuple[Candidates, np.ndarray]], project: np.ndarray) -> Calibration:
     """Fit to hidden labels.
 
     Args:
         examples: candidates of a single frame and its human box (4,), see `spot.annotation.candidates.held_out`.
+        project: (n, F) features of the unlabelled frames of all videos.
 
     Returns:
         The prior model where there are no examples.
     """
+    ranked = np.sort(project[:, RANKED], axis=0)
     features, right = [], []
     for candidates, truth in examples:
         joined = join(candidates)
         features.append(joined.features[0])
         right.append(bool(box_iou(np.nan_to_num(joined.boxes[0]), truth.astype(np.float64)) >= RIGHT))
     if not features:
-        return Calibration(PRIOR)
+        return Calibration(PRIOR, ranked=ranked)
     outcome = np.array(right)
-    return Calibration(fit_logistic(np.array(features), outcome), len(outcome), int(outcome.sum()))
+    fitted = fit_logistic(rank_scores(np.array(features), ranked), outcome)
+    return Calibration(fitted, len(outcome), int(outcome.sum()), ranked)
+
+
+def rank_scores(features: np.ndarray, ranked: np.ndarray) -> np.ndarray:
+    """Replace the tracker's scores by their ranks.
+
+    Args:
+        features: (m, F).
+        ranked: (n, 2), see `Calibration`; with n = 0 every rank is 0.5.
+
+    Returns:
+        (m, F) float64.
+    """
+    features = features.astype(np.float64)
+    for column, known in zip(RANKED, ranked.T, strict=True):
+        features[:, column] = np.searchsorted(known, features[:, column]) / len(known) if len(known) else 0.5
+    return features
 
 
 def fit_logistic(

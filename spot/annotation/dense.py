@@ -99,24 +99,24 @@ def dense_boxes(collected: Sequence[TargetCandidates]) -> tuple[BoxTable, Calibr
     Returns:
         A row for each frame of each target, and the model behind the scores. Human rows are as they were drawn.
     """
-    calibration = fit_calibration(example for each in collected for example in each.hidden)
+    if not collected:
+        raise SpotError("no video has a label with a box; label some frames with python -m spot.label")
+    joined = [join(each.candidates) for each in collected]
+    unlabelled = [~np.isin(each.candidates.frames, each.candidates.labelled) for each in collected]
+    project = np.concatenate([part.features[rows] for part, rows in zip(joined, unlabelled, strict=True)])
+    calibration = fit_calibration((example for each in collected for example in each.hidden), project)
     columns: dict[str, list] = {name: [] for name in ("video", "target", "frame", "box", "score", "is_gt")}
-    for each in collected:
-        candidates = each.candidates
-        joined = join(candidates)
-        score = calibration.probability(joined.features)
-        human = np.zeros(len(candidates), bool)
-        human[candidates.labelled] = True
-        absent = joined.absent | _next_to_absent(candidates, score, human)
-        boxes = np.where((absent | ~np.isfinite(joined.boxes).all(1))[:, None], np.nan, joined.boxes)
+    for each, part, rows in zip(collected, joined, unlabelled, strict=True):
+        candidates, human = each.candidates, ~rows
+        score = calibration.probability(part.features)
+        absent = part.absent | _next_to_absent(candidates, score, human)
+        boxes = np.where((absent | ~np.isfinite(part.boxes).all(1))[:, None], np.nan, part.boxes)
         columns["video"].append(np.full(len(candidates), each.video))
         columns["target"].append(np.full(len(candidates), each.target))
         columns["frame"].append(candidates.frames)
         columns["box"].append(boxes)
         columns["score"].append(np.where(human, 1.0, np.where(absent, 1 - score, score)))
         columns["is_gt"].append(human)
-    if not collected:
-        raise SpotError("no video has a label with a box; label some frames with python -m spot.label")
     joined_columns = {name: np.concatenate(parts) for name, parts in columns.items()}
     return BoxTable.build(**joined_columns), calibration
 

@@ -50,6 +50,8 @@ FEATURES = (
     "arrival",
     "log_distance",
     "log_gap",
+    "least_agreement",
+    "least_trust",
 )
 USUAL_ARRIVAL = 0.7  # stands for the IoU on arrival where no pass arrives at a label
 
@@ -138,8 +140,9 @@ def join(candidates: Candidates) -> Joined:
     size = np.exp(np.where(known[:, 3:], (1 - SIZE_WEIGHT) * size + SIZE_WEIGHT * interpolated_size, size))
     boxes = np.concatenate([centre - size / 2, size], axis=1)
     boxes[~np.any(known, axis=1)] = np.nan
-    arrival = (forward_trust + backward_trust) / 2
-    features = _features(candidates, gaps, boxes, overlaps, known, arrival)
+    trusts = np.stack([forward_trust, backward_trust], axis=1)
+    directions = np.where(known[:, :2], box_iou(np.nan_to_num(sources[:, :2]), np.nan_to_num(boxes)[:, None]), 1.0)
+    features = _features(candidates, gaps, boxes, overlaps, known, trusts, directions.min(1))
     at = candidates.labelled - candidates.first
     inside = (at >= 0) & (at < len(candidates))
     boxes[at[inside]] = candidates.labels[inside]
@@ -204,9 +207,16 @@ def _box_of(values: np.ndarray) -> np.ndarray:
 
 
 def _features(
-    candidates: Candidates, gaps: Gaps, boxes: np.ndarray, overlaps: np.ndarray, known: np.ndarray, arrival: np.ndarray
+    candidates: Candidates,
+    gaps: Gaps,
+    boxes: np.ndarray,
+    overlaps: np.ndarray,
+    known: np.ndarray,
+    trusts: np.ndarray,
+    least_agreement: np.ndarray,
 ) -> np.ndarray:
     """(m, FEATURES): what the probability that a box is right is computed from."""
+    arrival = trusts.mean(1)
     both = known[:, 0] & known[:, 1]
     pair = np.stack([candidates.forward_scores, candidates.backward_scores], axis=1).astype(np.float64)
     alone = pair.max(1)
@@ -223,6 +233,8 @@ def _features(
             np.where(arrival < 1, arrival, USUAL_ARRIVAL),
             np.log1p(np.minimum(nearest, 10**5)) / 5,
             np.log1p(np.minimum(np.where(farthest < NONE, farthest, nearest), 10**5)) / 5,
+            least_agreement,
+            trusts.min(1),
         ],
         axis=1,
     )

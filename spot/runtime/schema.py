@@ -407,9 +407,9 @@ class Convert:
     paths: Paths
     arch: Arch
     data: Data | None
-    source: Path | None
+    source: Path | list[Path] | None
     target: Path | None
-    kind: Literal["native", "published", "backbone", "onnx", "state"] | None
+    kind: Literal["native", "safetensors", "published", "backbone", "onnx", "state"] | None
     model: Model | None
     epoch: Count | None
     overwrite: bool

@@ -85,9 +85,10 @@ def test_absent_between_absent_labels_and_outside_of_them():
 
 
 def test_scores_follow_the_evidence():
-    model = fit_calibration([])
+    good, bad = (join(candidates(drift=drift)).features for drift in (None, 8))
+    model = fit_calibration([], np.concatenate([good, bad]))
     assert np.array_equal(model.coefficients, PRIOR)
-    good, bad = (model.probability(join(candidates(drift=drift)).features) for drift in (None, 8))
+    good, bad = model.probability(good), model.probability(bad)
     assert good[15] > 0.8
     assert bad[15] < good[15]
 
@@ -96,12 +97,25 @@ def test_hidden_labels_move_the_model():
     """Where tracked labels are wrong again and again, scores fall."""
     right, wrong = candidates(scores=0.2), candidates(scores=0.2)
     one = lambda known: replace(known, first=10, **{n: getattr(known, n)[10:11] for n in NAMES})  # noqa: E731
-    fine = fit_calibration([(one(right), TRUTH[10])] * 20)
-    poor = fit_calibration([(one(wrong), TRUTH[10] + [200, 0, 0, 0])] * 20)
+    project = join(right).features
+    fine = fit_calibration([(one(right), TRUTH[10])] * 20, project)
+    poor = fit_calibration([(one(wrong), TRUTH[10] + [200, 0, 0, 0])] * 20, project)
     features = join(one(right)).features
-    prior = Calibration(PRIOR).probability(features)[0]
+    prior = Calibration(PRIOR, ranked=fine.ranked).probability(features)[0]
     assert fine.probability(features)[0] >= prior > poor.probability(features)[0]
     assert (fine.examples, fine.right, poor.right) == (20, 20, 0)
+
+
+def test_scores_do_not_depend_on_the_range_of_a_trackers_scores():
+    rng = np.random.default_rng(0)
+    known = candidates(drift=8, scores=rng.random(LENGTH - 2).astype(np.float32))
+    features = join(known).features
+    other = features.copy()
+    for name in ("score", "lower_score"):
+        other[:, FEATURES.index(name)] = 0.3 + 0.1 * features[:, FEATURES.index(name)] ** 3
+    first, second = (fit_calibration([], each).probability(each) for each in (features, other))
+    assert np.allclose(first, second)
+    assert np.ptp(first) > 0.05
 
 
 NAMES = ("forward", "forward_scores", "backward", "backward_scores", "relay", "relay_scores")

@@ -34,6 +34,14 @@ def test_every_choice_passes_the_schema(group):
         check("train", f"{group}={file.stem}")
 
 
+def test_convert_takes_several_sources_and_every_kind():
+    from spot.convert import KINDS
+
+    check("convert", "source=[backbone.onnx,head.onnx]", "target=nano.pt")
+    for kind in KINDS:
+        check("convert", "source=a.pt", "target=b", f"kind={kind}")
+
+
 def test_every_key_of_train_yaml_has_a_type():
     cfg = composed("train", "experiment=smoke")
     untyped = [key for key in cfg if key not in fields_of(Train) and not OmegaConf.is_config(cfg[key])]

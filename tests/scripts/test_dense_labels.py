@@ -1,6 +1,6 @@
 """The study of dense labels on tiny videos: rows, resume, suggestions."""
 
-import csv
+import json
 
 import pytest
 
@@ -20,25 +20,30 @@ def study(tmp_path, monkeypatch):
     write_start(tmp_path / "tiny.safetensors", *networks, "ocean_tiny", "nothing")
     monkeypatch.setattr(dense_labels, "SHARED", tmp_path / "shared")
     monkeypatch.setattr(dense_labels, "OUTPUTS", tmp_path / "out")
+    monkeypatch.setattr(dense_labels, "ROWS", tmp_path / "out" / "rows.json")
     words = ["--no-baselines", "--run", str(tmp_path / "tiny.safetensors"), "--arch", "ocean_tiny", "--k", "2"]
     return lambda *more: dense_labels.main([*words, *more])
 
 
 def rows(folder):
-    with open(folder / "out" / "rows.csv", newline="") as file:
-        return list(csv.DictReader(file))
+    return json.loads((folder / "out" / "rows.json").read_text())
 
 
 def test_rows_are_computed_once_and_suggestions_add_labels(study, tmp_path, capsys):
     study()
     first = rows(tmp_path)
     settings = {row["setting"] for row in first}
-    assert settings == {"val/interpolation", *(f"val/tiny/{rule}" for rule in ("nearer_and_surer", "joined", "oracle"))}
+    assert settings == {
+        "val/interpolation",
+        "val/tiny",
+        *(f"val/tiny_{rule}" for rule in ("nearer", "averaged", "oracle")),
+    }
     assert {row["video"] for row in first} == {"a", "b"}
-    assert all(0 <= float(row["score"]) <= 1 for row in first)
+    assert all(0 <= row["score"] <= 1 for row in first)
+    assert "tiny against interpolation: mean IoU" in capsys.readouterr().out
     study()
     assert rows(tmp_path) == first
     study("--suggest")
     more = {row["setting"] for row in rows(tmp_path)} - settings
     assert more == {"val/tiny/suggested from 2, 2.5 boxes a video", "val/tiny/suggested from 2, 3.0 boxes a video"}
-    assert "val/tiny/joined" in capsys.readouterr().out
+    assert "lowest 10 % hold" in capsys.readouterr().out
