@@ -111,9 +111,13 @@ def recorded_labels(job: Job, outputs: Path) -> tuple[np.ndarray, np.ndarray]:
 def results_table(rows: list[dict[str, Any]], scores: dict[str, Any], planned: int) -> str:
     """The results in Markdown."""
     lines = [
-        f"{len(rows)} of {planned} runs are finished. Success AUC and average overlap (AO) on the held-out videos in percent, mean over seeds, videos and a",
-        "video's four starts; the 95 % interval of the success AUC is over resampled seeds and videos. `AO, first` is that of tracks from the first frame alone. `gap` is",
-        "the share of the distance from `sparse` with the same k to `full` that is closed. `label IoU` is that of all recorded pseudo labels with the annotation.",
+        "# Study: all results\n",
+        f"[study.md](study.md) explains the study. {len(rows)} of {planned} runs are finished.\n",
+        "- **success**, **AO**: success AUC and average overlap on the held-out videos in percent, mean over",
+        "  seeds, videos and the four starts of a video; **AO, first**: tracks from the first frame alone.",
+        "- **95 % interval** of the success AUC: over resampled seeds and videos.",
+        "- **gap**: fraction of the distance from `sparse` with the same k to `full` that is closed.",
+        "- **label IoU**: IoU of all recorded pseudo labels with the annotation.",
         "",
         "| setting | k | seeds | success | 95 % interval | AO | AO, first | gap | label IoU | explored |",
         "|---|---|---|---|---|---|---|---|---|---|",
@@ -245,7 +249,7 @@ def draw_accuracy(rows: list[dict[str, Any]], path: Path) -> None:
 
 
 def draw_exploration(jobs: Sequence[Job], outputs: Path, path: Path) -> None:
-    """Explored share and IoU of the epoch's kept labels, mean over seeds with their range."""
+    """Explored fraction and IoU of the epoch's kept labels, mean over seeds with their range."""
     figure, axes = figure_of("epoch", "[%]")
     for k, colour in ((2, COLOURS[1]), (3, COLOURS[0]), (5, COLOURS[2])):
         tables = [read_metrics(outputs / job.run / "metrics.csv") for job in jobs if job.k == k]
