@@ -20,7 +20,7 @@ from spot.data.video import VideoSet
 from spot.results.result_folder import ResultFolder, write_result
 from spot.runtime.atomic_files import remove_partial
 from spot.runtime.errors import SpotError
-from spot.runtime.trusted_targets import refuse_foreign_targets
+from spot.runtime.trusted_targets import conf_folders, refuse_foreign_targets
 from spot.runtime.yaml_files import read_yaml
 
 SETTINGS_FILE = "tracker.json"
@@ -63,7 +63,7 @@ def recorded_arch(cfg: DictConfig, checkpoint: Path, explicit: Sequence[str] = (
         return cfg.arch
     if not isinstance(arch, DictConfig) or "network" not in arch:
         raise SpotError(f"{record}: has no settings of an architecture; give checkpoint= another file, or restore it")
-    refuse_foreign_targets(arch, cfg.arch, record)
+    refuse_foreign_targets(arch, cfg.arch, record, conf=conf_folders())
     keys = [word.split("=", 1)[0].lstrip("+~") for word in explicit]
     if any(key == "arch" for key in keys) and cfg.arch.name != arch.name:
         return cfg.arch
