@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -25,7 +26,7 @@ def test(cfg: DictConfig) -> Path:
     """
     from hydra.utils import instantiate
 
-    from spot.results.result_folder import ResultFolder
+    from spot.results.result_folder import ResultFolder, write_result
     from spot.tracking.benchmark import BenchmarkRun, run_benchmark
     from spot.tracking.test_setup import (
         build_network,
@@ -48,10 +49,15 @@ def test(cfg: DictConfig) -> Path:
     with locked(folder, f"the results in {folder}"):
         check_results_folder(results, cfg, checkpoint, loaded)
         tracker = instantiate(cfg.arch.tracker)
-        run = BenchmarkRun(network, tracker, videos, results, cfg.batch, cfg.corrupt_fraction, cfg.backend)
+        run = BenchmarkRun(network, tracker, videos, results, cfg.batch, cfg.corrupt_fraction, cfg.backend, cfg.speed)
         stats = run_benchmark(run, cfg.accelerator, cfg.devices, cfg.num_nodes, cfg.precision)
+        if run.stream is not None:
+            write_result(folder / "speed.json", json.dumps(run.stream._asdict()) + "\n")
     if run.global_rank == 0:
         print(f"{cfg.benchmark.name}: {stats.summary(len(videos))} -> {folder}")
+    if run.stream is not None:
+        speed, frames, video = run.stream
+        print(f"single stream: {speed:.1f} frames/s without reading (median of {frames} frames of {video})")
     return folder
 
 

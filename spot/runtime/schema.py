@@ -232,6 +232,7 @@ class Testing:
     overwrite: bool
     batch: Positive
     corrupt_fraction: Fraction
+    speed: bool
     accelerator: str
     devices: Positive | Literal["auto"]
     num_nodes: Positive

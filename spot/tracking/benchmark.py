@@ -25,6 +25,7 @@ from spot.runtime.processes import stop_together
 from spot.tracking.backends import with_backend
 from spot.tracking.frame_progress import FrameProgress
 from spot.tracking.runner import Runner
+from spot.tracking.single_stream import StreamSpeed, single_stream
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -64,6 +65,7 @@ class BenchmarkRun(pl.LightningModule):
         batch: videos in lock-step, in each process.
         corrupt_fraction: see `Runner`.
         backend: what runs the network, see `with_backend`; a precision other than float32 takes PyTorch.
+        speed: measure the speed on a single stream too, in the first process.
     """
 
     def __init__(
@@ -75,6 +77,7 @@ class BenchmarkRun(pl.LightningModule):
         batch: int,
         corrupt_fraction: float,
         backend: str = "auto",
+        speed: bool = False,
     ) -> None:
         super().__init__()
         if batch < 1:
@@ -85,6 +88,8 @@ class BenchmarkRun(pl.LightningModule):
         self.batch = batch
         self.corrupt_fraction = corrupt_fraction
         self.backend = backend
+        self.speed = speed
+        self.stream: StreamSpeed | None = None
         self._make_tracker = tracker
         self.stats = TrackingStats(0, 0, 0, 0.0)
         self.failure: str | None = None
@@ -109,15 +114,20 @@ class BenchmarkRun(pl.LightningModule):
         """
         everyone = _gather(self._track([self.videos[name] for name in names]))
         self.failure = next((failure for _, failure in everyone if failure is not None), None)
+        if self.speed and self.trainer.is_global_zero and self.failure is None:
+            self.stream = single_stream(self._make_tracker(self._network()), self.videos)
         self.stats = sum((stats for stats, _ in everyone), start=TrackingStats(0, 0, 0, 0.0))
         return self.stats
+
+    def _network(self) -> TrackerNetwork:
+        """The network as it runs here: a precision other than float32 takes PyTorch."""
+        return with_backend(self.network, "torch" if torch.is_autocast_enabled(self.device.type) else self.backend)
 
     def _track(self, share: Sequence[Video]) -> tuple[TrackingStats, str | None]:
         """What was done, and why it stopped early if it did."""
         frames, label = sum(len(video) for video in share), self.results.folder.name
         done, failure = 0, None
-        backend = "torch" if torch.is_autocast_enabled(self.device.type) or not share else self.backend
-        network = with_backend(self.network, backend)
+        network = self._network() if share else self.network
         with FrameProgress(label, frames, shown=self.trainer.is_global_zero and bool(share)) as progress:
             runner = Runner(
                 self._make_tracker(network),

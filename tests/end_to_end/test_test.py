@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from spot.runtime.command import config_folder
 from spot.runtime.errors import SpotError
 from spot.test import test as run_test
+from spot.tracking.runner import Runner
 from tests.paths import ROOT
 
 TINY = [
@@ -86,6 +87,21 @@ def test_teacher_and_student_are_different_networks(outputs: Path) -> None:
         for m in ("teacher", "student")
     )
     assert any(np.abs(teacher[name] - student[name]).max() > 0.1 for name in teacher)
+
+
+def test_speed_is_that_of_a_single_stream(outputs: Path, capsys, monkeypatch) -> None:
+    batches = []
+    one_by_one = Runner.__init__
+    monkeypatch.setattr(
+        Runner, "__init__", lambda self, *a, **k: (one_by_one(self, *a, **k), batches.append(self.batch))[0]
+    )
+    folder = run_test(configuration(outputs, "run=tiny", "tracker=timed", "speed=true", "batch=3"))
+    assert batches == [3, 1]
+    speed = json.loads((folder / "speed.json").read_text())
+    assert speed["frames"] == 3
+    assert speed["frames_per_second"] > 0
+    assert f"single stream: {speed['frames_per_second']:.1f} frames/s" in capsys.readouterr().out
+    assert len(boxes(folder)) == 3  # a file that readers of results leave alone
 
 
 def test_finished_videos_are_skipped(outputs: Path, capsys) -> None:
