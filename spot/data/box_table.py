@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 
 from spot.runtime.atomic_files import replacing
+from spot.runtime.csv_cells import cell_text, csv_cell
 from spot.runtime.errors import SpotError
 
 COLUMNS = ("video", "target", "frame", "x", "y", "w", "h", "absent")
@@ -143,7 +144,7 @@ class BoxTable:
         writer.writerow(DENSE_COLUMNS if dense else COLUMNS)
         columns = (self.video, self.target, self.frame, self.box, self.absent, self.score, self.is_gt)
         for video, target, frame, box, absent, score, is_gt in zip(*(c.tolist() for c in columns), strict=True):
-            row = [video, target, frame, *([""] * 4 if absent else [_number(value) for value in box])]
+            row = [csv_cell(video), target, frame, *([""] * 4 if absent else [_number(value) for value in box])]
             writer.writerow([*row, *([f"{score:.4f}", int(is_gt)] if dense else []), int(absent)])
         return text.getvalue()
 
@@ -173,7 +174,7 @@ class BoxTable:
         names, targets, frames, boxes, scores, human = [], [], [], [], [], []
         try:
             for row in rows:
-                names.append(_text(row["video"]))
+                names.append(_text(cell_text(row["video"] or "")))
                 targets.append(int(row.get("target") or 1))
                 frames.append(int(row["frame"]))
                 boxes.append(_parse_box(row))

@@ -18,6 +18,7 @@ from spot.data.frame_draws import draw_uniform, draw_windows
 from spot.data.images import read_frame
 from spot.data.video import Video, VideoSet
 from spot.runtime.atomic_files import replacing
+from spot.runtime.csv_cells import cell_text, csv_cell
 from spot.runtime.errors import SpotError
 
 Frame = tuple[str, int, int]  # video, target, frame
@@ -143,7 +144,7 @@ def write_frames(file: str | Path, frames: Sequence[Frame]) -> None:
     """Write a list of frames to label, whole or not at all."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([("video", "target", "frame"), *frames])
+    writer.writerows([("video", "target", "frame"), *((csv_cell(video), *rest) for video, *rest in frames)])
     with replacing(file, "choose another output=") as aside:
         aside.write_text(text.getvalue(), encoding="utf-8")
 
@@ -154,7 +155,7 @@ def read_frames_to_label(file: str | Path, videos: VideoSet) -> list[Frame]:
         rows = csv.DictReader(io.StringIO(Path(file).read_text(encoding="utf-8-sig"), newline=""))
         if not {"video", "frame"} <= set(rows.fieldnames or ()):
             raise ValueError("no columns video and frame")
-        frames = [(row["video"], int(row.get("target") or 1), int(row["frame"])) for row in rows]
+        frames = [(cell_text(row["video"]), int(row.get("target") or 1), int(row["frame"])) for row in rows]
     except OSError as error:
         raise SpotError(f"{file}: {error.strerror}; write it with python -m spot.sample") from None
     except (KeyError, ValueError, TypeError, csv.Error) as error:

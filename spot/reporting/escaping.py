@@ -33,11 +33,6 @@ def markdown(text: str) -> str:
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def csv_cell(text: str) -> str:
-    """Put an apostrophe before text that a spreadsheet would run as a formula."""
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
-
-
 def plot_text(text: str) -> str:
     """Escape text for Matplotlib, in which a dollar sign begins a formula."""
     return one_line(text).replace("$", r"\$")

@@ -13,8 +13,9 @@ import numpy as np
 from rich.cells import cell_len
 
 from spot.evaluation.evaluation_result import SPEED, EvaluationResult, Measure, TrackerOutcome
-from spot.reporting.escaping import csv_cell, latex, markdown, one_line
+from spot.reporting.escaping import latex, markdown, one_line
 from spot.runtime.atomic_files import replacing
+from spot.runtime.csv_cells import csv_cell
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
 import json
 import zipfile
@@ -16,6 +17,7 @@ from spot.annotation.exchange.common import VideoInfo
 from spot.annotation.exchange.interpolation import choose_keyframes, interpolate
 from spot.data.box_table import BoxTable
 from spot.data.boxes import box_iou
+from spot.data.frames_to_label import write_frames
 from spot.runtime.errors import SpotError
 
 SPARSE = [name for name, kind in FORMATS.items() if not kind.keyframes]
@@ -92,6 +94,23 @@ def test_a_round_trip_loses_nothing(name: str, packed: bool, tmp_path: Path):
                     archive.write(file, str(file.relative_to(place)))
             place = tmp_path / f"{number}.zip"
         assert_same(import_boxes(name, place, VIDEOS), table)
+
+
+def test_names_that_a_spreadsheet_would_run_are_quoted_in_every_csv_file(tmp_path: Path):
+    """Labels and annotations, the list of frames, `flags.csv`; reading gives the names back."""
+    names = ["=1+1", "+a", "-a", "@a", "'=a", "plain-1"]
+    videos = {name: info(name, 20) for name in names}
+    table = BoxTable.build(names, [1] * 6, [0] * 6, [[1, 2, 3, 4]] * 6, [0.5] * 6, [False] * 6)
+    for export in ("csv", "coco", "mot"):
+        export_boxes(export, table, videos, tmp_path / export)
+        assert_same(import_boxes(export, tmp_path / export, videos), table)
+    write_frames(tmp_path / "frames" / "to_label.csv", [(name, 1, 0) for name in names])
+    files = list(tmp_path.rglob("*.csv"))
+    assert {file.name for file in files} >= {"boxes.csv", "flags.csv", "to_label.csv"}
+    for file in files:
+        _, *rows = csv.reader(file.open(newline=""))
+        assert {row[0] for row in rows} == {"'=1+1", "'+a", "'-a", "'@a", "''=a", "plain-1"}
+        assert not any(row[0][0] in "=+-@" for row in rows)
 
 
 @pytest.mark.parametrize("name", VIDEO)

@@ -21,6 +21,7 @@ from spot.data.folders import is_clutter
 from spot.data.labels import check_labels
 from spot.data.video import VideoSet
 from spot.runtime.atomic_files import replacing
+from spot.runtime.csv_cells import cell_text, csv_cell
 from spot.runtime.errors import SpotError
 
 LABEL = "target_"  # labels in other tools: target_1, target_2, ...
@@ -258,7 +259,7 @@ def write_flags(table: BoxTable, folder: Path) -> list[Path]:
     writer.writerow(("video", "target", "frame", "score", "is_gt", "absent"))
     columns = (rows.video, rows.target, rows.frame, rows.score, rows.is_gt, rows.absent)
     for video, target, frame, score, is_gt, absent in zip(*(c.tolist() for c in columns), strict=True):
-        writer.writerow((video, target, frame, number(score), int(is_gt), int(absent)))
+        writer.writerow((csv_cell(video), target, frame, number(score), int(is_gt), int(absent)))
     return [write_text(folder / FLAGS, text.getvalue())]
 
 
@@ -272,7 +273,7 @@ def apply_flags(table: BoxTable, files: Files) -> BoxTable:
     absent = Columns()
     try:
         for row in csv.DictReader(io.StringIO(files.text(name), newline="")):
-            key = (row["video"], int(row["target"]), int(row["frame"]))
+            key = (cell_text(row["video"]), int(row["target"]), int(row["frame"]))
             if int(row["absent"]):
                 absent.add(*key, None, float(row["score"]), bool(int(row["is_gt"])))
             elif key in known:
