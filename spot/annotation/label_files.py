@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def _cvat_kind(head: bytes) -> str:
 def _json(path: Path) -> str | None:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise SpotError(f"import={path}: not a JSON file ({error}); check it") from None
     if isinstance(content, dict):
         return "coco" if "annotations" in content else None
@@ -87,6 +88,6 @@ def _zip(path: Path) -> str | None:
             if inside:
                 with packed.open(inside[0]) as file:
                     return _cvat_kind(file.read(1 << 20))
-    except (OSError, zipfile.BadZipFile) as error:
+    except (OSError, RuntimeError, zipfile.BadZipFile, zlib.error) as error:  # RuntimeError: encrypted, unknown method
         raise SpotError(f"import={path}: not a zip file ({error}); check it") from None
     return None

@@ -30,6 +30,7 @@ from spot.runtime.errors import SpotError
 COLUMNS = ("video", "target", "frame", "x", "y", "w", "h", "absent")
 DENSE_COLUMNS = ("video", "target", "frame", "x", "y", "w", "h", "score", "is_gt", "absent")
 DECIMALS = 4  # of coordinates, in the table and in all files
+_LARGEST = 1e6  # pixels; no image is so large
 Row = tuple[str, int, int, Sequence[float] | None]  # video, target, frame, box or None where absent
 
 
@@ -168,7 +169,10 @@ class BoxTable:
     def parse_csv(cls, text: str, source: str) -> BoxTable:
         """Read CSV text; `source` names it in errors. Columns may come in any order; `target` may be missing (1)."""
         rows = csv.DictReader(io.StringIO(text, newline=""), strict=True)
-        columns = rows.fieldnames or []
+        try:
+            columns = rows.fieldnames or []
+        except csv.Error as error:
+            raise SpotError(f"{source}: no CSV file ({error}); expected {','.join(COLUMNS)}") from None
         if missing := {"video", "frame", "x", "y", "w", "h"} - set(columns):
             raise SpotError(f"{source}: no column {sorted(missing)[0]}; expected {','.join(COLUMNS)}")
         names, targets, frames, boxes, scores, human = [], [], [], [], [], []
@@ -180,8 +184,8 @@ class BoxTable:
                 boxes.append(_parse_box(row))
                 scores.append(float(row.get("score") or 1))
                 human.append(bool(int(row.get("is_gt") or (0 if "is_gt" in columns else 1))))
-                if frames[-1] < 0 or targets[-1] < 0:
-                    raise ValueError("numbers of frames and targets are 0 or more")
+                if not (0 <= frames[-1] < 2**31 and 0 <= targets[-1] < 2**31):
+                    raise ValueError("numbers of frames and targets are 0 or more, and below 2^31")
         except (ValueError, TypeError, csv.Error) as error:
             raise SpotError(f"{source}: line {rows.line_num}: {error}; expected {','.join(COLUMNS)}") from None
         try:
@@ -206,7 +210,7 @@ def _parse_box(row: dict[str, str]) -> list[float]:
             raise ValueError("no box although absent is not 1")
         return [np.nan] * 4
     box = [float(cell) for cell in cells]
-    if not np.isfinite(box).all() or box[2] <= 0 or box[3] <= 0:
+    if not (np.abs(box) < _LARGEST).all() or box[2] <= 0 or box[3] <= 0:
         raise ValueError(f"{','.join(cells)} is no box with an area")
     return box
 

@@ -26,8 +26,7 @@ def read_yaml(file: Path) -> DictConfig:
         if file.stat().st_size > LARGEST:
             raise SpotError(f"{file}: larger than a configuration can be; take another file")
         text = file.read_text()
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-            raise SpotError(f"{file}: holds YAML aliases (*name), which no run writes; take another file")
+        refuse_aliases(text, file)
         content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
         if not isinstance(content, dict):
             raise SpotError(f"{file}: damaged (no mapping); restore it, or choose another run=")
@@ -37,3 +36,14 @@ def read_yaml(file: Path) -> DictConfig:
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError, AssertionError) as error:
         reason = (str(error).strip().splitlines() or ["nested too deeply"])[0]
         raise SpotError(f"{file}: damaged ({reason}); restore it, or choose another run=") from None
+
+
+def refuse_aliases(text: str, source: str | Path) -> None:
+    """Refuse YAML with aliases: a few nested ones expand to more than memory holds.
+
+    Raises:
+        SpotError: names the source.
+        yaml.YAMLError: the text is no YAML.
+    """
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+        raise SpotError(f"{source}: holds YAML aliases (*name), which no run writes; take another file")

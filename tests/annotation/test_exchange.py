@@ -15,6 +15,7 @@ import pytest
 from spot.annotation.exchange import FORMATS, export_boxes, import_boxes
 from spot.annotation.exchange.common import VideoInfo
 from spot.annotation.exchange.interpolation import choose_keyframes, interpolate
+from spot.annotation.label_files import guess_format
 from spot.data.box_table import BoxTable
 from spot.data.boxes import box_iou
 from spot.data.frames_to_label import write_frames
@@ -28,6 +29,7 @@ def info(name: str, frames: int, width: int = 640, height: int = 360) -> VideoIn
     return VideoInfo(frames, width, height, lambda i: f"{name}/{i:06d}.jpg", lambda i: i / 30)
 
 
+HEADER = "video,target,frame,x,y,w,h,absent"
 VIDEOS = {"car": info("car", 60), "walk, quickly": info("walk, quickly", 40, 321, 243)}
 
 
@@ -226,6 +228,9 @@ def test_label_studio_counts_from_one_in_percent(tmp_path: Path):
             '<annotations><image name="car/000001.jpg"><box label="target_1"/></image></annotations>',
             "without n",
         ),
+        ("csv", "[" * 200_000, "no CSV file"),
+        ("csv", f"{HEADER}\ncar,{10**30},0,1,2,3,4,0\n", "line 2: numbers of frames"),
+        ("csv", f"{HEADER}\ncar,1,0,1e308,2,1e308,4,0\n", "line 2: .* is no box"),
         ("coco", "[" * 100_000, "not a JSON file"),
         ("coco", "{}", r"not a COCO file \(KeyError"),
         ("coco", '{"categories": [], "images": [{"id": 1, "file_name": "x.jpg"}]}', "unknown frame x.jpg"),
@@ -261,6 +266,37 @@ def test_zip_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         archive.writestr("a.csv", "0" * 5000)
     with pytest.raises(SpotError, match="holds more than 1 GB"):
         import_boxes("csv", tmp_path / "a.zip", VIDEOS)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [("names: [a\n b: c", "not a folder of YOLO labels"), ("a: &a [x]\nnames: [*a, *a]", "holds YAML aliases")],
+)
+def test_a_hostile_list_of_classes_is_named(content: str, said: str, tmp_path: Path):
+    export_boxes("yolo", human_table(), VIDEOS, tmp_path)
+    (tmp_path / "data.yaml").write_text(content)
+    with pytest.raises(SpotError, match=said) as error:
+        import_boxes("yolo", tmp_path, VIDEOS)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["deep", "encrypted", "unknown method"])
+def test_the_format_of_a_hostile_file_is_not_guessed(kind: str, tmp_path: Path):
+    file = tmp_path / ("labels.json" if kind == "deep" else "labels.zip")
+    if kind == "deep":
+        file.write_text("[" * 100_000)
+    else:
+        with zipfile.ZipFile(file, "w") as archive:
+            archive.writestr("annotations.xml", "<annotations/>")
+        content = bytearray(file.read_bytes())
+        for header, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+            if kind == "encrypted":
+                content[content.index(header) + flags] |= 1
+            else:
+                content[content.index(header) + flags + 2] = 99
+        file.write_bytes(content)
+    with pytest.raises(SpotError, match=f"import={file}: not a"):
+        guess_format(file)
 
 
 def test_unknown_formats_and_videos_are_named(tmp_path: Path):

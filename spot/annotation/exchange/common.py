@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from spot.data.box_table import BoxTable
 from spot.data.datasets.videos import frame_sizes
@@ -52,6 +53,7 @@ Labels = Mapping[str, int]  # a label of another tool -> number of the target
 
 def video_infos(videos: VideoSet) -> dict[str, VideoInfo]:
     """Describe a set of videos for the exchange formats."""
+
     from spot.data.extraction import Manifest
 
     infos = {}
@@ -216,10 +218,12 @@ class Files:
 @contextlib.contextmanager
 def reading(files: Files, kind: str) -> Iterator[None]:
     """Turn what broken content raises into a SpotError that names the files and the expected kind."""
+    broken = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise SpotError(f"{files.path}: not {kind} ({type(error).__name__}: {error})") from None
+    except (*broken, csv.Error, yaml.YAMLError) as error:
+        reason = (str(error).splitlines() or [""])[0]
+        raise SpotError(f"{files.path}: not {kind} ({type(error).__name__}: {reason})") from None
 
 
 def write_text(file: Path, text: str) -> Path:

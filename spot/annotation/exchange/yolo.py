@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from spot.annotation.exchange.common import (
     LABEL,
     Columns,
@@ -27,6 +29,7 @@ from spot.annotation.exchange.common import (
 )
 from spot.data.box_table import BoxTable
 from spot.runtime.errors import SpotError
+from spot.runtime.yaml_files import refuse_aliases
 
 
 def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
@@ -55,16 +58,16 @@ def read(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable
     Raises:
         SpotError: unknown frames or classes, or a broken row (named by its number).
     """
-    from omegaconf import OmegaConf
-
     places = image_frames(videos)
     columns = Columns()
     config = next((n for n in files.names if n.rpartition("/")[2] == "data.yaml"), None)
     names: dict[int, str] = {}
     with reading(files, "a folder of YOLO labels"):
         if config is not None:
-            listed = OmegaConf.to_container(OmegaConf.create(files.text(config)))["names"]  # type: ignore[call-overload,index]
-            pairs = enumerate(listed) if isinstance(listed, list) else listed.items()  # type: ignore[union-attr]
+            content = files.text(config)
+            refuse_aliases(content, files.place(config))
+            listed = yaml.safe_load(content)["names"]
+            pairs = enumerate(listed) if isinstance(listed, list) else listed.items()
             names = {int(kind): str(label) for kind, label in pairs}
         for name in files.ending(".txt"):
             source = files.place(name)
