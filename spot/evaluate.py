@@ -84,7 +84,7 @@ def evaluate_sweep(cfg: DictConfig) -> None:
         raise SpotError("sweep= says which trackers to evaluate; leave out trackers=")
     sweep = find_sweep(cfg.sweep, cfg.paths.outputs)
     folder = sweep.folder
-    output = Path(cfg.output) / folder.name
+    output = Path(cfg.output) / _label(folder, Path(cfg.paths.outputs))  # a/x and b/x are two
     results = Path(cfg.results) / cfg.benchmark.name
     names = [entry.name for entry in results.iterdir()] if results.is_dir() else []
     trackers = latest_trackers(sweep.jobs, _label(folder, Path(cfg.paths.outputs)), names)

@@ -70,9 +70,9 @@ def test_sweep(cfg: DictConfig) -> None:
     if cfg.run is not None or cfg.checkpoint is not None or cfg.tracker is not None:
         raise SpotError("sweep= names the runs and results; leave out run=, checkpoint= and tracker=")
     sweep = find_sweep(cfg.sweep, cfg.paths.outputs)
-    folder = Path(cfg.paths.outputs) / "sweeps" / f"test_{cfg.benchmark.name}" / sweep.folder.name
     options = [word for word in HydraConfig.get().overrides.task if not word.startswith("sweep=")]
     name = sweep.folder.resolve().relative_to(Path(cfg.paths.outputs).resolve()).as_posix()
+    folder = Path(cfg.paths.outputs) / "sweeps" / f"test_{cfg.benchmark.name}" / name
     jobs = [Job(folder / job, "test", (*options, f"run='{name}/{job}'")) for job in sweep.jobs]
     if waiting := run_sweep(Sweep(folder, "test", sweep.jobs), jobs):
         raise SpotError(f"{waiting} of {len(jobs)} runs are not tested; the same command tests these")
