@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from spot.runtime.errors import SpotError
 from spot.runtime.renamed_options import new_settings
 
+DEEPEST = 100
 LARGEST = 2_000_000  # bytes; a run's config.yaml has a few thousand
 
 
@@ -26,7 +27,7 @@ def read_yaml(file: Path) -> DictConfig:
         if file.stat().st_size > LARGEST:
             raise SpotError(f"{file}: larger than a configuration can be; take another file")
         text = file.read_text()
-        refuse_aliases(text, file)
+        refuse_bombs(text, file)
         content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
         if not isinstance(content, dict):
             raise SpotError(f"{file}: damaged (no mapping); restore it, or choose another run=")
@@ -38,12 +39,17 @@ def read_yaml(file: Path) -> DictConfig:
         raise SpotError(f"{file}: damaged ({reason}); restore it, or choose another run=") from None
 
 
-def refuse_aliases(text: str, source: str | Path) -> None:
-    """Refuse YAML with aliases: a few nested ones expand to more than memory holds.
+def refuse_bombs(text: str, source: str | Path) -> None:
+    """Refuse YAML that costs more than it looks: aliases fill the memory, deep nesting takes the parser hours.
 
     Raises:
         SpotError: names the source.
         yaml.YAMLError: the text is no YAML.
     """
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
-        raise SpotError(f"{source}: holds YAML aliases (*name), which no run writes; take another file")
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent):
+            raise SpotError(f"{source}: holds YAML aliases (*name), which no run writes; take another file")
+        if depth > DEEPEST:
+            raise SpotError(f"{source}: damaged (nested too deeply); restore it, or take another file")

@@ -270,7 +270,11 @@ def test_zip_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [("names: [a\n b: c", "not a folder of YOLO labels"), ("a: &a [x]\nnames: [*a, *a]", "holds YAML aliases")],
+    [
+        ("names: [a\n b: c", "not a folder of YOLO labels"),
+        ("a: &a [x]\nnames: [*a, *a]", "holds YAML aliases"),
+        ("[" * 100_000, "nested too deeply"),
+    ],
 )
 def test_a_hostile_list_of_classes_is_named(content: str, said: str, tmp_path: Path):
     export_boxes("yolo", human_table(), VIDEOS, tmp_path)

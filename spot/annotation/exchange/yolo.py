@@ -29,7 +29,7 @@ from spot.annotation.exchange.common import (
 )
 from spot.data.box_table import BoxTable
 from spot.runtime.errors import SpotError
-from spot.runtime.yaml_files import refuse_aliases
+from spot.runtime.yaml_files import refuse_bombs
 
 
 def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
@@ -65,7 +65,7 @@ def read(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable
     with reading(files, "a folder of YOLO labels"):
         if config is not None:
             content = files.text(config)
-            refuse_aliases(content, files.place(config))
+            refuse_bombs(content, files.place(config))
             listed = yaml.safe_load(content)["names"]
             pairs = enumerate(listed) if isinstance(listed, list) else listed.items()
             names = {int(kind): str(label) for kind, label in pairs}
