@@ -58,7 +58,7 @@ def test_a_sweep_with_two_processes_a_job_stays_in_its_folders(outputs):
     assert jobs == ["seed-0", "seed-1"]
     for job in jobs:
         with (outputs / "sweep_seed" / job / "metrics.csv").open() as file:
-            assert [int(row["epoch"]) for row in csv.DictReader(file)] == [0, 1]
+            assert [int(row["epoch"]) for row in csv.DictReader(file)] == [1, 2]
     again = ok("train", *command, outputs=outputs)
     assert again.stdout.count("is done: 2 epochs") == 2  # told by the first process of each job
 

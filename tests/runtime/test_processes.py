@@ -1,6 +1,7 @@
 """Which process writes, what it writes, and what tells that processes have drifted apart."""
 
 import os
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from spot.runtime.errors import SpotError
 from spot.runtime.processes import connection_lost
 from spot.runtime.ranks import is_first_process
+from spot.training.callbacks.ema import TeacherAverage
 from spot.training.checkpoint_files import WholeCheckpoints
 from spot.training.module import SparseTracker
 from spot.training.run import open_run
@@ -84,6 +86,9 @@ def test_a_lost_connection_is_told_from_other_errors(error, lost):
 @pytest.mark.parametrize(("drift", "found"), [(0.0, False), (1e-3, True)], ids=["equal teachers", "one has drifted"])
 def test_the_spread_shows_teachers_that_differ(monkeypatch, drift, found):
     """What the real two-process run asserts to be 0 after each epoch."""
-    tracker = make_tracker()
+    tracker, logged = make_tracker(), {}
     monkeypatch.setattr(SparseTracker, "all_gather", lambda self, mine: torch.stack([mine, mine + drift]))
-    assert (tracker._teacher_spread() > 0) == found
+    monkeypatch.setattr(SparseTracker, "log", lambda self, name, value, **_: logged.update({name: value}))
+    monkeypatch.setattr("spot.training.callbacks.ema.burn_in_of", lambda trainer: 0)
+    TeacherAverage(1).on_train_epoch_end(SimpleNamespace(current_epoch=1), tracker)
+    assert (logged["teacher_spread"] > 0) == found
