@@ -1,1 +1,1 @@
-"""What all commands share: command line, sweeps, processes, files written whole, errors."""
+"""Code that all commands share: command line, sweeps, processes, atomic files, errors."""

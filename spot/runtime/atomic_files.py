@@ -1,7 +1,7 @@
-"""Files and folders that appear whole or not at all, whenever the process that writes them dies or the machine goes down.
+"""Write files and folders atomically: they appear completely or not at all, even if the process or machine stops.
 
-What is written lies beside its target as `.<name>.<8 digits>.partial` until it is on the disk; then it is renamed. A
-killed process leaves such a file behind; `remove_partial` clears it away.
+The content is first written to `.<name>.<8 digits>.partial` beside the target, flushed to the disk and then renamed. A
+killed process leaves such a file behind. `remove_partial` removes it.
 """
 
 from __future__ import annotations
@@ -19,16 +19,16 @@ from spot.runtime.errors import SpotError
 
 @contextlib.contextmanager
 def replacing(target: str | Path, remedy: str = "name another place, or free space") -> Iterator[Path]:
-    """Yield a temporary name to write to; on leaving, the file takes its own name and replaces an older one.
+    """Yield a temporary name to write to. At the end, rename the file to `target`, in place of an older one.
 
-    A reader finds the old content or the new. Several processes may write the same file: the last one's stays.
+    A reader finds the old content or the new. Several processes may write the same file: the last one wins.
 
     Args:
         target: missing folders are made.
         remedy: what the user can do if it cannot be written.
 
     Raises:
-        SpotError: it cannot be written; an older file is as it was.
+        SpotError: it cannot be written; an older file is unchanged.
     """
     target = Path(target)
     try:
@@ -41,7 +41,7 @@ def replacing(target: str | Path, remedy: str = "name another place, or free spa
 
 @contextlib.contextmanager
 def whole_file(target: Path) -> Iterator[Path]:
-    """As `replacing`, for callers that handle the OSError themselves. The folder must exist."""
+    """Do the same as `replacing` for callers that handle the OSError themselves. The folder must exist."""
     partial = partial_name(target)
     try:
         yield partial
@@ -56,7 +56,7 @@ def whole_file(target: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder to fill; on leaving, it takes its own name.
+    """Yield a temporary folder to fill. At the end, rename it to `target`.
 
     Raises:
         OSError: it cannot be written, or `target` exists and is not empty; nothing is left behind.
@@ -81,11 +81,11 @@ def partial_name(target: Path) -> Path:
 
 
 def remove_partial(*folders: Path, seconds: float = 0) -> None:
-    """Remove what killed processes left half written in these folders.
+    """Remove the half-written files that killed processes left in these folders.
 
     Args:
-        folders: where nobody else is writing, or only for less than `seconds`.
-        seconds: younger files and folders stay.
+        folders: no other process may be writing there for longer than `seconds`.
+        seconds: younger files and folders are kept.
     """
     latest = time.time() - seconds
     for folder in folders:
@@ -99,7 +99,7 @@ def remove_partial(*folders: Path, seconds: float = 0) -> None:
 
 
 def sync(path: Path) -> None:
-    """Flush a file, or the names in a folder, to the disk, so that they survive a loss of power."""
+    """Flush a file, or the names in a folder, to the disk, so that they survive a power failure."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

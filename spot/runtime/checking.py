@@ -29,10 +29,10 @@ def check_configuration(command: str, cfg: DictConfig) -> None:
 
 
 def check_settings(cfg: DictConfig, schema: type, prefix: str = "") -> None:
-    """Check types, ranges and names of all keys that the schema has. A single word becomes a list where a list is meant.
+    """Check types, ranges and names of all keys in the schema. A single word becomes a list where a list is expected.
 
     Raises:
-        SpotError: one line that names the key, its value and what it may be.
+        SpotError: a wrong key or value; the message names the key, its value and the allowed values.
     """
     kinds = fields_of(schema)
     for name in map(str, cfg):
@@ -44,13 +44,13 @@ def check_settings(cfg: DictConfig, schema: type, prefix: str = "") -> None:
 
 
 def check_components(cfg: Any, schema: type | None = None, prefix: str = "") -> None:
-    """Check the keys below every `_target_` against the annotations of what it names.
+    """Check the keys below every `_target_` against the annotations of the class or function that it names.
 
-    Keys that the schema types (the trainer's `precision=auto`) are left to it. References that this command cannot
-    resolve (an architecture's recipe in `spot.test`) are left out.
+    Keys that the schema types (the trainer's `precision=auto`) are checked by the schema alone. References that this
+    command cannot resolve (an architecture's recipe in `spot.test`) are not checked.
 
     Raises:
-        SpotError: no such class, no such argument, or a value of another type.
+        SpotError: the class or argument does not exist, or a value has another type.
     """
     if isinstance(cfg, DictConfig):
         if not OmegaConf.is_missing(cfg, "_target_") and cfg.get("_target_") is not None:
@@ -66,13 +66,13 @@ def check_components(cfg: Any, schema: type | None = None, prefix: str = "") -> 
 
 @functools.cache
 def fields_of(schema: type) -> dict[str, Any]:
-    """Type of each key of a schema class. `import_` stands for the key `import`, which Python keeps for itself."""
+    """Return the type of each key of a schema class. `import_` stands for the key `import`, a reserved word."""
     hints = typing.get_type_hints(schema, include_extras=True)
     return {field.name.rstrip("_"): hints[field.name] for field in dataclasses.fields(schema)}
 
 
 def is_free(key: str, schema: type) -> bool:
-    """Whether a key may change when a run is continued.
+    """Return whether a key may change when a run is continued.
 
     >>> is_free("checkpoint.every", options.Train), is_free("trainer.precision", options.Train)
     (True, False)
@@ -88,7 +88,7 @@ def is_free(key: str, schema: type) -> bool:
 
 
 def kind_of(key: str, schema: type) -> Any:
-    """The type of a dotted key, None where the schema does not name it."""
+    """Return the type of a dotted key; None if the schema does not name it."""
     kind: Any = schema
     for part in key.split("."):
         group = _group(kind)
@@ -97,7 +97,7 @@ def kind_of(key: str, schema: type) -> Any:
 
 
 def suggestion(name: str, known: Any, prefix: str = "") -> str:
-    """The end of a message about an unknown name: what may be meant."""
+    """Return the end of a message about an unknown name: similar names, or a hint."""
     close = difflib.get_close_matches(name, list(known), n=3, cutoff=0.6)
     return (
         f"; did you mean {' or '.join(prefix + each for each in close)}?" if close else "; see --help for the options"
@@ -105,7 +105,7 @@ def suggestion(name: str, known: Any, prefix: str = "") -> str:
 
 
 def show(value: Any) -> str:
-    """A value as YAML writes it."""
+    """Return a value as YAML writes it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return f"[{','.join(map(show, value))}]" if isinstance(value, list) else str(value)
@@ -149,7 +149,7 @@ def _check_component(node: DictConfig, key: str, schema: type | None) -> None:
 
 @functools.cache
 def _parameters(target: str, key: str) -> tuple[frozenset[str], dict[str, Any], bool]:
-    """Names and types of what a target takes, and whether it takes any other name."""
+    """Return the names and types of a target's arguments, and whether it takes any other keyword."""
     from hydra.utils import get_object
 
     try:
@@ -167,13 +167,13 @@ def _parameters(target: str, key: str) -> tuple[frozenset[str], dict[str, Any], 
         kinds = typing.get_type_hints(described, include_extras=True)
         if inspect.isclass(found) and dataclasses.is_dataclass(found):
             kinds = typing.get_type_hints(found, include_extras=True)
-    except Exception:  # annotations that only a type checker can read
+    except Exception:  # annotations that cannot be resolved at run time
         kinds = {}
     return frozenset(signature.parameters), kinds, takes_any
 
 
 def _group(kind: Any) -> type | None:
-    """The schema class that a type stands for, if any."""
+    """Return the schema class in a type, if any."""
     if typing.get_origin(kind) is Annotated:
         return _group(typing.get_args(kind)[0])
     if dataclasses.is_dataclass(kind):
@@ -193,13 +193,13 @@ def _is_component(node: Any) -> bool:
 
 
 def _value(cfg: Any, name: Any) -> Any:
-    """The value behind all references; `_UNKNOWN` where a reference names a key that this command lacks."""
+    """Return the resolved value; `_UNKNOWN` if a reference names a key that this command does not have."""
     try:
         return cfg[name]
     except (InterpolationKeyError, InterpolationToMissingValueError):
         return _UNKNOWN
     except InterpolationResolutionError as error:
-        if "is not a container" in str(error):  # the key that it refers to is refused by itself
+        if "is not a container" in str(error):  # the key that it refers to is reported separately
             return _UNKNOWN
         raise
 

@@ -1,4 +1,4 @@
-"""What all commands share: read the command line, compose and check the configuration, run, end with one clear line.
+"""Turn a function into a command: read the command line, compose and check the configuration, run, report errors.
 
 Between `python -m spot.train ...` and `train(cfg)` in `spot/train.py`:
 
@@ -40,11 +40,11 @@ from spot.runtime.sweeps import MAKES_RUNS
 
 Main = Callable[[DictConfig], object]
 TRACEBACK_VARIABLE = "SPOT_TRACEBACK"
-"""Environment variable: show where an error came from, for those who look for a fault of the program."""
+"""Environment variable: if set, errors are shown with their traceback."""
 
 
 def config_folder() -> Path:
-    """The `conf` folder: beside the package in a checkout, inside it in an installed wheel."""
+    """Return the `conf` folder: beside the package in a checkout, inside it in an installed wheel."""
     package = Path(__file__).resolve().parents[1]
     beside = package.parent / "conf"
     return beside if (beside / "train.yaml").is_file() else package / "conf"
@@ -53,7 +53,7 @@ def config_folder() -> Path:
 def command(config: str) -> Callable[[Main], Callable[[], None]]:
     """Turn `main(cfg)` into a command that reads `conf/<config>.yaml` and `key=value` options.
 
-    Exit status: 0 done; 1 an error that the user can mend, in one line on stderr; 130 interrupted.
+    Exit status: 0 for success; 1 for an error that the user can correct, in one line on stderr; 130 if interrupted.
     """
 
     def decorate(main: Main) -> Callable[[], None]:
@@ -104,7 +104,7 @@ def _errors_in_one_line(config: str) -> Iterator[None]:
 
 
 def _line_of(error: Exception, config: str) -> str | None:
-    """One line for an error that the user can mend; None for a fault of the program."""
+    """Return the message of an error that the user can correct; None for a bug in the program."""
     if isinstance(error, SpotError):
         return str(error)
     if isinstance(error, InstantiationException):  # wraps what a constructor raises
@@ -122,7 +122,7 @@ def _line_of(error: Exception, config: str) -> str | None:
 
 
 def _for_a_sweep(config: str, words: list[str]) -> list[str]:
-    """The words of a sweep, with our launcher unless another is chosen. Options must stay together for the parser."""
+    """Return the words of a sweep, with our launcher unless another is chosen. The parser needs all options together."""
     if any(word in ("-c", "-i") or word.startswith(("--cfg", "--info")) for word in words):
         raise SpotError("--cfg and --info show a single job; leave out -m and give every option one value")
     if config in MAKES_RUNS and any(word.startswith("run=") for word in words):
@@ -134,7 +134,7 @@ def _for_a_sweep(config: str, words: list[str]) -> list[str]:
 
 
 def _disconnect() -> None:
-    """Close connections to other processes: their threads can abort an interpreter that shuts down."""
+    """Close the connections to other processes: their threads can abort an interpreter that shuts down."""
     distributed = sys.modules.get("torch.distributed")
     if distributed is not None and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()

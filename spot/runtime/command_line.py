@@ -1,4 +1,4 @@
-"""Prepare the words of a command line for Hydra: old names, names that look like numbers, options that Hydra keeps."""
+"""Prepare a command line for Hydra: replace old names, quote names that look like numbers, refuse Hydra's own options."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _PLAIN = re.compile(r"[^'\"\\{}\[\](),$]+")
 
 
 def prepare(command: str, words: Sequence[str]) -> list[str]:
-    """The words that Hydra gets: old names replaced, names quoted, options that have another home refused.
+    """Return the words for Hydra: old names replaced, names quoted. Refuse options that have another name here.
 
     >>> prepare("train", ["run=1e5", "labels=3", "-m"])
     ["run='1e5'", 'labels=3', '-m']
@@ -38,7 +38,7 @@ def prepare(command: str, words: Sequence[str]) -> list[str]:
     ["videos=['1','2']", 'videos=3']
 
     Raises:
-        SpotError: an option with another home, such as `trainer.max_epochs`.
+        SpotError: an option that has another name here, such as `trainer.max_epochs`.
     """
     schema = SCHEMAS.get(command)
     prepared = []
@@ -69,7 +69,7 @@ def quote_names(value: str, kind: Any) -> str:
 
 
 def options_of(words: Sequence[str]) -> list[str]:
-    """The `key=value` and `~key` options among the words of a command line."""
+    """Return the `key=value` and `~key` options among the words of a command line."""
     return [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
 
 

@@ -1,4 +1,4 @@
-"""The commands from elsewhere: `spot train ...` in a shell, `spot.train(...)` in Python."""
+"""Other ways to call the commands: `spot train ...` in a shell, `spot.train(...)` in Python."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def command_names() -> list[str]:
-    """Names of all commands: the modules directly below the package."""
+    """Return the names of all commands: the modules directly below the package."""
     return sorted(file.stem for file in PACKAGE.glob("*.py") if not file.stem.startswith("_"))
 
 
@@ -40,7 +40,7 @@ def main() -> NoReturn:
         raise SystemExit(0)
     if name not in names:
         close = difflib.get_close_matches(name, names, n=1)
-        hint = f"did you mean {close[0]}?" if close else f"there are: {', '.join(names)}"
+        hint = f"did you mean {close[0]}?" if close else f"choose from: {', '.join(names)}"
         print(f"error: no command {name}; {hint}", file=sys.stderr)
         raise SystemExit(1)
     os.execv(sys.executable, [sys.executable, "-m", f"spot.{name}", *words])
@@ -63,8 +63,8 @@ def run_command(
     """Run a command in this process.
 
     Args:
-        module: holds the function of the command's name, which takes the configuration.
-        config, folder: the configuration's name, and the folder of all configurations.
+        module: name of the module. It has a function of the command's name, which takes the configuration.
+        config, folder: name of the configuration, and the folder of all configurations.
         words: options as in a shell: `"paths.videos=/clips"`.
         options: the same as keyword arguments: `run="mine", box=[1, 2, 3, 4]`.
 
@@ -72,7 +72,7 @@ def run_command(
         What the command's function returns.
 
     Raises:
-        SpotError: the user's mistake, in one line.
+        SpotError: an error that the user can correct.
     """
     given = prepare(config, [*words, *(f"{key}={as_option(value)}" for key, value in options.items())])
     with initialize_config_dir(str(folder), version_base="1.3"):
@@ -86,7 +86,7 @@ def run_command(
 
 
 def as_option(value: Any) -> str:
-    """A Python value as Hydra writes it on the command line.
+    """Return a Python value as Hydra writes it on the command line.
 
     >>> as_option([1, "a b", None, True])
     "[1,'a b',null,true]"
@@ -100,14 +100,14 @@ def as_option(value: Any) -> str:
     text = str(value)
     if re.fullmatch(r"[A-Za-z_/][\w./-]*", text, re.ASCII) and text.lower() not in _WORDS:
         return text
-    # Hydra reads a backslash as itself but before a quote
+    # in Hydra's syntax a backslash is an escape only before a quote
     escaped = re.sub(r"(\\*)'", r"\1\1\'", text)
     escaped = re.sub(r"(\\+)$", r"\1\1", escaped)
     return f"'{escaped}'"
 
 
 def lazy_attribute(name: str) -> Any:
-    """What `spot.NAME` is: `load`, or the module of a command. Raises AttributeError for other names."""
+    """Return `spot.NAME`: `load`, or the module of a command. Raise AttributeError for other names."""
     if name == "load":
         return importlib.import_module("spot.tracking.video_tracker").load
     if not name.startswith("_") and (PACKAGE / f"{name}.py").is_file():

@@ -1,4 +1,4 @@
-"""How this process uses the CPU's cores: threads and helper processes that fit them together, and that wait passively."""
+"""Choose numbers of threads and loader processes that fit the CPU's cores."""
 
 from __future__ import annotations
 
@@ -11,33 +11,33 @@ PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0", "KMP_BLOCKTIME":
 
 
 def wait_passively() -> None:
-    """Let OpenMP threads sleep, not spin, while they wait for each other. Call it before torch is loaded.
+    """Let OpenMP threads sleep instead of spin while they wait for each other. Call this before torch is loaded.
 
-    A spinning thread uses up the turn of the thread that it waits for wherever other programs want the cores too.
-    Settings that the user has made stay.
+    Where other programs need the cores too, a spinning thread delays the thread that it waits for. Settings of the
+    user are kept.
     """
     for name, value in PASSIVE.items():
         os.environ.setdefault(name, value)
 
 
 def count_cores() -> int:
-    """Cores that this process may use: those of its affinity mask, where the system has one (macOS has none)."""
+    """Return the number of cores that this process may use: its affinity mask where the system has one."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def default_workers() -> int:
-    """Loader processes of a run: one a core, but one core for the main process; from 1 to 8."""
+    """Return the number of loader processes of a run: cores minus one for the main process, from 1 to 8."""
     return min(8, max(1, count_cores() - 1))
 
 
 @contextlib.contextmanager
 def fitting_threads(workers: int, processes: int = 1) -> Iterator[None]:
-    """Let PyTorch use the cores that loader processes leave, for as long as this lasts.
+    """Within this context, let PyTorch use the cores that the loader processes leave.
 
-    More threads than cores are slow on a quiet machine and wait for each other for ever on a busy one. OMP_NUM_THREADS
-    decides where the user has set it.
+    More threads than cores are slow, above all on a busy machine. If the user has set OMP_NUM_THREADS, that number
+    is used.
 
     Args:
         workers: loader processes of each process.

@@ -2,8 +2,8 @@
 
 
 class SpotError(Exception):
-    """Something that the user can put right.
+    """An error that the user can correct.
 
-    Its text is one line that names the file, key or video at fault and the remedy. Commands print it without a
+    The message is one line. It names the file, key or video at fault and the remedy. Commands print it without a
     traceback and exit with status 1.
     """

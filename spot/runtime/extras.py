@@ -1,4 +1,4 @@
-"""Optional packages: whether they are installed, and how to install them from a checkout or beside a wheel."""
+"""Optional packages: check that they are installed, and tell how to install them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = {
 
 
 def how_to_install(extra: str) -> str:
-    """The remedy for a missing extra: the project's own extra in a checkout, the packages themselves beside a wheel.
+    """Return the remedy for a missing extra: install the extra in a checkout, or the packages beside a wheel.
 
     >>> how_to_install("tune")
     'pip install -e ".[tune]"'
@@ -38,7 +38,7 @@ def require(module: str, extra: str, what: str) -> None:
     """Check that an optional package is installed, without importing it.
 
     Raises:
-        SpotError: it is not.
+        SpotError: it is not installed.
     """
     if importlib.util.find_spec(module) is None:
         raise SpotError(f"{what} needs {module}; {how_to_install(extra)}")

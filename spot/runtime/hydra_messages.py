@@ -1,4 +1,4 @@
-"""Hydra's and OmegaConf's errors in one line: the key at fault and what would be right."""
+"""Turn errors of Hydra and OmegaConf into one line that names the key and the remedy."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from spot.runtime.checking import suggestion
 
 
 def explain(error: Exception, command: str, conf: Path) -> str:
-    """One line for an error that Hydra reports in several.
+    """Return one line for an error that Hydra reports in several.
 
     Args:
-        error: raised while the configuration was composed.
+        error: error while the configuration was composed.
         command: name of the command's file in `conf`.
         conf: the `conf` folder.
     """
@@ -50,7 +50,7 @@ def explain(error: Exception, command: str, conf: Path) -> str:
 
 
 def _whole_text(error: BaseException) -> str:
-    """The texts of an error and of all that caused it, the first cause first."""
+    """Return the texts of an error and of its causes, the first cause first."""
     causes = [error]
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None:
         causes.append(cause)
@@ -58,7 +58,7 @@ def _whole_text(error: BaseException) -> str:
 
 
 def _known_keys(command: str, conf: Path) -> set[str]:
-    """Dotted names of all options of a command, for suggestions."""
+    """Return the dotted names of all options of a command, for suggestions."""
     from hydra import compose, initialize_config_dir
     from hydra.core.global_hydra import GlobalHydra
 

@@ -1,9 +1,9 @@
 """Locks of folders: two processes that write the same run or the same results would corrupt them.
 
-The lock is a POSIX record lock on a file beside the folder. The system frees it when its process ends, however that
-ends, and forked loader processes do not inherit it (they do inherit the `flock` that the package filelock takes, so
-that a killed run would stay locked until its loader processes notice). Network file systems hand record locks on to
-the other nodes where they support locks at all.
+The lock is a POSIX record lock on a file beside the folder. The system frees it when its process ends, even if it is
+killed. Forked loader processes do not inherit it. They do inherit the `flock` that the package filelock takes; with
+it, a killed run would stay locked until its loader processes end. Network file systems that support locks pass record
+locks to the other nodes.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ _held: set[Path] = set()
 
 
 def lock_file(folder: Path) -> Path:
-    """Where the lock of a folder lies: beside it, so that the folder itself need not exist."""
+    """Return the lock file of a folder. It is beside the folder, so the folder itself need not exist."""
     return folder.with_name(f".{folder.name}.lock")
 
 
 @contextlib.contextmanager
 def locked(folder: str | Path, what: str) -> Iterator[None]:
-    """Hold a folder's lock. Of the processes of one distributed command the first one holds it for all.
+    """Hold a folder's lock. In a distributed command, the first process holds it for all.
 
-    Taking a lock that this process holds already does nothing.
+    A lock that this process holds already is not taken again.
 
     Args:
         folder: what is written; it need not exist.
         what: for the message: `run smoke`, `the results in outputs/results/...`.
 
     Raises:
-        SpotError: another process holds it; names that process, its machine and what it began when.
+        SpotError: another process holds it. The message names that process, its machine and its start time.
     """
     folder = Path(folder).resolve()
     if folder in _held or not is_first_process():
@@ -70,7 +70,7 @@ def locked(folder: str | Path, what: str) -> Iterator[None]:
 
 
 def _acquire(file: Path, what: str) -> int:
-    """A descriptor that holds the lock; its owner is noted in the file."""
+    """Lock the file, write its owner into it and return the descriptor that holds the lock."""
     while True:
         descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:

@@ -7,9 +7,9 @@ def resolve_precision(precision: str | int, accelerator: str = "auto") -> str:
     """Return the precision of `pytorch_lightning.Trainer` that an option asks for.
 
     Args:
-        precision: `auto` is bf16-mixed on GPUs that have bfloat16 and 32-true elsewhere; anything else is returned as
-            it is.
-        accelerator: of the trainer: auto, cpu, gpu, ...
+        precision: `auto` means bf16-mixed on GPUs that have bfloat16 and 32-true elsewhere; other values are
+            returned unchanged.
+        accelerator: accelerator of the trainer: auto, cpu, gpu, ...
 
     >>> resolve_precision("auto", "cpu"), resolve_precision("16-mixed")
     ('32-true', '16-mixed')

@@ -1,4 +1,4 @@
-"""The processes that train or track together: how they are stopped, what if one of them dies, and how they part."""
+"""Processes that train or track together: stop them together, notice when one dies, disconnect them at the end."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from pytorch_lightning.plugins.environments import LightningEnvironment
 
 from spot.runtime.errors import SpotError
 
-_PATIENCE = 10.0  # seconds that a process has to end by itself and say why
+_PATIENCE = 10.0  # seconds that a process has to end and print its error
 _STOPPING = (signal.SIGTERM, signal.SIGUSR1)
 _PARENT = "SPOT_PARENT_PROCESS"
 
 
 @contextlib.contextmanager
 def stop_together(trainer: pl.Trainer, resume_hint: str) -> Iterator[None]:
-    """Around `trainer.fit` or `trainer.predict`: all processes end together, whatever ends them, and one says why.
+    """Wrap `trainer.fit` or `trainer.predict` so that all processes end together and one of them prints the reason.
 
     Args:
         trainer: gets a `ProcessGuard` before its other callbacks.
-        resume_hint: what to tell the user of whom a process was lost.
+        resume_hint: remedy in the message when a process was lost.
 
     Raises:
         KeyboardInterrupt: stopped by Ctrl-C, or by a scheduler's SIGTERM or SIGUSR1.
-        SystemExit: another process died, and a third one tells.
+        SystemExit: another process died, and a third process prints the error.
         SpotError: another process died.
     """
     guard = ProcessGuard(trainer, resume_hint)
@@ -43,7 +43,7 @@ def stop_together(trainer: pl.Trainer, resume_hint: str) -> Iterator[None]:
         yield
         guard.part()
     except SystemExit:
-        if trainer.interrupted:  # Lightning turns an interruption into an exit status that says nothing
+        if trainer.interrupted:  # Lightning turns an interruption into an exit status without a message
             raise KeyboardInterrupt from None
         raise
     except RuntimeError as error:
@@ -59,17 +59,17 @@ def stop_together(trainer: pl.Trainer, resume_hint: str) -> Iterator[None]:
 class ProcessGuard(Callback):
     """Stops all processes together, within seconds.
 
-    Gloo tells at once that another process is gone. NCCL waits for minutes, and a process that computes or that has not
-    found the others yet notices nothing; so a thread watches the processes that Lightning has started, or the one that has
-    started this one. Those that SLURM or torchrun have started are watched by these.
+    Gloo reports at once that another process is gone. NCCL waits for minutes. A process that computes, or that has not
+    connected yet, notices nothing. So a thread watches the processes that Lightning has started, or the process that
+    has started this one. SLURM and torchrun watch the processes that they have started.
 
-    SIGTERM and SIGUSR1 stop the run as Ctrl-C does: Lightning's own handlers talk to other processes, which hangs if
-    those are in a step, and save in the midst of an epoch, where nothing can be resumed exactly. On SIGUSR1 (`#SBATCH
-    --signal=USR1@120`) the first process also asks SLURM to put the job into the queue again.
+    SIGTERM and SIGUSR1 stop the run as Ctrl-C does. Lightning's own handlers wait for the other processes, which hangs
+    if those are in a step. They also save in the middle of an epoch, where a run cannot be resumed exactly. On SIGUSR1
+    (`#SBATCH --signal=USR1@120`) the first process also asks SLURM to requeue the job.
 
     Args:
-        trainer: has started nothing yet.
-        resume_hint: what to tell the user who has lost the run.
+        trainer: has not started any process yet.
+        resume_hint: remedy in the message when a process was lost.
     """
 
     def __init__(self, trainer: pl.Trainer, resume_hint: str) -> None:
@@ -82,13 +82,13 @@ class ProcessGuard(Callback):
         if self._by_lightning and trainer.local_rank > 0:
             self._watch(self._lost_parent, trainer)
         else:
-            os.environ[_PARENT] = str(os.getpid())  # inherited by those that are started now
+            os.environ[_PARENT] = str(os.getpid())  # inherited by the processes that are started now
             self._take_over_children(trainer)
 
     def _take_over_children(self, trainer: pl.Trainer) -> None:
-        """Watch the processes that Lightning starts as soon as it has started them, before they find each other.
+        """Watch the processes that Lightning starts as soon as it has started them, before they connect.
 
-        Lightning's own watch would kill this process as well, without a word; with an empty list it ends.
+        Lightning's own watcher would kill this process as well, without a message. An empty list ends that watcher.
         """
         launcher: Any = trainer.strategy.launcher
         start = getattr(launcher, "_call_children_scripts", None)
@@ -105,17 +105,17 @@ class ProcessGuard(Callback):
         launcher._call_children_scripts = start_and_watch
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """All processes have found each other: signals are handled here from now on."""
+        """Handle signals from now on: all processes are connected."""
         self._handlers = {number: signal.getsignal(number) for number in _STOPPING}
         self._handle_signals(trainer)
         trainer._signal_connector.register_signal_handlers = lambda: None  # type: ignore[method-assign]
-        # Lightning would ask all processes about them at every step, and swallow whatever error arrives meanwhile
+        # Lightning would ask all processes about signals at every step, and hide errors that arrive meanwhile
         trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        """This process ends: so do those that it has started. They hold nothing that is not safe."""
+        """End the processes that this one has started. They hold nothing that is not saved."""
         self._over.set()
-        if connection_lost(exception):  # whoever has died, or is about to, may have something to say
+        if connection_lost(exception):  # the process that has died, or is about to, may print an error
             deadline = time.monotonic() + _PATIENCE
             while self._others and self._lost_child() is None and time.monotonic() < deadline:
                 time.sleep(0.05)
@@ -124,10 +124,10 @@ class ProcessGuard(Callback):
             process.kill()
 
     def part(self) -> None:
-        """All is done. Processes that Lightning has started end here, before the first one goes on.
+        """Disconnect at the end. Processes that Lightning has started exit here, before the first one continues.
 
-        What is left of their connections would now and then abort an interpreter that shuts down. Those that others have
-        started keep them: they may have a next stage.
+        Open connections sometimes abort an interpreter that shuts down. Processes that SLURM or torchrun have started
+        keep their connections: they may have a next stage.
         """
         self._over.set()
         if not self._by_lightning:
@@ -142,13 +142,13 @@ class ProcessGuard(Callback):
                 process.kill()
 
     def end(self) -> None:
-        """It is over, whatever its end."""
+        """Stop watching, and restore the signal handlers."""
         self._over.set()
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
 
     def explain(self, trainer: pl.Trainer) -> str | None:
-        """One line on a lost connection, for one process to say; None where another has spoken or will."""
+        """Return the message about a lost connection; None if another process prints it."""
         if self._others and self._why is not None:
             return self._why or None
         return f"another process of the run died; {self.resume_hint}" if trainer.global_rank <= 1 else None
@@ -162,7 +162,7 @@ class ProcessGuard(Callback):
         threading.Thread(target=run, daemon=True, name="process-guard").start()
 
     def _lost_child(self) -> str | None:
-        """Why the run cannot go on: "" where the process that ended has said it."""
+        """Return why the run cannot continue; "" if the process that ended has printed it."""
         for rank, process in enumerate(self._others, 1):
             if status := process.poll():
                 return (
@@ -176,7 +176,7 @@ class ProcessGuard(Callback):
         return f"the first process of the run was killed; {self.resume_hint}"
 
     def _give_up(self, why: str) -> NoReturn:
-        """The main thread hangs in a collective operation: nothing but this ends it."""
+        """End this process while its main thread hangs in a collective operation."""
         if why:
             print(f"error: {why}", file=sys.stderr, flush=True)
         for process in self._others:
@@ -199,7 +199,7 @@ class ProcessGuard(Callback):
 
 
 def connection_lost(error: BaseException) -> bool:
-    """Whether an error says that another process of the run is gone."""
+    """Return whether an error means that another process of the run is gone."""
     return isinstance(error, distributed.DistError) or (isinstance(error, RuntimeError) and "gloo" in str(error))
 
 

@@ -54,12 +54,12 @@ def with_new_names(words: Sequence[str], tell: bool = True) -> list[str]:
     renamed = [_new_word(word) for word in words]
     for old, new in zip(words, renamed, strict=True):
         if tell and old != new:
-            print(f"{old}: the present name is {new}", file=sys.stderr)
+            print(f"{old}: the new name is {new}", file=sys.stderr)
     return renamed
 
 
 def new_key(key: str) -> str:
-    """The present name of a dotted key."""
+    """Return the present name of a dotted key."""
     for old, new in RENAMED.items():
         if key == old or key.startswith(f"{old}."):
             return new + key.removeprefix(old)

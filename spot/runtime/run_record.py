@@ -28,7 +28,7 @@ RECORD = "record"  # the key in config.yaml beside the settings
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a run's config.yaml holds.
+    """The content of a run's config.yaml.
 
     Attributes:
         settings: the whole configuration, without references.
@@ -44,7 +44,7 @@ class RunRecord:
 
 
 def read_record(folder: Path) -> RunRecord | None:
-    """Read the record of a run; None where the folder has none.
+    """Read the record of a run; return None if the folder has none.
 
     Raises:
         SpotError: config.yaml is damaged.
@@ -60,7 +60,7 @@ def read_record(folder: Path) -> RunRecord | None:
 
 
 def write_record(folder: Path, cfg: DictConfig, options: Sequence[str], flags: Sequence[str], processes: int) -> None:
-    """Write a run's config.yaml; a reader finds the old or the new one, never half."""
+    """Write a run's config.yaml atomically."""
     content = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(content, dict)
     content[RECORD] = {"options": list(options), "flags": list(flags), "processes": processes}
@@ -69,11 +69,11 @@ def write_record(folder: Path, cfg: DictConfig, options: Sequence[str], flags: S
 
 
 def with_recorded_options(command: str, words: list[str], conf: Path) -> list[str]:
-    """Put the options that a run recorded before those given, where `run=` stands without a choice of arch, data, ....
+    """Add the options that a run recorded before the given ones, if the command line chooses no arch, data, ....
 
     Args:
-        command: train or onekey; the words of other commands stay.
-        words: of the command line.
+        command: train or onekey; for other commands the words are returned unchanged.
+        words: words of the command line.
         conf: the `conf` folder.
     """
     given = {_key(word): word for word in options_of(words)}
@@ -120,12 +120,12 @@ def _key(option: str) -> str:
 
 
 def _is_recipe(key: str, conf: Path) -> bool:
-    """Whether a key chooses a file for what a run learns (arch, data, experiment), not for where or how it runs."""
+    """Return whether a key chooses what a run learns (arch, data, experiment), not where or how it runs."""
     return (conf / key).is_dir() and key != "trainer" and not is_free(key, Onekey)
 
 
 def _place(command: str, options: list[str], conf: Path) -> tuple[str, str]:
-    """`paths.outputs` and `run` as this command line sets them."""
+    """Return `paths.outputs` and `run` as this command line sets them."""
     from hydra import compose, initialize_config_dir
 
     with initialize_config_dir(str(conf), version_base="1.3"):

@@ -1,10 +1,10 @@
-"""The options of every command: their types, ranges, and whether they may change when a run is continued.
+"""The options of every command: their types and ranges, and whether they may change when a run is continued.
 
-Values and explanations are in `conf/`; this file holds types alone, so that each value has one home. A new option needs
-a line here. `extra` says which other keys a group may have: none, components (nodes with `_target_`, tested by the
-constructor's annotations in `spot.runtime.checking`), or any (settings of one architecture or data set).
+Values and explanations are in `conf/`; this file has only types, so each value has one home. A new option needs a line
+here. `extra` says which other keys a group may have: none, components (nodes with `_target_`, checked by
+`spot.runtime.checking` against the constructor's annotations), or any (settings of one architecture or data set).
 
-`Free` marks what does not change the weights. Everything else is refused when a run is continued with another value.
+`Free` marks options that do not change the weights. A continued run refuses another value of any other option.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
 
 @dataclass
 class Component:
-    """A node with `_target_`: the constructor's annotations are its schema."""
+    """A node with `_target_`; the constructor's annotations are its schema."""
 
     extra: ClassVar[str] = ANY
 
@@ -159,7 +159,7 @@ class Checkpoint:
 
 @dataclass
 class Callbacks:
-    """Those that watch or write are free; others move the teacher, the sampler state or the step."""
+    """Callbacks. Those that only observe or write files are free; the others change the training."""
 
     extra: ClassVar[str] = COMPONENTS
     throughput: Annotated[Component | None, Free()]
@@ -174,7 +174,7 @@ class Callbacks:
 
 @dataclass
 class Trainer:
-    """Lightning's trainer. Precision, gradient settings and all that is not named here change the weights."""
+    """Lightning's trainer. Precision, gradient settings and all keys not named here change the weights."""
 
     extra: ClassVar[str] = ANY
     accelerator: Annotated[str, Free()]
@@ -343,7 +343,7 @@ class Label:
 
 @dataclass
 class Network:
-    """Options that say which trained network is used."""
+    """Options that choose a trained network."""
 
     run: Name | None
     checkpoint: Path | None

@@ -1,7 +1,7 @@
-"""Run the jobs of a sweep, each as a process of its own.
+"""Run the jobs of a sweep, each in a separate process.
 
-A process a job keeps failures apart and lets a job start processes itself (`trainer=ddp`): these repeat the job's own
-command, never the sweep. The Hydra launcher in `hydra_plugins/spot_launcher.py` calls `run_jobs`.
+A failed job then does not stop the others. A job may also start processes (`trainer=ddp`): these repeat the command of
+the job, not of the sweep. The Hydra launcher in `hydra_plugins/spot_launcher.py` calls `run_jobs`.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import IO
 from spot.runtime.sweeps import LOG_FILE, MAKES_RUNS, Record, Sweep, begin, summarise, write_record
 
 CAUSE_VARIABLE = "SPOT_CAUSE_FILE"
-"""Environment variable: the file to which a job writes the one line that ended it."""
+"""Environment variable: the file to which a job writes the error message that ended it."""
 TERMINATED = "SIGTERM"
-PATIENCE = 30.0  # seconds that a job has to end by itself when the sweep is interrupted
+PATIENCE = 30.0  # seconds that a job has to end when the sweep is interrupted; then it is killed
 _running: set[subprocess.Popen] = set()
 
 
@@ -32,7 +32,7 @@ class Job:
     """One job of a sweep.
 
     Attributes:
-        folder: of its record and log, and of its run.
+        folder: folder of its record and log, and of its run.
         command: train, onekey, ...
         options: its `key=value` options.
         flags: further words of its command line, such as `--config-dir`.
@@ -45,12 +45,12 @@ class Job:
 
     @property
     def words(self) -> list[str]:
-        """The command line, from the interpreter on."""
+        """Return the command line, starting with the interpreter."""
         return [sys.executable, "-m", f"spot.{self.command}", *self.options, *self.flags]
 
 
 def run_options(command: str, sweep: str, job: str, options: Sequence[str]) -> tuple[str, ...]:
-    """A job's options; those of a training also name its run, `<sweep>/<job>`."""
+    """Return a job's options. For a command that trains they also name the run, `<sweep>/<job>`."""
     if command not in MAKES_RUNS:
         return tuple(options)
     given = {option.partition("=")[0].lstrip("+~") for option in options}
@@ -58,12 +58,12 @@ def run_options(command: str, sweep: str, job: str, options: Sequence[str]) -> t
 
 
 def run_sweep(sweep: Sweep, jobs: Sequence[Job], n_jobs: int = 1) -> int:
-    """Run all jobs, whatever becomes of one of them, and print how they ended.
+    """Run all jobs, also after one has failed, and print how they ended.
 
     Args:
         sweep: its plan is written first.
-        jobs: those of the sweep.
-        n_jobs: so many at once. With more than one, the output of a job goes to `log.txt` in its folder.
+        jobs: the jobs of the sweep.
+        n_jobs: jobs at a time. With more than one, the output of a job goes to `log.txt` in its folder.
 
     Returns:
         The number of jobs that are not done.
@@ -75,7 +75,7 @@ def run_sweep(sweep: Sweep, jobs: Sequence[Job], n_jobs: int = 1) -> int:
 
 
 def run_jobs(jobs: Sequence[Job], n_jobs: int = 1) -> None:
-    """Run jobs one after another, or several at once. An interruption ends those that run."""
+    """Run jobs one after another, or several at a time. An interruption ends the running ones."""
     try:
         if n_jobs == 1:
             for job in jobs:
@@ -113,7 +113,7 @@ def run_job(job: Job, log: bool = True) -> Record:
 
 
 def note_cause(text: str) -> None:
-    """In a job: keep the one line that ends it. Of several processes' lines the first stays."""
+    """In a job: record the error message that ends it. With several processes, the first message is kept."""
     if file := os.environ.get(CAUSE_VARIABLE):
         with contextlib.suppress(OSError), open(file, "x") as out:
             out.write(text)
@@ -121,7 +121,7 @@ def note_cause(text: str) -> None:
 
 @contextlib.contextmanager
 def terminable() -> Iterator[None]:
-    """Let SIGTERM end a sweep as Ctrl-C does, so that none of its jobs is left behind."""
+    """Let SIGTERM end a sweep as Ctrl-C does, so that no job goes on running."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt(TERMINATED)
@@ -142,7 +142,7 @@ def _status(words: Sequence[str], environment: dict[str, str], out: IO[str] | No
 
 
 def _end_running(terminate: bool) -> None:
-    """End the processes of jobs. Ctrl-C on a terminal has reached them already; SIGTERM has not."""
+    """End the processes of jobs. They receive Ctrl-C on a terminal too, but not SIGTERM."""
     left = [process for process in _running if process.poll() is None]
     for end in ("terminate", "kill") if terminate else (None, "terminate", "kill"):
         for process in left:

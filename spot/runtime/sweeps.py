@@ -1,8 +1,8 @@
 """Sweeps on disk: `-m labels=2,3,5` runs a command once for each combination.
 
-`<folder>/sweep.json` lists the jobs and what distinguishes them; `<folder>/<job>/job.json` says how each of them ended.
-A job's folder follows from the swept values alone. So the same sweep continues where it was stopped, and a larger sweep
-of the same name takes over what is done.
+`<folder>/sweep.json` lists the jobs and their swept values; `<folder>/<job>/job.json` records how each job ended. The
+folder of a job depends only on the swept values. So the same sweep continues where it was stopped, and a larger sweep
+of the same name keeps the jobs that are done.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spot.runtime.errors import SpotError
 
 PLAN_FILE, RECORD_FILE, LOG_FILE = "sweep.json", "job.json", "log.txt"
 MAKES_RUNS = ("train", "onekey")
-"""Commands whose jobs are runs. The folders of other commands hold records alone."""
+"""Commands whose jobs are runs. For other commands the folders contain only records."""
 LONGEST_NAME = 120
 
 
@@ -30,7 +30,7 @@ class Sweep:
     """The jobs of a sweep.
 
     Attributes:
-        folder: of the sweep; the folder of each job lies in it.
+        folder: folder of the sweep; it contains the folder of each job.
         command: train, onekey, ...
         jobs: name of each job -> its swept values by key.
     """
@@ -41,24 +41,24 @@ class Sweep:
 
     @property
     def swept(self) -> list[str]:
-        """The keys whose values differ between jobs."""
+        """Return the keys whose values differ between jobs."""
         return sorted({key for values in self.jobs.values() for key in values})
 
     def write(self) -> None:
-        """Write the jobs, beside those that an earlier sweep of that name had."""
+        """Write the jobs; the jobs of an earlier sweep of that name stay in the list."""
         earlier = read_sweep(self.folder).jobs if (self.folder / PLAN_FILE).is_file() else {}
         _write_json(self.folder / PLAN_FILE, {"command": self.command, "jobs": {**earlier, **self.jobs}})
 
 
 @dataclass(frozen=True)
 class Record:
-    """How a job stands.
+    """The state of a job.
 
     Attributes:
         state: waiting, running, done or failed.
-        cause: one line, of a failed job.
-        seconds: of its last attempt.
-        command: what repeats the job alone.
+        cause: error message of a failed job, one line.
+        seconds: duration of the last attempt.
+        command: the command that repeats this job alone.
     """
 
     state: str
@@ -71,7 +71,7 @@ def read_sweep(folder: Path) -> Sweep:
     """Read the sweep of a folder.
 
     Raises:
-        SpotError: the folder holds no sweep, or its file is damaged.
+        SpotError: the folder is not a sweep, or its file is damaged.
     """
     file = folder / PLAN_FILE
     try:
@@ -91,7 +91,7 @@ def find_sweep(name: str, outputs: str | Path) -> Sweep:
 
 
 def read_record(folder: Path) -> Record:
-    """How the job of that folder stands. A missing or damaged record counts as waiting."""
+    """Read the state of the job in a folder. A missing or damaged record counts as waiting."""
     try:
         return Record(**json.loads((folder / RECORD_FILE).read_text()))
     except (OSError, ValueError, TypeError, RecursionError):
@@ -99,13 +99,13 @@ def read_record(folder: Path) -> Record:
 
 
 def write_record(folder: Path, record: Record) -> None:
-    """Note how a job stands. Of several SLURM tasks of one job the first writes."""
+    """Write the state of a job. Of several SLURM tasks of one job, the first one writes."""
     if os.environ.get("SLURM_PROCID", "0") == "0":
         _write_json(folder / RECORD_FILE, {k: v for k, v in asdict(record).items() if v is not None})
 
 
 def begin(sweep: Sweep) -> None:
-    """Write the plan; every job waits."""
+    """Write the plan and mark every job as waiting."""
     sweep.write()
     for job in sweep.jobs:
         if (sweep.folder / job / RECORD_FILE).is_file():
@@ -113,7 +113,7 @@ def begin(sweep: Sweep) -> None:
 
 
 def summarise(sweep: Sweep) -> int:
-    """Print how the jobs ended, failed ones with their cause.
+    """Print how the jobs ended; failed ones with the error message.
 
     Returns:
         The number of jobs that are not done.
@@ -129,7 +129,7 @@ def summarise(sweep: Sweep) -> int:
 
 
 def sweep_folder(command: str, outputs: str | Path, name: str | None, swept: Iterable[str]) -> Path:
-    """The folder of a sweep: `name` under the outputs, or a name made of the swept keys."""
+    """Return the folder of a sweep: `name` under the outputs, or a name made of the swept keys."""
     keys = "_".join(sorted(_plain(key) for key in swept)) or "single"
     if command in MAKES_RUNS:
         return Path(outputs) / (name or f"sweep_{keys}")
@@ -137,7 +137,7 @@ def sweep_folder(command: str, outputs: str | Path, name: str | None, swept: Ite
 
 
 def job_name(values: Mapping[str, str]) -> str:
-    """The name of a job, the same whatever the order on the command line.
+    """Return the name of a job. It does not depend on the order of the options.
 
     >>> job_name({"labels": "3", "arch": "transt_tiny"})
     'arch-transt_tiny_labels-3'

@@ -1,7 +1,7 @@
-"""Which classes a run folder of somebody else may name (docs/security.md).
+"""Check which classes the run folder of another person names (docs/security.md).
 
 `instantiate` calls whatever `_target_` names. The user's own `conf/` may name anything. A config.yaml that came with a
-checkpoint may name networks and trackers alone.
+checkpoint may name only networks and trackers.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def refuse_foreign_targets(node: Any, own: Any, file: Path, key: str = "arch", c
     """Check every `_target_` below a node that was read from a file.
 
     Args:
-        node: of the file.
-        own: the same node of the user's own configuration; what it names is allowed too.
+        node: node of the file.
+        own: the same node of the user's own configuration; the targets that it names are allowed too.
         file: for the message.
         key: of the node, for the message.
         conf: folders of configuration files; what these name is allowed too.
 
     Raises:
-        SpotError: a target that is neither a class of the modules above nor named by the user's own configuration.
+        SpotError: a target is neither a class of the modules above nor named by the user's own configuration.
     """
     named = targets_of(own, follow=False)  # some refer to settings of other commands
     named |= {t for folder in conf for f in folder.rglob("*.yaml") for t in _NAMED.findall(f.read_text("utf-8"))}
@@ -76,7 +76,7 @@ def targets_of(node: Any, follow: bool = True) -> set[str]:
 
 
 def _is_allowed(target: str) -> bool:
-    """Whether a target is a class that lies in an allowed module, not one that such a module imports from elsewhere."""
+    """Return whether a target is a class defined in an allowed module, not one that such a module imports."""
     from hydra.utils import get_object
 
     if not target.startswith(ALLOWED):

@@ -1,7 +1,7 @@
-"""What a setting may hold: types with ranges, a test whether a value fits one, and its description in words.
+"""Types of options: types with ranges, a test whether a value fits a type, and a description of a type in words.
 
-The same functions serve the schema of the options (`spot.runtime.schema`) and the annotations of the constructors
-that `_target_` names (`spot.runtime.checking`).
+The functions serve both the schema of the options (`spot.runtime.schema`) and the annotations of the constructors that
+`_target_` names (`spot.runtime.checking`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal, Union
 
 @dataclass(frozen=True)
 class Range:
-    """Bounds of a number, both included. `None` is no bound."""
+    """Bounds of a number, both included; None for no bound."""
 
     least: float | None = None
     most: float | None = None
@@ -41,7 +41,7 @@ Names = list[Name]
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Test whether a value fits a type. Types of classes that YAML cannot write are not tested.
+    """Return whether a value fits a type. Types that YAML cannot write fit any value.
 
     >>> fits(3, Positive), fits(0, Positive), fits(True, int), fits(2.5, int), fits(1, float)
     (True, False, False, False, True)
@@ -77,7 +77,7 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def describe(kind: Any) -> str:
-    """Say what a type allows, as the end of "give ...".
+    """Describe the values of a type, as the end of a message "give ...".
 
     >>> describe(Positive)
     'a whole number of at least 1'
@@ -115,7 +115,7 @@ def describe(kind: Any) -> str:
 
 
 def takes(kind: Any, wanted: type, inside_list: bool = False) -> bool:
-    """Test whether a type allows values of a plain type, by itself or as elements of a list.
+    """Return whether a type allows values of a plain type, directly or as elements of a list.
 
     >>> takes(int | Names | None, str), takes(int | Names | None, str, inside_list=True)
     (False, True)
@@ -153,7 +153,7 @@ def _obeys(value: Any, rule: Any) -> bool:
 
 
 def is_name(text: str) -> bool:
-    """Test whether a text names a folder below another one.
+    """Return whether a text can be the name of a folder below another one.
 
     >>> [is_name(text) for text in ("study/labels-2", "", "../x", "/x", "a//b", "nan")]
     [True, False, False, False, False, True]

@@ -21,11 +21,11 @@ def read_yaml(file: Path) -> DictConfig:
     Aliases are refused: a few nested ones expand to more than memory holds.
 
     Raises:
-        SpotError: the file cannot be read, is no mapping, is too large or too deep, or holds aliases.
+        SpotError: the file cannot be read, is not a mapping, is too large or nested too deeply, or has aliases.
     """
     try:
         if file.stat().st_size > LARGEST:
-            raise SpotError(f"{file}: larger than a configuration can be; take another file")
+            raise SpotError(f"{file}: too large for a configuration; choose another file")
         text = file.read_text()
         refuse_bombs(text, file)
         content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)

@@ -1,5 +1,5 @@
 """The sampler state: which frames have been explored, with their boxes and confidences.
 
-`store` writes versions, `sampler_state` reads them, `exploration` draws from them, `interchange` speaks the published
-format; `merge` is the rule by which results enter, and `files` how arrays reach the disk.
+`store` writes versions and `sampler_state` reads them; `merge` is the rule that adds the labels of an epoch;
+`nearest_frames` searches; `interchange` reads and writes the published format; `state_files` is the file format.
 """

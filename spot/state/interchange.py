@@ -1,7 +1,7 @@
-"""The published program's `sampler_state_{run}.json`, in and out (docs/formats.md).
+"""Read and write the published program's `sampler_state_{run}.json` (docs/formats.md).
 
 `{SEQUENCE: [{"key_frame_ids", "relay_frame_ids", "bboxes", "confidence"} per path]}`: relay ids are sorted and include
-the key frames; boxes are xywh in image pixels. The published files run to gigabytes: both ways go sequence by sequence.
+the key frames; boxes are xywh in image pixels. Published files can have gigabytes, so sequences are read one by one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from spot.state.sampler_state import SamplerState
 from spot.state.store import PseudoLabels, StateStore
 
 _CHUNK = 1 << 22  # characters read at a time
-LARGEST = 1e6  # pixels of a box: far beyond any image
+LARGEST = 1e6  # pixels of a box: larger than any image
 _SPACE = re.compile(r"\s*")
 
 
@@ -37,16 +37,16 @@ class _Target(NamedTuple):
 def read_published(source: str | Path, folder: str | Path, lengths: Mapping[str, int]) -> StateStore:
     """Make a sampler state from a published file; the file's content becomes version 0.
 
-    Key frames have the confidence 1 by definition, whatever the file says.
+    Key frames get the confidence 1, whatever the file says.
 
     Args:
         source: the published JSON.
-        folder: of the new state; must not exist, or be empty.
+        folder: folder of the new state; it must not exist, or be empty.
         lengths: frames of each video by the name that the file uses. Its order becomes the order of the targets; videos
             without an entry in the file are left out.
 
     Raises:
-        SpotError: the file is not such a file, names a video without a length, or a target in it is inconsistent.
+        SpotError: the file is not a published state, names a video without a length, or has an inconsistent target.
     """
     found: dict[str, list[_Target]] = {}
     for name, entries in _sequences(Path(source)):
@@ -81,8 +81,8 @@ def read_published(source: str | Path, folder: str | Path, lengths: Mapping[str,
 def write_published(state: SamplerState, target: str | Path) -> None:
     """Write a version as a published file, sequences in the order of their names.
 
-    Relay boxes are written as they were rounded, to 0.1 px, and confidences to 1e-4; boxes of key frames with all their
-    digits, as the published program does. The file appears whole or not at all.
+    As in the published program, relay boxes have steps of 0.1 px and confidences steps of 1e-4; boxes of key frames
+    have all their digits. The file is written atomically.
 
     Raises:
         SpotError: it cannot be written.
@@ -139,7 +139,7 @@ def _parse(where: str, entry: Any, length: int) -> _Target:
 
 
 def _sequences(source: Path) -> Iterator[tuple[str, Any]]:
-    """Name and content of each sequence, one in memory at a time."""
+    """Yield the name and content of each sequence; only one is in memory at a time."""
     decoder = json.JSONDecoder()
     try:
         with open(source, encoding="utf-8") as file:
@@ -153,7 +153,7 @@ def _sequences(source: Path) -> Iterator[tuple[str, Any]]:
                     start = _space(text, _mark(text, end, ":") + 1)
                     content, end = decoder.raw_decode(text, start)
                     following = _mark(text, end, ",}")
-                except json.JSONDecodeError as error:  # cut off, or damaged: only more text can tell
+                except json.JSONDecodeError as error:  # not read to its end yet, or damaged: read more text
                     more = file.read(want)
                     if not more:
                         raise SpotError(f"{source}: ends early or is damaged ({error.msg}); take a whole one") from None
@@ -171,12 +171,12 @@ def _sequences(source: Path) -> Iterator[tuple[str, Any]]:
 
 
 def _space(text: str, place: int) -> int:
-    """The end of the white space at a place."""
-    return _SPACE.match(text, place).end()  # type: ignore[union-attr]  # it matches nothing, too
+    """Return the end of the white space at a place."""
+    return _SPACE.match(text, place).end()  # type: ignore[union-attr]  # it also matches the empty text
 
 
 def _mark(text: str, place: int, marks: str) -> int:
-    """The place of one of the marks, behind white space."""
+    """Return the place of one of the marks after white space."""
     place = _space(text, place)
     if text[place : place + 1] not in tuple(marks):
         raise json.JSONDecodeError(f"expected one of {marks}", text, place)

@@ -1,4 +1,4 @@
-"""Merging an epoch's results into what has been explored (docs/method.md section 5): arrays in, arrays out."""
+"""Merge an epoch's pseudo labels into the explored frames (docs/method.md section 5): arrays in, arrays out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _NEVER = 2**31  # above every confidence in steps
 
 
 class PseudoLabels(NamedTuple):
-    """The results of an epoch, in the order in which they were recorded; one row a pseudo label.
+    """The pseudo labels of an epoch, one a row, in the order in which they were recorded.
 
     Attributes:
         target_index: (m,) int64 flat index of the target over all videos.
@@ -28,7 +28,7 @@ class PseudoLabels(NamedTuple):
 
 
 class CommitReport(NamedTuple):
-    """What became of an epoch's results; the three numbers add up to all of them."""
+    """How many pseudo labels of an epoch were inserted, replaced or refused; the sum is all of them."""
 
     inserted: int
     replaced: int
@@ -50,7 +50,7 @@ class Index(NamedTuple):
 
 
 class Merged(NamedTuple):
-    """The index after a merge, the records (a, 5) float32 to append to the log, and what became of the results."""
+    """The index after a merge, the records (a, 5) float32 to append to the log, and the counts."""
 
     explored: Index
     records: np.ndarray
@@ -58,24 +58,24 @@ class Merged(NamedTuple):
 
 
 def make_records(boxes: np.ndarray, confidences: np.ndarray) -> np.ndarray:
-    """Rows (m, 5) float32 of the record log: xywh in pixels, confidence."""
+    """Return rows (m, 5) float32 of the record log: xywh in pixels, confidence."""
     return np.concatenate([boxes, confidences[:, None]], 1).astype(np.float32)
 
 
 def merge(index: Index, log: np.ndarray, lengths: np.ndarray, keys: Index, results: PseudoLabels) -> Merged:
-    """Merge results in their order: a new frame is inserted, a known one replaced by a strictly higher confidence.
+    """Merge results in order: insert a new frame, replace a known one if the confidence is strictly higher.
 
-    Key frames are never touched (the published guard compares an index with frame ids and blocks some relay frames
-    too). Boxes are rounded to 0.1 px and confidences to 1e-4 before they are compared.
+    Key frames are never changed. (The published guard compares an index with frame ids and blocks some relay frames
+    too.) Boxes are rounded to 0.1 px and confidences to 1e-4 before the comparison.
 
     Args:
-        index, log: what has been explored, and the records that it points to, (r, 5) float32.
+        index, log: the explored frames, and the records that they point to, (r, 5) float32.
         lengths: (P,) frames of each target.
-        keys: the key frames, as an index without meaning in `records`.
+        keys: the key frames, as an index whose `records` are not used.
         results: rows of targets 0..P-1 and frames inside them, with finite boxes and confidences.
 
     Raises:
-        ValueError: a result names no frame of any target, or holds a number that is not finite.
+        ValueError: a result has a target or frame that does not exist, or a number that is not finite.
     """
     _check(results, lengths)
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -85,7 +85,7 @@ def merge(index: Index, log: np.ndarray, lengths: np.ndarray, keys: Index, resul
     steps = np.rint(results.confidence[order].astype(np.float64) * CONFIDENCE_STEPS).astype(np.int64)
 
     first = np.diff(rows, prepend=-1) > 0
-    group = np.cumsum(first) - 1  # results on one frame are a group
+    group = np.cumsum(first) - 1  # the results of one frame are a group
     target, frame = results.target_index[order[first]], results.frame[order[first]]
     place, known = _find(index, target, frame)
     stored = np.full(len(target), -1)
@@ -109,11 +109,12 @@ def merge(index: Index, log: np.ndarray, lengths: np.ndarray, keys: Index, resul
 
 
 def find_gaps(index: Index) -> tuple[np.ndarray, np.ndarray]:
-    """Where the unexplored stretches between explored frames begin.
+    """Find where the gaps (unexplored frames between explored ones) begin.
 
     Returns:
-        bounds (P + 1,) int32, and gaps (g,) int32: gaps of target i, `gaps[bounds[i]:bounds[i + 1]]`, are sorted positions j
-        among its explored frames such that frame `ids[j] + 1` is not explored but a later one is.
+        bounds: (P + 1,) int32; `gaps[bounds[i]:bounds[i + 1]]` belong to target i.
+        gaps: (g,) int32 sorted positions j in the `ids` of a target such that frame `ids[j] + 1` is not explored but a
+            later one is.
     """
     ids, chunk = index.ids, 1 << 18  # in pieces that stay in the processor's cache
     wide = np.concatenate([np.diff(ids[i : i + chunk + 1]) > 1 for i in range(0, len(ids), chunk)])
@@ -137,9 +138,9 @@ def _check(results: PseudoLabels, lengths: np.ndarray) -> None:
 
 
 def _find(index: Index, target: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Where each frame is or belongs among the entries of its target, and whether it is there.
+    """Find the place of each frame among the entries of its target, and whether the frame is there.
 
-    Bisects for all of them at once: touches a few entries of each target rather than all of the index.
+    All frames are bisected at once. This reads a few entries of each target, not the whole index.
     """
     low, end = index.bounds[target], index.bounds[target + 1]
     high, last = end, len(index.ids) - 1
@@ -153,7 +154,7 @@ def _find(index: Index, target: np.ndarray, frame: np.ndarray) -> tuple[np.ndarr
 def _put(
     index: Index, target: np.ndarray, frame: np.ndarray, place: np.ndarray, known: np.ndarray, records: np.ndarray
 ) -> Index:
-    """Point the entries at `place` to other records where they are known, else insert entries before it."""
+    """Point known entries at `place` to the new records; insert the other entries before `place`."""
     before = np.cumsum(~known) - ~known  # entries inserted before each
     at = place + before
     inserted = at[~known]

@@ -16,7 +16,7 @@ def nearest(ids: np.ndarray, frame: int) -> tuple[int, int]:
 
     Returns:
         Positions in `ids` of the nearest and the second nearest of the two frames around `frame`. At equal distance
-        the later frame is the nearest. Before the first and beyond the last frame both are that one.
+        the later frame is the nearest. Before the first and after the last frame of `ids`, both are that frame.
 
     Example:
         >>> nearest(np.array([10, 20, 40]), 24)

@@ -18,7 +18,7 @@ TARGETS_FILE = "paths.state"
 
 
 class TargetState(NamedTuple):
-    """What is known of one target. Views of the memory map, but for `boxes` and `confidences`.
+    """The explored frames of one target. All but `boxes` and `confidences` are views of the memory map.
 
     Attributes:
         length: frames of the video.
@@ -40,21 +40,21 @@ class TargetState(NamedTuple):
 
     @property
     def boxes(self) -> np.ndarray:
-        """(m, 4) float32 boxes of the explored frames, xywh in image pixels; gathered anew."""
+        """(m, 4) float32 boxes of the explored frames, xywh in image pixels; a copy."""
         return self.log[self.records, :4]
 
     @property
     def confidences(self) -> np.ndarray:
-        """(m,) float32 confidences of the explored frames, 1 for key frames; gathered anew."""
+        """(m,) float32 confidences of the explored frames, 1 for key frames; a copy."""
         return self.log[self.records, 4]
 
     def box(self, i: int) -> np.ndarray:
-        """(4,) float32 box of explored frame `ids[i]`."""
+        """Return the box of explored frame `ids[i]`, (4,) float32 xywh in image pixels."""
         return self.log[self.records[i], :4].copy()
 
 
 class TargetTable:
-    """What every version shares: names and lengths of the targets, and their key frames."""
+    """The part that all versions share: names and lengths of the targets, and their key frames."""
 
     def __init__(self, folder: Path) -> None:
         self.file = read_arrays(folder / TARGETS_FILE, "paths")
@@ -70,23 +70,24 @@ class TargetTable:
 
     @cached_property
     def names(self) -> list[tuple[str, int]]:
-        """Video name and number of the target within the video, of each target; parsed at first use."""
+        """Video name and number within the video of each target; parsed at first use."""
         lines = bytes(self.file.arrays["names"]).decode().splitlines()
         return [(video, int(number)) for number, video in (line.split(" ", 1) for line in lines)]
 
 
 class SamplerState:
-    """One version of the sampler state, read-only, in force from `epoch` on.
+    """One version of the sampler state, read-only, valid from `epoch` on.
 
-    Opening takes milliseconds and copies nothing, whatever the size; pickling sends the place, not the content.
+    Opening takes milliseconds and copies nothing, whatever the size. Pickling transfers the file's name, not the
+    content.
 
     Attributes:
-        version, epoch: number of the version, and the first epoch that it holds for.
-        digest: 32 hexadecimal digits that stand for the content and the history of the version.
+        version, epoch: number of the version, and its first epoch.
+        digest: 32 hexadecimal digits that identify the content and the history of the version.
         lengths: (P,) int64 frames of each target.
 
     Raises:
-        SpotError: the version is absent, damaged, truncated, or of other targets or key frames.
+        SpotError: the version is absent, damaged, truncated, or has other targets or key frames.
     """
 
     def __init__(self, targets: TargetTable, file: Path) -> None:
@@ -133,7 +134,7 @@ class SamplerState:
         return np.diff(self.index.bounds)
 
     def target(self, index: int) -> TargetState:
-        """What is known of target `index`, 0 <= index < len(self). Costs the same whatever is explored."""
+        """Return target `index`, 0 <= index < len(self). The time does not depend on the number of explored frames."""
         keys = self._targets.keys
         explored = slice(*self.index.bounds[index : index + 2].tolist())
         gaps = slice(*self._gap_bounds[index : index + 2].tolist())
@@ -162,7 +163,7 @@ def target_arrays(
     key_ids: Sequence[np.ndarray],
     key_boxes: Sequence[np.ndarray],
 ) -> tuple[dict[str, np.ndarray], str]:
-    """The arrays of the targets' file, checked, and their fingerprint.
+    """Check the arrays of the targets' file; return them and their fingerprint.
 
     Args:
         names: video name and number of the target within the video, of each of P targets, unique.
@@ -171,7 +172,7 @@ def target_arrays(
         key_boxes: (k, 4) their boxes, xywh in image pixels.
 
     Raises:
-        SpotError: names the target whose key frames are absent, unsorted, outside the video or without a finite box.
+        SpotError: a target's key frames are absent, unsorted, outside the video or without a finite box.
     """
     if len(set(names)) != len(names) or not len(names) == len(lengths) == len(key_ids) == len(key_boxes) > 0:
         raise SpotError(f"{len(names)} targets need as many different names, lengths and lists of key frames")

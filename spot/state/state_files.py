@@ -1,10 +1,10 @@
-"""Files of arrays: written whole or not at all, opened by memory map, checked before use.
+"""Files of arrays: written atomically, opened by memory map, checked before use.
 
 A file is a magic word, the digest of its header, the header (JSON) and the arrays, each at a multiple of 64 bytes:
 
     8 bytes "SPOTSTAT" | 16 bytes BLAKE2b of the header | 8 bytes header size | header | arrays
 
-The header lists type, shape, place and CRC-32 of each array, so its digest stands for the whole content.
+The header lists type, shape, offset and CRC-32 of each array, so its digest identifies the whole content.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _ALIGN = 64
 
 @dataclass(frozen=True, eq=False)
 class ArrayFile:
-    """An opened file: read-only views of its arrays, and the header with whatever its writer added."""
+    """An opened file: read-only views of its arrays, and the header with the fields that its writer added."""
 
     path: Path
     digest: str
@@ -41,25 +41,25 @@ class ArrayFile:
     arrays: dict[str, np.ndarray]
 
     def verify(self) -> None:
-        """Read everything. Raises SpotError where an array differs from its checksum."""
+        """Read everything. Raise SpotError if an array differs from its checksum."""
         for name, array in self.arrays.items():
             if checksum(array) != self.header["arrays"][name]["crc32"]:
                 raise SpotError(f"{self.path}: '{name}' is damaged (checksum differs); restore the file or roll back")
 
 
 def checksum(array: np.ndarray, start: int = 0) -> int:
-    """CRC-32 of the bytes of a contiguous array, continued from `start`."""
+    """Return the CRC-32 of the bytes of a contiguous array, continued from `start`."""
     return zlib.crc32(_bytes(array), start)
 
 
 def write_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
-    """Write a file that appears whole or not at all.
+    """Write a file atomically.
 
     Returns:
         The digest, 32 hexadecimal digits.
 
     Raises:
-        OSError: nothing is left behind, and a file that was there before is whole.
+        OSError: it cannot be written; an older file is unchanged, and no partial file is left.
     """
     text, starts, size = _layout(header, arrays)
     digest = blake2b(text, digest_size=16)
@@ -73,7 +73,7 @@ def write_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.
 
 
 def read_arrays(path: Path, kind: str) -> ArrayFile:
-    """Open a file by memory map; takes no longer for a larger one.
+    """Open a file by memory map. The time does not depend on its size.
 
     Raises:
         SpotError: the file is absent, foreign, of another `kind` or format, truncated, or its header is damaged.
@@ -107,7 +107,7 @@ def read_arrays(path: Path, kind: str) -> ArrayFile:
 
 
 def append_rows(path: Path, rows: np.ndarray, at: int) -> None:
-    """Write `rows` (m, columns) behind the first `at` rows of a bare file of such rows, in place of what lay there.
+    """Write `rows` (m, columns) after the first `at` rows of a file without a header; later rows are replaced.
 
     Raises:
         OSError: some of the new rows may have been written.
@@ -122,10 +122,10 @@ def append_rows(path: Path, rows: np.ndarray, at: int) -> None:
 
 
 def map_rows(path: Path, count: int, columns: int) -> np.ndarray:
-    """The first `count` rows (count, columns) float32 of a bare file, by memory map.
+    """Map the first `count` rows (count, columns) float32 of a file without a header into memory.
 
     Raises:
-        SpotError: the file is absent or holds fewer rows.
+        SpotError: the file is absent or has fewer rows.
     """
     size = count * columns * 4
     try:
@@ -139,7 +139,7 @@ def map_rows(path: Path, count: int, columns: int) -> np.ndarray:
 
 
 def _layout(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[bytes, dict[str, int], int]:
-    """The header's bytes, the place of each array behind it, and the size of all arrays."""
+    """Return the header's bytes, the offset of each array after it, and the size of all arrays."""
     specs: dict[str, Any] = {}
     starts, size = {}, 0
     for name, array in arrays.items():
@@ -172,7 +172,7 @@ def _bytes(array: np.ndarray) -> memoryview:
 
 
 def _write(file: int, data: bytes | np.ndarray, place: int) -> None:
-    """All of `data` at `place`; the system may take it in several bites."""
+    """Write all of `data` at offset `place`; the system may need several calls."""
     left = _bytes(data) if isinstance(data, np.ndarray) else memoryview(data)
     while left:
         done = os.pwrite(file, left, place)

@@ -1,19 +1,19 @@
-"""The sampler state on disk: versions over one append-only log of records.
+"""The sampler state on disk: versions that share an append-only log of records.
 
-A folder holds
+A folder has these files:
 
     paths.state               names, lengths and key frames of the targets; written once
     VERSION-EPOCH.state       a version: its explored frames and, for each, a row of the record log
-    VERSION-EPOCH.keep        that version is not pruned
-    records-VERSION.log       boxes and confidences, (r, 5) float32; rows once written never change
+    VERSION-EPOCH.keep        marks a version that is not pruned
+    records-VERSION.log       boxes and confidences, (r, 5) float32; written rows never change
 
-A commit appends to the log, flushes it, and then switches to the new version by renaming one file. Whatever stops
-it, the version before is whole: it sees the log's first rows alone. A commit starts another log where the rows out of
-use exceed a tenth of those in use, which bounds a version to 32 bytes a frame, and after version 0, whose log stays
-small. A log is removed when no version needs it.
+A commit appends to the log, flushes it, and then switches to the new version by renaming one file. If it is stopped,
+the previous version is intact, since it uses only the first rows of the log. A commit starts a new log if the unused
+rows exceed a tenth of the used ones; this bounds a version to 32 bytes a frame. It also starts a new log after
+version 0, whose log stays small. A log is removed when no version needs it.
 
-Version 0 and the versions marked by `snapshot` are never pruned, so that a run can begin anew or continue from any
-checkpoint that it has kept. There is one writer at a time; readers may open and read while it writes.
+Version 0 and the versions marked by `snapshot` are never pruned, so a run can start again or continue from any kept
+checkpoint. There is one writer at a time; readers may open and read while it writes.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ _VERSION = re.compile(r"(\d{6,})-(\d{6,})\.state")
 
 
 class StateStore:
-    """A sampler state and its versions, each in force from the epoch that it was committed for.
+    """A sampler state and its versions. Each version is valid from the epoch that it was committed for.
 
-    Make one with `create` or `open`. Pickling sends the place, not the content.
+    Make one with `create` or `open`. Pickling transfers the folder's name, not the content.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -51,7 +51,7 @@ class StateStore:
 
     @staticmethod
     def exists(folder: str | Path) -> bool:
-        """Whether the folder holds a sampler state."""
+        """Return whether the folder has a sampler state."""
         return (Path(folder) / TARGETS_FILE).exists()
 
     @staticmethod
@@ -61,7 +61,7 @@ class StateStore:
         key_ids: Sequence[np.ndarray],
         key_boxes: Sequence[np.ndarray],
     ) -> str:
-        """32 hexadecimal digits that stand for the targets and their key frames; arguments as for `create`."""
+        """Return 32 hexadecimal digits that identify the targets and their key frames; arguments as for `create`."""
         return target_arrays(names, lengths, key_ids, key_boxes)[1]
 
     @classmethod
@@ -74,22 +74,22 @@ class StateStore:
         key_boxes: Sequence[np.ndarray],
         explored: PseudoLabels | None = None,
     ) -> StateStore:
-        """Make version 0, in force from epoch 0: the key frames, with confidence 1.
+        """Make version 0, valid from epoch 0: the key frames, with confidence 1.
 
         Args:
-            folder: must not exist, or be empty. It appears whole or not at all.
+            folder: must not exist, or be empty. It is written atomically.
             names: video name and number of the target within the video, of each of P targets, unique.
             lengths: frames of each target's video.
             key_ids: (k,) integers, the key frames of each target, sorted, at least one.
             key_boxes: (k, 4) float32 their boxes, xywh in image pixels.
-            explored: frames known beyond the key frames, as from another program's state.
+            explored: further explored frames, for example from another program's state.
 
         Raises:
-            SpotError: the folder is in use or cannot be written, or names the target with unusable key frames.
+            SpotError: the folder is not empty or cannot be written, or a target's key frames are unusable.
         """
         folder = Path(folder)
         if folder.exists() and any(folder.iterdir()):
-            raise SpotError(f"{folder}: not empty; open the sampler state in it, or name another folder")
+            raise SpotError(f"{folder}: not empty; open the sampler state in it, or choose another folder")
         arrays, fingerprint = target_arrays(names, lengths, key_ids, key_boxes)
         index = Index(arrays["key_bounds"], arrays["key_ids"], np.arange(len(arrays["key_ids"]), dtype=np.int32))
         records = make_records(arrays["key_boxes"], np.ones(len(index.ids)))
@@ -105,35 +105,35 @@ class StateStore:
 
     @classmethod
     def open(cls, folder: str | Path, fingerprint: str | None = None) -> StateStore:
-        """Open a sampler state; takes milliseconds. Checks headers and sizes, not the content: see `verify`.
+        """Open a sampler state in milliseconds. Check headers and sizes; `verify` checks the content.
 
         Raises:
-            SpotError: there is none, it is foreign or damaged, or it belongs to targets and key frames other than those
-                of the given `fingerprint`.
+            SpotError: the folder has no state, it is damaged, or its targets and key frames are not those of the given
+                `fingerprint`.
         """
         store = cls(Path(folder))
         found = store._targets.fingerprint
         if fingerprint is not None and fingerprint != found:
             raise SpotError(
                 f"{folder}: belongs to other videos or key frames ({found[:8]}, not {fingerprint[:8]}); "
-                "take the labels that it was made with, or another run name"
+                "use the labels that it was made with, or another run name"
             )
         store.at(_EVER)
         return store
 
     @property
     def fingerprint_of_targets(self) -> str:
-        """The fingerprint of the targets and key frames that the state belongs to; see `fingerprint`."""
+        """The fingerprint of the state's targets and key frames; see `fingerprint`."""
         return self._targets.fingerprint
 
     def __reduce__(self) -> tuple:
         return StateStore, (self.folder,)
 
     def at(self, epoch: float) -> SamplerState:
-        """The version in force at an epoch: the newest one committed for it or for an earlier epoch.
+        """Return the version at an epoch: the newest one committed for it or for an earlier epoch.
 
         Raises:
-            SpotError: there is none so old, or its file is damaged.
+            SpotError: no version is that old, or the version's file is damaged.
         """
         while True:
             file = self.folder / self._in_force(epoch)
@@ -141,10 +141,10 @@ class StateStore:
                 return SamplerState(self._targets, file)
             except SpotError:
                 if file.exists():
-                    raise  # otherwise a writer has pruned it meanwhile: look again
+                    raise  # otherwise a writer has pruned it meanwhile: search again
 
     def commit(self, results: PseudoLabels, epoch: int) -> CommitReport:
-        """Merge the results of the epoch before into a new version, in force from `epoch` on.
+        """Merge the pseudo labels of the previous epoch into a new version, valid from `epoch` on.
 
         Args:
             results: see `PseudoLabels`; may be empty.
@@ -154,8 +154,8 @@ class StateStore:
             How many results were inserted, replaced a box, or were refused.
 
         Raises:
-            SpotError: the epoch has been committed before, or the disk cannot hold it; the state is as before.
-            ValueError: a result names no frame of any target, or holds a number that is not finite.
+            SpotError: the epoch has been committed before, or the disk is full; the state is unchanged.
+            ValueError: a result has a target or frame that does not exist, or a number that is not finite.
         """
         remove_partial(self.folder)
         now = self.at(_EVER)
@@ -183,19 +183,19 @@ class StateStore:
         return report
 
     def rollback(self, version: int, digest: str | None = None) -> None:
-        """Return to a version: later ones are removed, and committing the same results makes the same files again.
+        """Return to a version and remove later ones. Committing the same results again makes the same files.
 
         Args:
-            version: its number; 0 is what `create` made.
-            digest: of that version, as a checkpoint names it; None where there is no checkpoint.
+            version: its number; 0 is the version that `create` made.
+            digest: digest of that version from a checkpoint; None without a checkpoint.
 
         Raises:
-            SpotError: the version is gone, or damaged, or its digest differs.
+            SpotError: the version does not exist, is damaged, or has another digest.
         """
         entries = self._versions()
         if version not in entries:
-            remedy = "resume from another checkpoint" if version else "remove this folder to begin anew"
-            raise SpotError(f"{self.folder}: holds no version {version} (it has {_span(entries)}); {remedy}")
+            remedy = "resume from another checkpoint" if version else "remove this folder to start again"
+            raise SpotError(f"{self.folder}: has no version {version} (but {_span(entries)}); {remedy}")
         state = SamplerState(self._targets, self.folder / entries[version])
         if digest is not None and state.digest != digest:
             raise SpotError(
@@ -207,16 +207,16 @@ class StateStore:
         self._remove([v for v in entries if v > version])
 
     def snapshot(self, epoch: int) -> None:
-        """Mark the version in force at this epoch: it is never pruned."""
+        """Mark the version at this epoch, so that it is never pruned."""
         with _explained(self.folder):
             (self.folder / self._in_force(epoch)).with_suffix(".keep").touch()
             sync(self.folder)
 
     def prune(self, keep_from: int | None = None) -> None:
-        """Remove versions. Version 0, the newest one and those that `snapshot` has marked stay.
+        """Remove versions. Version 0, the newest version and those marked by `snapshot` are kept.
 
         Args:
-            keep_from: versions in force at this epoch or later stay too.
+            keep_from: versions valid at this epoch or later are kept too.
         """
         entries = self._versions()
         stay = {0, max(entries)}
@@ -228,13 +228,13 @@ class StateStore:
         self._remove([v for v in entries if v not in stay])
 
     def verify(self) -> None:
-        """Read and check every byte of every version. Raises SpotError naming the damaged file."""
+        """Read and check every byte of every version. Raise SpotError with the name of a damaged file."""
         self._targets.file.verify()
         for name in self._versions().values():
             _verify(SamplerState(self._targets, self.folder / name))
 
     def _versions(self) -> dict[int, str]:
-        """File name of each version, oldest first."""
+        """Return the file name of each version, oldest first."""
         found = (_VERSION.fullmatch(name) for name in os.listdir(self.folder))
         return dict(sorted((int(match[1]), match[0]) for match in found if match))
 
@@ -242,11 +242,11 @@ class StateStore:
         entries = self._versions()
         fitting = [name for name in entries.values() if _epoch(name) <= epoch]
         if not fitting:
-            raise SpotError(f"{self.folder}: holds no version for epoch {epoch} (it has {_span(entries)})")
+            raise SpotError(f"{self.folder}: has no version for epoch {epoch} (but {_span(entries)})")
         return fitting[-1]
 
     def _remove(self, versions: Collection[int]) -> None:
-        """Remove versions, oldest first so that the newest is in force to the end; then logs that none needs."""
+        """Remove versions, oldest first so that the newest is always there; then remove logs that are not needed."""
         entries = self._versions()
         with _explained(self.folder):
             for version in sorted(versions):
@@ -279,7 +279,7 @@ def _span(entries: dict[int, str]) -> str:
 
 
 def _log_header(version: int, records: np.ndarray) -> dict[str, Any]:
-    """Header fields of a version that starts a log of these records."""
+    """Return the header fields of a version that starts a log with these records."""
     return {"log": f"records-{version:06d}.log", "log_rows": len(records), "log_crc32": checksum(records)}
 
 
@@ -291,7 +291,7 @@ def _write_version(folder: Path, version: int, epoch: int, header: dict[str, Any
 
 
 def _cut(log: Path, size: int) -> None:
-    """Undo what was appended to a log, as far as the disk lets us; the next commit does it in any case."""
+    """Cut a log to `size` if possible; if not, the next commit overwrites the rest."""
     with contextlib.suppress(OSError):
         os.truncate(log, size) if size else log.unlink()
 

@@ -1,1 +1,1 @@
-"""How few labels become many: teacher, pseudo labels, frame sampling, label filters."""
+"""Learning from few labels: teacher, pseudo labels, frame sampling, label filters."""

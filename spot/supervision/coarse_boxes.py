@@ -1,4 +1,4 @@
-"""Say roughly where the target is in a frame, from the explored frames around it (docs/method.md section 4, item 2)."""
+"""Estimate the target's box in a frame from the explored frames around it (docs/method.md section 4, item 2)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from spot.state.sampler_state import TargetState
 
 
 class CoarseBoxRule(Protocol):
-    """What a coarse-box rule does: (4,) float32 xywh in image pixels for any frame of a target."""
+    """Interface of a coarse-box rule: return (4,) float32 xywh in image pixels for any frame of a target."""
 
     def __call__(self, target: TargetState, frame: int) -> np.ndarray: ...
 
@@ -24,8 +24,8 @@ class NearestOrInterpolated:
     An explored frame gets its own box.
 
     Args:
-        limit: largest distance in frames between two explored frames that are interpolated. Frames farther apart say
-            too little about the frames between them.
+        limit: largest distance in frames between two explored frames for interpolation. Between frames farther apart
+            the target's motion is not known well enough.
     """
 
     limit: int = 4

@@ -16,11 +16,11 @@ from spot.supervision.relays import RandomRelay, RelayChoice
 
 @dataclass(frozen=True)
 class Exploration:
-    """How a target's video is explored, put together from three rules. The defaults are the published ones.
+    """Draws unlabelled instances of a target by three rules. The defaults are the published ones.
 
     Args:
         sampler: chooses the frame to label.
-        coarse_box: says roughly where the target is in that frame and in the relay frame.
+        coarse_box: estimates the target's box in that frame and in the relay frame.
         relay: chooses the frame of the student's template.
     """
 

@@ -17,12 +17,12 @@ from spot.supervision.label_filters import LabelFilter, ProposedLabels
 class ForwardBackward(LabelFilter):
     """Keep a label if the teacher, started from it, finds the human box of the key frame again.
 
-    The idea is that of Kalal et al., "Forward-Backward Error" (ICPR 2010), with one step each way. The way back uses
-    a jittered crop of the key frame, so that a network that always answers with the middle is not rewarded. The loader
-    makes that crop where `supervision.key_search` is true.
+    The idea is from Kalal et al., "Forward-Backward Error" (ICPR 2010), with one step in each direction. The backward
+    step uses a jittered crop of the key frame, so that a network that always predicts the centre is not rewarded. The
+    loader makes that crop if `supervision.key_search` is true.
 
     Args:
-        iou: least IoU in [0, 1] of the box that the way back ends in with the human box.
+        iou: least IoU in [0, 1] of the box of the backward step with the human box.
         threshold: labels below this predicted IoU are never kept.
         template_factor: area factor of the architecture's template crops.
     """
@@ -53,7 +53,8 @@ class ForwardBackward(LabelFilter):
             size: T, pixels of the template crop.
 
         Returns:
-            (B, 3, T, T) uint8, outside the search crop its border; and the boxes in them, (B, 4) xywh.
+            The crops, (B, 3, T, T) uint8; outside the search crop its border is repeated. The boxes in them, (B, 4)
+            xywh.
         """
         w, h = boxes[:, 2], boxes[:, 3]
         context = (self.template_factor - 1) * (w + h) / 2

@@ -18,7 +18,7 @@ class SampledFrame(NamedTuple):
 
 
 class FrameSampler(Protocol):
-    """What a frame sampler does: choose a frame of a target, with `rng` as the only source of randomness."""
+    """Interface of a frame sampler: choose a frame of a target. `rng` is the only source of randomness."""
 
     def __call__(self, target: TargetState, rng: np.random.Generator) -> SampledFrame: ...
 
@@ -47,10 +47,10 @@ class ReviewAndPropagate:
 
 
 def unexplored_neighbour(target: TargetState, rng: np.random.Generator, step: int) -> int:
-    """Draw uniformly from the unexplored frames within `step` of an explored one; there must be one.
+    """Draw uniformly from the unexplored frames within `step` of an explored one. At least one must exist.
 
-    A gap offers `step` frames on each side. Slots are drawn uniformly as if every gap had that many. A slot that
-    the gap does not have is drawn again: at most 2 * step tries on average.
+    A gap has `step` slots on each side. Slots are drawn uniformly, as if every gap were long enough. A slot that a
+    short gap does not have is drawn again: at most 2 * step tries on average.
     """
     first, last = target.ids.item(0), target.ids.item(-1)
     head, tail = min(first, step), min(target.length - 1 - last, step)
@@ -69,5 +69,5 @@ def unexplored_neighbour(target: TargetState, rng: np.random.Generator, step: in
 
 
 def below(n: int, rng: np.random.Generator) -> int:
-    """Draw uniformly from 0..n-1; eight times faster than `rng.integers`, and as even for any number of frames."""
+    """Draw uniformly from 0..n-1. This is faster than `rng.integers`, and as uniform for any number of frames."""
     return int(rng.random() * n)

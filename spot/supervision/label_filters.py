@@ -1,4 +1,4 @@
-"""Decide which of the teacher's labels are kept: the rule of the method, and the interface of others.
+"""Decide which of the teacher's labels are kept: the published rule, and the interface of other rules.
 
 docs/supervision.md shows how to add one: a class here or in your own package, and a YAML in
 conf/supervision/label_filter/.
@@ -16,7 +16,7 @@ from spot.data.pairs import UnlabelledInstances
 
 
 class ProposedLabels(NamedTuple):
-    """What the teacher found in B frames, before anything is filtered.
+    """The teacher's labels of B frames, before filtering.
 
     Attributes:
         box: (B, 4) xywh in image pixels, clipped to the image.
@@ -30,11 +30,11 @@ class ProposedLabels(NamedTuple):
 
 
 class LabelFilter(nn.Module, ABC):
-    """Says which labels are kept.
+    """Decides which labels are kept.
 
-    It is a module: what it remembers between steps are buffers, which travel in the checkpoint, so that a resumed run
-    is the same run. It must not read values back to the host (`.item()`, boolean indexing): that would make each step
-    wait for the device.
+    A filter is a module. Its memory between steps must be buffers: they are saved in the checkpoint, so a resumed run
+    is the same run. A filter must not read values back to the host (`.item()`, boolean indexing), since each step would
+    then wait for the device.
     """
 
     @abstractmethod
@@ -42,8 +42,8 @@ class LabelFilter(nn.Module, ABC):
         """Return (B,) bool, True for labels that are kept.
 
         Args:
-            labels: of B frames.
-            batch: the instances they belong to.
+            labels: labels of B frames.
+            batch: the instances of these labels.
             network: the teacher's, in evaluation mode; called without gradients.
         """
 

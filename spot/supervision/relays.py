@@ -13,7 +13,7 @@ from spot.supervision.frame_sampler import below
 
 
 class RelayChoice(Protocol):
-    """What a relay choice does: an explored frame of the target, given the frame that is labelled."""
+    """Interface of a relay choice: return an explored frame of the target, given the frame that is labelled."""
 
     def __call__(self, target: TargetState, frame: int, rng: np.random.Generator) -> int: ...
 
@@ -28,10 +28,10 @@ class RandomRelay:
 
 @dataclass(frozen=True)
 class KeyFrameRelay:
-    """Take the key frame that the teacher uses too (no transitive consistency)."""
+    """Take the teacher's key frame (no transitive consistency)."""
 
     def __call__(self, target: TargetState, frame: int, rng: np.random.Generator) -> int:
-        rng.random()  # as many draws as RandomRelay, so that all else in the run is drawn alike
+        rng.random()  # as many draws as RandomRelay, so that all other draws of the run are the same
         return nearest_key(target, frame)[0]
 
 

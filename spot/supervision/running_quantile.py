@@ -12,10 +12,10 @@ from spot.supervision.label_filters import LabelFilter, ProposedLabels
 
 
 class RunningQuantile(LabelFilter):
-    """Keep the best `keep` of the recent confidences, whatever their level is.
+    """Keep the best fraction `keep` of the recent labels, whatever their confidence.
 
-    A fixed threshold keeps nothing while the teacher is unsure, and everything once it is sure. A quantile keeps the
-    same fraction throughout. The memory holds the labels of all processes and travels in the checkpoint.
+    A fixed threshold keeps nothing while the teacher's confidence is low, and everything once it is high. A quantile
+    keeps the same fraction throughout. The memory has the labels of all processes and is saved in the checkpoint.
 
     Args:
         keep: fraction of the labels that is kept, in (0, 1].
@@ -41,13 +41,13 @@ class RunningQuantile(LabelFilter):
         confidence = labels.confidence
         new = _of_all_processes(confidence.detach().float())[-len(self.recent) :]
         self.recent.copy_(torch.cat([self.recent[len(new) :], new]))
-        # a value of the memory itself: between two values, rounding could drop a label that equals the bound
+        # "lower" returns a value of the memory: interpolation could drop a label that equals the bound, by rounding
         bound = torch.nanquantile(self.recent, 1 - self.keep, interpolation="higher")
         return (confidence >= bound) & (confidence >= self.least)
 
 
 def _of_all_processes(values: Tensor) -> Tensor:
-    """The values of all processes, in the order of their ranks."""
+    """Return the values of all processes, in the order of their ranks."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return values
     gathered = [torch.empty_like(values) for _ in range(dist.get_world_size())]

@@ -21,7 +21,7 @@ class TeacherLabels(NamedTuple):
     Attributes:
         box: (B, 4) xywh in image pixels, clipped to the image.
         confidence: (B,) predicted IoU in [0, 1].
-        kept: (B,) bool, passed the label filter.
+        kept: (B,) bool, True for labels that passed the label filter.
     """
 
     box: Tensor
@@ -58,7 +58,7 @@ class Teacher(nn.Module):
         return super().train(False)
 
     def label(self, batch: UnlabelledInstances) -> TeacherLabels:
-        """Track from the key frame into the centred crop of the unlabelled frame, and filter what is found.
+        """Track from the key frame into the centred crop of the unlabelled frame, and filter the labels.
 
         A box of less than one pixel is never kept.
         """
@@ -73,7 +73,7 @@ class Teacher(nn.Module):
             box = clip_boxes(to_image(crop_box, batch.teacher_geometry, network.search_size), width, height)
             kept = self.label_filter(ProposedLabels(box, crop_box, confidence), batch, network)
             kept = kept & (box[:, 2:] >= 1).all(1)
-        # tensors made in inference mode may not take part in a graph; their copies may
+        # tensors made in inference mode cannot be part of a graph; their copies can
         return TeacherLabels(box.clone(), confidence.clone(), kept.clone())
 
     @torch.no_grad()
@@ -81,7 +81,7 @@ class Teacher(nn.Module):
         """Move the average towards the student: parameters and floating-point buffers averaged, counters copied.
 
         Args:
-            decay: fraction of the old average; 0 copies the student, None is the teacher's own decay.
+            decay: fraction of the old average; 0 copies the student, None uses the teacher's decay.
         """
         weight = 1 - (self.decay if decay is None else decay)
         ours, theirs = ([*net.parameters(), *net.buffers()] for net in (self.network, student))
