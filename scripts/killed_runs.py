@@ -61,7 +61,7 @@ def start_command(options: Sequence[str], outputs: Path) -> int:
 
 
 def has_ended(process: int, outputs: Path) -> bool:
-    """Whether a run has ended by itself. Raises RuntimeError where it has failed."""
+    """Return whether a run has ended by itself. Raise RuntimeError if it has failed."""
     found, status = os.waitpid(process, os.WNOHANG)
     if found and status:
         said = (outputs / "said").read_text()[-4000:]
@@ -70,7 +70,7 @@ def has_ended(process: int, outputs: Path) -> bool:
 
 
 def being_written(run: Path, since: float) -> str:
-    """What a kill at this moment interrupts of what a process begun at `since` writes, "" for nothing."""
+    """Return what a kill at this moment interrupts of what a process begun at `since` writes, "" for nothing."""
     last, metrics = run / "checkpoints" / "last.ckpt", run / "metrics.csv"
     if any(written(partial) > since for partial in (run / "checkpoints").glob("*.partial")):
         return "a checkpoint"

@@ -31,14 +31,14 @@ RANGES = {"teacher.threshold": (0.6, 0.95), "teacher.window": (0.0, 0.8), "teach
 
 
 def suggest(trial: Trial) -> dict[str, float]:
-    """The numbers of a trial; of the keep rate it is the distance to 1 that matters."""
+    """Return the numbers of a trial; of the keep rate it is the distance to 1 that matters."""
     values = {key: trial.suggest_float(key, *RANGES[key]) for key in ("teacher.threshold", "teacher.window")}
     low, high = RANGES["teacher.decay"]
     return {**values, "teacher.decay": 1 - trial.suggest_float("1 - teacher.decay", 1 - high, 1 - low, log=True)}
 
 
 def run_of(trial: Trial | FrozenTrial) -> int:
-    """The number of the run: a trial that takes up an interrupted one has its run."""
+    """Return the number of the run: a trial that takes up an interrupted one has its run."""
     return int(trial.user_attrs.get("run", trial.number))
 
 
@@ -99,7 +99,7 @@ def follow(process: subprocess.Popen, metrics: Path, column: str) -> Iterator[tu
 
 
 def read_column(metrics: Path, column: str) -> list[tuple[int, float]]:
-    """(epoch, value) of the rows that have one."""
+    """Return (epoch, value) of the rows that have one."""
     if not metrics.is_file():
         return []
     with metrics.open(newline="") as file:
@@ -107,7 +107,7 @@ def read_column(metrics: Path, column: str) -> list[tuple[int, float]]:
 
 
 def benchmark_score(reports: Path) -> float:
-    """The first measure of the last epoch in the one report there is."""
+    """Return the first measure of the last epoch in the one report there is."""
     (summary,) = reports.glob("*/summary.json")
     scores = json.loads(summary.read_text())
     return float(next(iter(scores[max(scores)].values())))

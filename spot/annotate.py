@@ -133,7 +133,7 @@ def _source(cfg: DictConfig) -> str:
 
 
 def _label_command(cfg: DictConfig, videos: VideoSet, video: str | None = None, frame: int = 0) -> str:
-    """The command that opens the label page, at a frame if one is given."""
+    """Return the command that opens the label page, at a frame if one is given."""
     words = ["python", "-m", "spot.label", "data=videos", f"paths.videos={cfg.data.train[0].get('root')}"]
     if video is not None:
         words.append(f"at={video}/{frame}")

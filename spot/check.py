@@ -66,7 +66,7 @@ def check(cfg: DictConfig) -> int:
 
 
 def _sets(cfg: DictConfig) -> Iterator[tuple[DictConfig, bool]]:
-    """What to instantiate, and whether it is a benchmark."""
+    """Yield what to instantiate, and whether it is a benchmark."""
     if cfg.get("data") is None and cfg.get("benchmark") is None and cfg.run is None:
         raise SpotError("nothing to check; give data=lasot, benchmark=otb100 or both, or run=NAME")
     if cfg.get("data") is not None:

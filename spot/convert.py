@@ -55,7 +55,7 @@ def convert(cfg: DictConfig) -> tuple[Path, ...]:
 
 
 def to_native(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
-    """One network by our names, as `checkpoint=` of the other commands takes it."""
+    """Return one network by our names, as `checkpoint=` of the other commands takes it."""
     from spot.architectures.checkpoint import native_content
     from spot.architectures.weight_files import write_file
 
@@ -64,7 +64,7 @@ def to_native(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
 
 
 def to_safetensors(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
-    """One network by our names, and the settings that build it, in a file that other programs read too."""
+    """Return one network by our names, and the settings that build it, in a file that other programs read too."""
     from spot.architectures.checkpoint import SAFETENSORS, write_safetensors
 
     if target.suffix != SAFETENSORS:
@@ -77,7 +77,7 @@ def to_safetensors(cfg: DictConfig, sources: Sequence[Path], target: Path) -> No
 
 
 def to_published(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
-    """One network as the published program writes it."""
+    """Return one network as the published program writes it."""
     network, weights = _read(cfg, sources)
     assert network.published is not None  # `convert` has looked
     network.published.write(weights, network, target)
@@ -105,7 +105,7 @@ def to_backbone(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
 
 
 def to_state(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
-    """A sampler state (its folder, or its run's) as the published JSON file, or such a file as a folder."""
+    """Return a sampler state (its folder, or its run's) as the published JSON file, or such a file as a folder."""
     from hydra.utils import instantiate
 
     from spot.state.interchange import read_published, write_published
@@ -132,7 +132,7 @@ def to_state(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
 
 
 def _read(cfg: DictConfig, sources: Sequence[Path]) -> tuple[TrackerNetwork, Weights]:
-    """The architecture, with random weights, and those of the source."""
+    """Return the architecture, with random weights, and those of the source."""
     from spot.architectures.checkpoint import find_checkpoint, read_weights
     from spot.tracking.test_setup import untrained_network
 

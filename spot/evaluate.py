@@ -111,7 +111,7 @@ def evaluate_sweep(cfg: DictConfig) -> None:
 
 
 def _label(folder: Path, outputs: Path) -> str:
-    """What the results of a sweep's jobs begin with: its place under the outputs, with underscores."""
+    """Return what the results of a sweep's jobs begin with: its place under the outputs, with underscores."""
     folder, outputs = folder.resolve(), outputs.resolve()
     return "_".join(folder.relative_to(outputs).parts) if folder.is_relative_to(outputs) else folder.name
 

@@ -98,7 +98,7 @@ def _serve(cfg: DictConfig, videos: VideoSet, sizes: Sizes, file: Path) -> None:
 
 
 def _place(at: str, sizes: Sizes) -> tuple[str, int]:
-    """Video and frame of `at=video/frame`. Raises SpotError where there is no such frame."""
+    """Return video and frame of `at=video/frame`. Raise SpotError if there is no such frame."""
     name, _, frame = at.rpartition("/")
     if name not in sizes or not frame.isdecimal() or int(frame) >= sizes[name][0]:
         raise SpotError(f"at={at}: no such frame; give at=VIDEO/FRAME, with frames counted from 0")

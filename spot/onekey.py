@@ -119,7 +119,7 @@ def _tested_epochs(cfg: DictConfig) -> list[int]:
 
 
 def _test_options(cfg: DictConfig, epoch: int) -> DictConfig:
-    """What `python -m spot.test run=<run> epoch=<epoch>` would be given."""
+    """Return what `python -m spot.test run=<run> epoch=<epoch>` would be given."""
     options = copy.deepcopy(cfg)
     with open_dict(options):
         options.update({**cfg.testing, "checkpoint": None, "epoch": epoch})

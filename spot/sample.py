@@ -103,7 +103,7 @@ def _open_sets(cfg: DictConfig) -> list[VideoSet]:
 
 
 def _file(cfg: DictConfig, stem: str, sets: int) -> Path:
-    """Where a set's file goes: `output` is a folder, or for a single set a file."""
+    """Return the path of a set's file: `output` is a folder, or for a single set a file."""
     output = Path(cfg.output)
     if output.suffix == ".json":
         if sets > 1:

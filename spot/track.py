@@ -74,7 +74,7 @@ def track(cfg: DictConfig) -> Path:
 
 
 def _rate(video: Path) -> float:
-    """Frames a second of a video file; 25 for a folder of images."""
+    """Return frames a second of a video file; 25 for a folder of images."""
     if video.is_dir():
         return 25.0
     import cv2

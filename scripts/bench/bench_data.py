@@ -117,7 +117,7 @@ def plain_crop(frame: Frame, box: np.ndarray, factor: float, out: int) -> tuple[
 
 
 def half_explored(targets: Targets, folder: Path) -> StateStore:
-    """A sampler state in which every second frame is explored, with its true box."""
+    """Return a sampler state in which every second frame is explored, with its true box."""
     keys = [targets.keys(path) for path in range(len(targets))]
     lengths = targets.lengths
     path = np.repeat(np.arange(len(targets)), (lengths + 1) // 2)

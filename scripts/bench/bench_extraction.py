@@ -22,7 +22,7 @@ from spot.data.extraction import extract
 
 
 def make_clip(file: Path, width: int, height: int, frames: int = 150, bitrate: int = 12_000_000) -> Path:
-    """A clip of a moving texture with sensor noise, H.264."""
+    """Return a clip of a moving texture with sensor noise, H.264."""
     rng = np.random.default_rng(0)
     texture = cv2.GaussianBlur(rng.integers(0, 256, (height + 200, width + 400, 3)).astype(np.uint8), (0, 0), 2)
     texture = cv2.normalize(texture, None, 0, 255, cv2.NORM_MINMAX)

@@ -63,7 +63,7 @@ def measure(folder: Path, lengths: np.ndarray) -> dict[str, float]:
 
 
 def make_state(folder: Path, lengths: np.ndarray, explored: float | np.ndarray = EXPLORED) -> StateStore:
-    """A state with three key frames a video and the given fraction of the other frames explored, scattered."""
+    """Return a state with three key frames a video and the given fraction of the other frames explored, scattered."""
     rng = np.random.default_rng(0)
     keys = [np.unique([n // 6, n // 2, 5 * n // 6]) for n in lengths.tolist()]
     target = np.repeat(np.arange(len(lengths)), lengths)
@@ -175,7 +175,7 @@ def draw_ours(state: Any, index: int, rng: np.random.Generator) -> None:
 
 
 def timed(call: Callable[[], object], count: int) -> float:
-    """Mean microseconds of CPU time of a call, the least of three loops."""
+    """Return the mean microseconds of CPU time of a call, the least of three loops."""
     best = float("inf")
     for _ in range(3):
         start = time.process_time()

@@ -38,7 +38,7 @@ from spot.training.module import SparseTracker
 
 
 def build(arch: str) -> SparseTracker:
-    """An architecture with random weights whose teacher keeps every label."""
+    """Return an architecture with random weights whose teacher keeps every label."""
     options = [f"arch={arch}", "data=synthetic"]
     options += [] if arch.endswith("tiny") else ["arch.network.backbone.weights=none"]
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
@@ -52,7 +52,7 @@ def build(arch: str) -> SparseTracker:
 
 
 def noise(network: TrackerNetwork, labelled: int, unlabelled: int) -> Batch:
-    """A batch of noise with the boxes and draws of a real one."""
+    """Return a batch of noise with the boxes and draws of a real one."""
     generator = torch.Generator().manual_seed(1)
     template, search = network.template_size, network.search_size
 

@@ -39,7 +39,7 @@ RUN = 3  # frames in a turn: the others' use of the caches is no part of the com
 
 
 def videos(folder: Path, frames: int) -> tuple[list[list[np.ndarray]], np.ndarray]:
-    """Frames of each video, and the first boxes."""
+    """Return frames of each video, and the first boxes."""
     made = render(folder, 360, STREAMS, frames)
     return [[read_frame(v.frames.path(i)).pixels for i in range(frames)] for v in made], np.stack(
         [v.boxes[0].astype(np.float64) for v in made]

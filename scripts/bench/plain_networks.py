@@ -38,7 +38,7 @@ class PlainTransT(TransT):
 
 
 def plain_positions(features: Tensor, width: int) -> Tensor:
-    """(B, N, width) sine encodings by cumulated masks, for each instance of the batch."""
+    """Return (B, N, width) sine encodings by cumulated masks, for each instance of the batch."""
     inside = torch.ones(features.shape[0], *features.shape[2:], dtype=torch.bool)
     y, x = inside.cumsum(1, dtype=torch.float32), inside.cumsum(2, dtype=torch.float32)
     y = y / (y[:, -1:, :] + 1e-6) * (2 * math.pi)
@@ -80,7 +80,7 @@ class PlainOcean(Ocean):
         return total
 
     def _taps(self, distances: Tensor) -> Tensor:
-        """(1, 18, H, W) of one instance's (4, H, W) distances, by docs/method.md section 6 word for word."""
+        """Return (1, 18, H, W) of one instance's (4, H, W) distances, by docs/method.md section 6 word for word."""
         grid, stride = self.grid, self.stride
         x, y = self.cells.T.reshape(2, grid, grid)
         left, top, right, bottom = x - distances[0], y - distances[1], x + distances[2], y + distances[3]

@@ -43,7 +43,7 @@ def merge(state: State, results: Iterable[Result]) -> None:
 
 
 def draw(target: dict[str, list], length: int) -> tuple[int, int, list[list[float]]]:
-    """A frame, a relay frame, and the coarse boxes of both (propagating step 1)."""
+    """Return a frame, a relay frame, and the coarse boxes of both (propagating step 1)."""
     ids = target["relay_frame_ids"]
     reached = {i + step for i in ids for step in (-1, 1) if 0 <= i + step < length} - set(ids)
     propagates = reached and random.random() > len(ids) / length

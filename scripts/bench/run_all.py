@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def tabulate(found: dict[str, dict[str, float]]) -> Table:
-    """Rows of all benchmarks that were run; figures are times better than the plain way unless the row says otherwise."""
+    """Return the rows of all benchmarks that were run. Figures are speed-ups over the plain way unless the row says more."""
     table = Table("benchmark", "what", "clock", "figure", "goal", "reached")
     for name, figures in found.items():
         for row in ROWS[name]:

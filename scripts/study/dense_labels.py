@@ -72,7 +72,7 @@ class Case:
         return mask
 
     def ious(self, boxes: np.ndarray) -> np.ndarray:
-        """(m,) IoU of boxes (n, 4) with the truth in the judged frames."""
+        """Return (m,) IoU of boxes (n, 4) with the truth in the judged frames."""
         return box_iou(np.nan_to_num(boxes[self.judged]), self.video.boxes[self.judged].astype(np.float64))
 
 
@@ -108,7 +108,7 @@ def of_network(run: str, arch: str | None, batch: int, backend: str) -> Callable
 
 
 def drawn_labels(videos: VideoSet, k: int, seed: int) -> HumanBoxes:
-    """The k key frames of each video by the windows rule."""
+    """Return the k key frames of each video by the windows rule."""
     drawn = sample_key_frames(videos, k, seed).targets
     return {name: (targets[0].ids, targets[0].boxes) for name, targets in drawn.items()}
 
@@ -201,7 +201,7 @@ def averaged(candidates: Candidates) -> np.ndarray:
 
 
 def best_of_all(case: Case) -> np.ndarray:
-    """(n, 4) the best candidate of each frame, which only an oracle knows."""
+    """Return (n, 4) the best candidate of each frame, which only an oracle knows."""
     sources = np.stack(
         [case.candidates.forward, case.candidates.backward, place_between_labels(case.candidates).interpolated]
     )

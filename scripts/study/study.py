@@ -40,14 +40,14 @@ def spot(command: str, log: Path, *options: str) -> None:
 
 
 def pretrain() -> None:
-    """The common start of all runs: the head learns from procedural videos, whose labels cost nothing."""
+    """Return the common start of all runs: the head learns from procedural videos, whose labels cost nothing."""
     if not (OUTPUTS / PRETRAINED / "checkpoints" / "done").exists():
         spot("train", OUTPUTS / "logs" / f"{PRETRAINED}.log", "experiment=study_pretraining", f"run={PRETRAINED}")
         (OUTPUTS / PRETRAINED / "checkpoints" / "done").touch()
 
 
 def lay_out_tracks() -> None:
-    """A folder of sequences, links to the frames, that track each held-out video from all its starts."""
+    """Return a folder of sequences, links to the frames, that track each held-out video from all its starts."""
     for video in (REAL / "test" / "list.txt").read_text().split():
         source = REAL / "test" / video
         frames = sorted(source.glob("*.jpg"))

@@ -74,7 +74,7 @@ def track_scores(jobs: Sequence[Job], outputs: Path, tracks: Path) -> dict[str, 
 
 
 def means(tracks: Sequence[str], values: np.ndarray, only: str | None = None) -> dict[str, float]:
-    """Video to the mean of its tracks' values, all or those of one start."""
+    """Return video to the mean of its tracks' values, all or those of one start."""
     grouped: dict[str, list[float]] = {}
     for track, value in zip(tracks, values, strict=True):
         video, _, start = track.rpartition("__")
@@ -84,7 +84,7 @@ def means(tracks: Sequence[str], values: np.ndarray, only: str | None = None) ->
 
 
 def study_row(job: Job, scores: dict[str, Any], outputs: Path) -> dict[str, Any]:
-    """One run as docs/study.json keeps it; `scores` is the success AUC of what the run is meant to deliver."""
+    """Return one run as docs/study.json keeps it; `scores` is the success AUC of what the run is meant to deliver."""
     done = json.loads((outputs / job.run / "done.json").read_text())
     epochs = read_metrics(outputs / job.run / "metrics.csv")
     per_epoch = 32 * int(epochs[0]["step"] or 0) + 32
@@ -109,7 +109,7 @@ def recorded_labels(job: Job, outputs: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def results_table(rows: list[dict[str, Any]], scores: dict[str, Any], planned: int) -> str:
-    """The results in Markdown."""
+    """Return the results in Markdown."""
     lines = [
         "# Study: all results\n",
         f"[study.md](study.md) explains the study. {len(rows)} of {planned} runs are finished.\n",
@@ -210,7 +210,7 @@ def write_between_marks(text: str, file: Path) -> None:
 
 
 def table_of(rows: list[dict[str, Any]], setting: str, k: int | None, key: str = "scores") -> np.ndarray:
-    """(seeds, videos) of a setting, seeds ascending."""
+    """Return (seeds, videos) of a setting, seeds ascending."""
     mine = sorted((row for row in rows if (row["setting"], row["k"]) == (setting, k)), key=lambda row: row["seed"])
     return np.array([list(row[key].values()) for row in mine])
 
@@ -284,7 +284,7 @@ def draw_calibration(jobs: Sequence[Job], outputs: Path, path: Path) -> None:
 
 
 def figure_of(x: str, y: str) -> tuple[Figure, Any]:
-    """An empty plot with its axes."""
+    """Return an empty plot with its axes."""
     figure = Figure(figsize=(5.2, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -300,11 +300,11 @@ def save(figure: Figure, path: Path) -> None:
 
 
 def read_metrics(path: Path) -> list[dict[str, str]]:
-    """Rows of a run's metrics.csv, one an epoch, which counts from 1."""
+    """Return rows of a run's metrics.csv, one an epoch, which counts from 1."""
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
 
 
 def last_value(path: Path, column: str) -> float:
-    """The column's value in the last epoch."""
+    """Return the column's value in the last epoch."""
     return float(read_metrics(path)[-1][column])

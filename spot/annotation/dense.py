@@ -122,7 +122,7 @@ def dense_boxes(collected: Sequence[TargetCandidates]) -> tuple[BoxTable, Calibr
 
 
 def _next_to_absent(candidates: Candidates, score: np.ndarray, human: np.ndarray) -> np.ndarray:
-    """(m,) bool: unlabelled frames with low scores, in one piece with a frame that is labelled absent."""
+    """Return (m,) bool: unlabelled frames with low scores, in one piece with a frame that is labelled absent."""
     sure = absent_frames(candidates)
     low = (score < ABSENT_BELOW) & ~human
     if not sure.any() or not low.any():
@@ -133,7 +133,7 @@ def _next_to_absent(candidates: Candidates, score: np.ndarray, human: np.ndarray
 
 
 def _digest(video: str, target: int, rows: BoxTable, fingerprint: str) -> str:
-    """Name of a target's file: changes with the labels and with the network."""
+    """Return the name of a target's file: changes with the labels and with the network."""
     content = repr((video, target, rows.frame.tolist(), rows.box.round(4).tolist(), fingerprint))
     return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
 

@@ -73,7 +73,7 @@ NONE = 10**9  # distance to a label that there is not
 
 
 def place_between_labels(candidates: Candidates) -> Gaps:
-    """Distances to the labels on both sides and the box interpolated between them."""
+    """Return distances to the labels on both sides and the box interpolated between them."""
     frames = candidates.frames
     visible = np.all(np.isfinite(candidates.labels), axis=1)
     labelled, boxes = candidates.labelled[visible], candidates.labels[visible].astype(np.float64)
@@ -181,7 +181,7 @@ def close_gaps(candidates: Candidates, tracked: np.ndarray, step: int) -> tuple[
 
 
 def _size_drift(candidates: Candidates) -> np.ndarray:
-    """(2,) mean error of log width and height with which passes arrive at labels: human less tracked."""
+    """Return (2,) mean error of log width and height with which passes arrive at labels: human less tracked."""
     at = candidates.labelled - candidates.first
     inside = (at >= 0) & (at < len(candidates))
     human = candidates.labels[inside].astype(np.float64)
@@ -195,13 +195,13 @@ def _size_drift(candidates: Candidates) -> np.ndarray:
 
 
 def _centre_and_size(boxes: np.ndarray) -> np.ndarray:
-    """Boxes (..., 4) xywh as centre x, y and logarithms of width and height."""
+    """Return boxes (..., 4) xywh as centre x, y and logarithms of width and height."""
     sizes = np.maximum(boxes[..., 2:], 1e-3)
     return np.concatenate([boxes[..., :2] + boxes[..., 2:] / 2, np.log(sizes)], axis=-1)
 
 
 def _box_of(values: np.ndarray) -> np.ndarray:
-    """What `_centre_and_size` came from."""
+    """Return what `_centre_and_size` came from."""
     sizes = np.exp(values[..., 2:])
     return np.concatenate([values[..., :2] - sizes / 2, sizes], axis=-1)
 
@@ -241,7 +241,7 @@ def _features(
 
 
 def absent_frames(candidates: Candidates) -> np.ndarray:
-    """(m,) bool: labelled absent, or between two labels next to each other that both say absent."""
+    """Return (m,) bool: labelled absent, or between two labels next to each other that both say absent."""
     absent = ~np.all(np.isfinite(candidates.labels), axis=1)
     frames = candidates.frames
     if not len(candidates.labelled):
@@ -260,5 +260,5 @@ def absent_frames(candidates: Candidates) -> np.ndarray:
 
 
 def pairwise_iou(boxes: np.ndarray) -> np.ndarray:
-    """(m, s, s) IoU of every two of the (m, s, 4) boxes of a frame."""
+    """Return (m, s, s) IoU of every two of the (m, s, 4) boxes of a frame."""
     return box_iou(boxes[:, :, None], boxes[:, None])

@@ -38,14 +38,14 @@ def import_labels(videos: VideoSet, path: str, name: str | None, file: Path) -> 
 
 
 def export_labels(videos: VideoSet, name: str, folder: Path) -> list[Path]:
-    """Write the labels in a format of another tool; returns the files. Raises SpotError where there are no labels."""
+    """Write the labels in a format of another tool; returns the files. Raise SpotError if there are no labels."""
     if videos.own_labels is None or not len(videos.own_labels):
         raise SpotError(f"{videos.name}: no box is drawn yet, so there is nothing to export")
     return export_boxes(name, videos.own_labels, video_infos(videos), folder)
 
 
 def guess_format(path: str | Path) -> str:
-    """The format of a file by its ending and first content. Raises SpotError where these do not tell."""
+    """Return the format of a file by its ending and first content. Raise SpotError if these do not tell."""
     path = Path(path)
     if not path.exists():
         raise SpotError(f"import={path}: no such file or folder; check the path")

@@ -34,7 +34,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def open_socket(port: int) -> socket.socket:
-    """Take a port of the loopback address; 0 takes any free one. Raises SpotError where it is in use."""
+    """Take a port of the loopback address; 0 takes any free one. Raise SpotError if it is in use."""
     opened = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
@@ -144,7 +144,7 @@ def _file(name: str) -> bytes:
 
 
 def _whole(path: str) -> tuple[bytes, str]:
-    """A frame as the browser can show it: JPEG and PNG as they are, others encoded anew without loss."""
+    """Return a frame as the browser can show it: JPEG and PNG as they are, others encoded anew without loss."""
     data = read_bytes(path)
     if kind := _IMAGES.get(data[:2]):
         return data, kind

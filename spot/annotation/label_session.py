@@ -75,11 +75,11 @@ class LabelSession:
         return cut
 
     def remove(self, video: str, target: int, frame: int) -> None:
-        """Take a label back. Raises SpotError where the file cannot be written."""
+        """Take a label back. Raise SpotError if the file cannot be written."""
         self._write({key: box for key, box in self.rows.items() if key != (video, target, frame)})
 
     def project(self) -> dict[str, Any]:
-        """All that the page shows, as JSON: videos with their frames to label, and labels."""
+        """Return all that the page shows, as JSON: videos with their frames to label, and labels."""
         videos = []
         for index, (name, (count, width, height)) in enumerate(self.sizes.items()):
             labels: list[dict[str, Any]] = [
@@ -104,7 +104,7 @@ class LabelSession:
         return {"name": self.videos.name, "videos": videos}
 
     def progress(self) -> tuple[int, int]:
-        """How many frames have a label of some target, and how many are labelled or chosen."""
+        """Return how many frames have a label of some target, and how many are labelled or chosen."""
         labelled = {(video, frame) for video, _, frame in self.rows}
         chosen = {(video, frame) for video, _, frame in self.chosen} | labelled
         return len(labelled & chosen), len(chosen)

@@ -130,7 +130,7 @@ class _OpenCV:
 
 
 def frame_rate(times: Iterable[float | None] | None) -> float:
-    """Frames a second from presentation times in seconds; 25 where they are unknown."""
+    """Return frames a second from presentation times in seconds; 25 where they are unknown."""
     known = np.array([time for time in times or () if time is not None], np.float64)
     gap = float(np.median(np.diff(known))) if len(known) > 1 else 0.0
     return min(max(1 / gap, 1.0), 120.0) if gap > 0 else 25.0

@@ -152,7 +152,7 @@ class _Running:
         self._reading: deque[Future[np.ndarray | None]] = deque()
 
     def frame(self) -> np.ndarray | None:
-        """The next frame's pixels, (H, W, 3) uint8 RGB; None where it cannot be read."""
+        """Return the next frame's pixels, (H, W, 3) uint8 RGB; None where it cannot be read."""
         while len(self._reading) < AHEAD and self.at + len(self._reading) < len(self.order):
             path = self.planned.frames.path(self.order[self.at + len(self._reading)])
             self._reading.append(self._readers.submit(_read, path))

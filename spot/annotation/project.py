@@ -54,7 +54,7 @@ def open_project(cfg: DictConfig, run: Path | None, explicit: Sequence[str]) -> 
 
 
 def labels_of(videos: VideoSet, count: int, seed: int, folder: str, file: str | None = None) -> BoxTable:
-    """The labels of a set: drawn by its user, or the key frames that training takes of an annotated set."""
+    """Return the labels of a set: drawn by its user, or the key frames that training takes of an annotated set."""
     if videos.own_labels is not None and file is None:
         if not len(videos.own_labels):
             raise SpotError(f"{videos.name}: no box is drawn yet; draw some with python -m spot.label")
@@ -69,7 +69,7 @@ def labels_of(videos: VideoSet, count: int, seed: int, folder: str, file: str | 
 
 
 def relay_labels(run: Path, labels: BoxTable) -> Relay | None:
-    """The pseudo labels of a run's sampler state.
+    """Return the pseudo labels of a run's sampler state.
 
     Returns:
         A function from video and target to frames (m,), boxes (m, 4) and confidences (m,); None where the run kept none.

@@ -125,7 +125,7 @@ def write_review(
 
 
 def _timeline(dense: BoxTable, key: tuple[str, int]) -> dict[str, Any]:
-    """One target's scores as points of a curve: the lowest score of the frames behind each point."""
+    """Return one target's scores as points of a curve: the lowest score of the frames behind each point."""
     rows = dense.take((dense.video == key[0]) & (dense.target == key[1]))
     count = min(WIDTH, len(rows))
     bounds = np.linspace(0, len(rows), count + 1).astype(int)
@@ -166,7 +166,7 @@ def _pictures(folder: Path, number: int, stretch: Stretch, videos: VideoSet) -> 
 
 
 def _crop(pixels: np.ndarray, box: np.ndarray, target: int, score: float) -> np.ndarray:
-    """A square around the box, three times as large; the whole frame where there is no box."""
+    """Return a square around the box, three times as large; the whole frame where there is no box."""
     height, width = pixels.shape[:2]
     side = float(max(height, width))
     centre = np.array([width / 2, height / 2])

@@ -54,7 +54,7 @@ class _Need:
         self.reach = max(2.0, len(rows) / (2 * max(count, 1)))
 
     def best(self) -> tuple[float, int]:
-        """The highest gain, as a fraction of the video, and the frame that has it; 0 where none is left."""
+        """Return the highest gain, as a fraction of the video, and the frame that has it; 0 where none is left."""
         gains = self._gains()
         at = int(gains.argmax())
         return float(gains[at]) / len(self.frames), int(self.frames[at])
@@ -68,7 +68,7 @@ class _Need:
         self.labelled = sorted([*self.labelled, frame])
 
     def _gains(self) -> np.ndarray:
-        """(n,) what a label at each frame would meet."""
+        """Return (n,) what a label at each frame would meet."""
         gains = np.zeros(len(self.need))
         bounds = [-1, *np.searchsorted(self.frames, self.labelled).tolist(), len(self.need)]
         for low, high in pairwise(bounds):
@@ -80,14 +80,14 @@ class _Need:
         return gains
 
     def _stretch(self, at: int) -> tuple[int, int]:
-        """The frames between the labels around a position."""
+        """Return the frames between the labels around a position."""
         places = np.searchsorted(self.frames, self.labelled)
         before, after = places[places < at], places[places > at]
         return int(before.max(initial=-1)) + 1, int(after.min(initial=len(self.frames)))
 
 
 def _met(need: np.ndarray, reach: float) -> np.ndarray:
-    """(n,) sum over the frames around each frame of their need times 1 - distance / reach; by FFT, for long videos."""
+    """Return (n,) sums over the frames around each frame: need times 1 - distance / reach. Uses an FFT for long videos."""
     radius = min(max(1, int(reach)), len(need))
     kernel = np.clip(1 - np.abs(np.arange(-radius, radius + 1)) / reach, 0, 1)
     size = len(need) + len(kernel) - 1
@@ -96,7 +96,7 @@ def _met(need: np.ndarray, reach: float) -> np.ndarray:
 
 
 def _targets(dense: BoxTable) -> dict[tuple[str, int], np.ndarray]:
-    """Rows of each (video, target); the table is sorted, so that they lie together."""
+    """Return rows of each (video, target); the table is sorted, so that they lie together."""
     if not len(dense):
         return {}
     new = np.flatnonzero((dense.video[1:] != dense.video[:-1]) | (dense.target[1:] != dense.target[:-1])) + 1

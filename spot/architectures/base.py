@@ -108,7 +108,7 @@ class TrackerNetwork(nn.Module, ABC):
         return self.predict(self.encode_template(template, boxes), search)
 
     def normalise(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) RGB in [0, 1] to the network's input range, in the images' own dtype."""
+        """Map (B, 3, H, W) RGB in [0, 1] to the network's input range, in the images' own dtype."""
         return (images - self.pixel_mean.to(images.dtype)) / self.pixel_std.to(images.dtype)
 
     def parameter_groups(self, lr: float, backbone_lr_ratio: float = 1.0) -> list[dict[str, Any]]:
@@ -241,7 +241,7 @@ def masked_sum(values: Tensor, mask: Tensor) -> Mean:
 
 
 def hann_window(grid: int, device: torch.device | None = None) -> Tensor:
-    """(grid * grid,) float32 outer product of two symmetric Hann windows, row by row (docs/method.md section 4)."""
+    """Return the (grid * grid,) float32 product of two symmetric Hann windows, row by row (docs/method.md section 4)."""
     window = torch.hann_window(grid, periodic=False, device=device)
     return torch.outer(window, window).flatten()
 

@@ -59,7 +59,7 @@ def read_weights(
     arch: str | None = None,
     allow_pickle: bool = False,
 ) -> Weights:
-    """The weights of one network out of a checkpoint.
+    """Return the weights of one network out of a checkpoint.
 
     Args:
         path: a file of one of the kinds above, or a run's folder, whose latest checkpoint is taken; several files if a
@@ -110,7 +110,7 @@ def _checked(path: Path, weights: Weights, network: TrackerNetwork, model: str |
 
 
 def find_checkpoint(run: str | Path, epoch: int | None = None) -> Path:
-    """The checkpoint of a run's folder after `epoch` finished epochs; the latest without a number.
+    """Return the checkpoint of a run's folder after `epoch` finished epochs; the latest without a number.
 
     Raises:
         SpotError: no such run, or no such epoch; the text lists those that there are.
@@ -129,7 +129,7 @@ def find_checkpoint(run: str | Path, epoch: int | None = None) -> Path:
 
 
 def native_content(weights: Weights, arch: str) -> dict[str, Any]:
-    """What a native file holds: these weights, of the architecture of that name."""
+    """Return what a native file holds: these weights, of the architecture of that name."""
     return {"arch": arch, "model": weights.model, "epoch": weights.epoch, "net": weights.tensors, "rest": weights.rest}
 
 

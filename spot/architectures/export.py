@@ -54,7 +54,7 @@ class SearchNetwork(nn.Module):
 
 
 def onnx_files(target: str | Path) -> tuple[Path, Path]:
-    """The files of template and search network that `folder/stem.onnx` stands for."""
+    """Return the files of template and search network that `folder/stem.onnx` stands for."""
     target = Path(target)
     template, search = (target.with_name(f"{target.stem}_{part}.onnx") for part in ("template", "search"))
     return template, search

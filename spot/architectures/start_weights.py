@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 
 def start_file(arch: str) -> Path:
-    """Where the start weights of an architecture lie that come with the project; the file may not exist."""
+    """Return where the start weights of an architecture lie that come with the project; the file may not exist."""
     return FOLDER / f"{arch}{ENDING}"
 
 

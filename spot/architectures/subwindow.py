@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def subwindow(frame: np.ndarray, corner: np.ndarray, side: int, out: int, fill: np.ndarray) -> np.ndarray:
-    """A square of whole pixels, resized.
+    """Return a square of whole pixels, resized.
 
     Only the part inside the frame is touched, so the cost is that of the window and not of the frame.
 
@@ -41,7 +41,7 @@ def subwindow(frame: np.ndarray, corner: np.ndarray, side: int, out: int, fill: 
 def subwindows(
     frames: Sequence[np.ndarray], corners: np.ndarray, sides: np.ndarray, out: int, fill: np.ndarray
 ) -> Tensor:
-    """One window of each of B frames: (B, 3, out, out) uint8, in host memory.
+    """Return one window of each of B frames: (B, 3, out, out) uint8, in host memory.
 
     Args:
         frames: B frames as in `subwindow`, possibly of different sizes.
@@ -57,5 +57,5 @@ def subwindows(
 
 
 def mean_colour(frame: np.ndarray) -> np.ndarray:
-    """(3,) float64 mean of a (H, W, 3) uint8 frame: the padding colour of its video."""
+    """Return (3,) float64 mean of a (H, W, 3) uint8 frame: the padding colour of its video."""
     return np.array(cv2.mean(frame)[:3])

@@ -53,13 +53,13 @@ def read_file(path: str | Path, allow_pickle: bool = False) -> Any:
 
 
 def write_file(target: str | Path, content: Any) -> None:
-    """`torch.save` a file, whole or not at all. Raises SpotError where it cannot be written."""
+    """`torch.save` a file, whole or not at all. Raise SpotError if it cannot be written."""
     with replacing(target, "choose another target") as aside, open(aside, "wb") as file:
         torch.save(content, file)
 
 
 def state_faults(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """What keeps `found` from being a state dict like `own`, in words; empty where nothing does.
+    """Return what keeps `found` from being a state dict like `own`, in words; empty where nothing does.
 
     Names of missing, surplus and misshapen tensors are given, the first of each.
     """

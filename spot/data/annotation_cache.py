@@ -45,7 +45,7 @@ class Source:
 
 
 def shelf_of(cache: str, name: str, split: str, identity: str) -> Path:
-    """The shelf of a set; `identity` tells it from others of the same name and split."""
+    """Return the shelf of a set; `identity` tells it from others of the same name and split."""
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return Path(cache).expanduser() / f"{name}_{split}_{digest}".replace("/", "-")
 
@@ -67,7 +67,7 @@ class Volume:
 
     @classmethod
     def newest(cls, shelf: Path) -> Volume | None:
-        """The volume on a shelf; None where there is none that this version understands. Removes damaged ones."""
+        """Return a cache entry; None if there is none of this version. Damaged entries are removed."""
         for folder in sorted(shelf.glob(f"{FORMAT}-*")):
             try:
                 return cls(folder)
@@ -76,11 +76,11 @@ class Volume:
         return None
 
     def is_fresh(self) -> bool:
-        """Whether all that it was made from is still as it was."""
+        """Return whether all that it was made from is still as it was."""
         return all(stamp(path) == was for path, was in self.stamps.items())
 
     def unchanged(self) -> dict[str, tuple[Source, Annotation]]:
-        """The videos whose annotation files are as they were: name -> source and views of its rows."""
+        """Return the videos whose annotation files are as they were: name -> source and views of its rows."""
         bounds = zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True)
         return {
             source.name: (source, Annotation(self.boxes[first:last], self.visible[first:last]))
@@ -89,7 +89,7 @@ class Volume:
         }
 
     def videos(self, name: str, split: str) -> VideoSet:
-        """The set, over memory maps."""
+        """Return the set, over memory maps."""
         opened = VideoSet(
             name,
             [s.name for s in self.sources],
@@ -150,7 +150,7 @@ def save(
 
 
 def offsets_of(lengths: Sequence[int]) -> np.ndarray:
-    """(V + 1,) int64 bounds of consecutive blocks of these lengths."""
+    """Return (V + 1,) int64 bounds of consecutive blocks of these lengths."""
     return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 

@@ -55,23 +55,23 @@ def parse_table(data: bytes, source: str, columns: int | None) -> np.ndarray:
 
 
 def parse_flags(data: bytes, source: str) -> np.ndarray:
-    """Read numbers in one line or one to a line: (n,) float64. Raises SpotError as `parse_table`."""
+    """Read numbers in one line or one to a line: (n,) float64. Raise SpotError as `parse_table`."""
     return _numbers(_clean(data, source), source)[0]
 
 
 def attributes_in(data: bytes, source: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Those of `names` whose flag is set in a file of one flag for each name. Raises SpotError otherwise."""
+    """Return those of `names` whose flag is set in a file of one flag for each name. Raise SpotError otherwise."""
     flags = fit_rows(parse_flags(data, source), len(names), source, "attributes")
     return tuple(name for name, flag in zip(names, flags.tolist(), strict=True) if flag > 0)
 
 
 def drawable(boxes: np.ndarray) -> np.ndarray:
-    """(n,) bool: rows of (n, 4) xywh that are boxes with an area (NaN, zero and negative sides are not)."""
+    """Return (n,) bool: rows of (n, 4) xywh that are boxes with an area (NaN, zero and negative sides are not)."""
     return np.isfinite(boxes).all(1) & (boxes[:, 2] > 0) & (boxes[:, 3] > 0)
 
 
 def fit_rows(values: np.ndarray, rows: int, source: str, what: str = "frames") -> np.ndarray:
-    """Return `values` if it has `rows` rows. Raises SpotError that names the file otherwise."""
+    """Return `values` if it has `rows` rows. Raise a SpotError that names the file otherwise."""
     if len(values) != rows:
         raise SpotError(f"{source}: {len(values)} rows for {rows} {what}; one of them is incomplete, download it again")
     return values
@@ -88,7 +88,7 @@ def _clean(data: bytes, source: str) -> bytes:
 
 
 def _numbers(text: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """All numbers of a cleaned text, float64, and how many each line holds, int64."""
+    """Return all numbers of a cleaned text, float64, and how many each line holds, int64."""
     symbols = np.frombuffer(text, np.uint8)
     inside = (symbols != _SPACE) & (symbols != _LINE_END)
     starts = inside.copy()
@@ -109,7 +109,7 @@ def _numbers(text: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _culprit(text: bytes) -> str:
-    """Where a text that holds something other than numbers first does so."""
+    """Return where a text that holds something other than numbers first does so."""
     for number, line in enumerate(text.split(b"\n"), 1):
         for word in line.split():
             if not _NUMBER.fullmatch(word):

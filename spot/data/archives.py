@@ -18,7 +18,7 @@ _TAR_MEMBER = -1  # stands where a zip member has its compression method
 
 
 def read_member(archive: str, member: str) -> bytes:
-    """Content of one member of a .zip (stored or deflated) or of an uncompressed .tar.
+    """Return the content of one member of a .zip (stored or deflated) or of an uncompressed .tar.
 
     An archive's index is built at its first use in a process; the last 128 archives used stay open.
 
@@ -29,7 +29,7 @@ def read_member(archive: str, member: str) -> bytes:
 
 
 def list_members(archive: str) -> list[str]:
-    """Sorted names of an archive's files. Raises SpotError for an archive that is missing or cut short."""
+    """Return sorted names of an archive's files. Raise SpotError for an archive that is missing or cut short."""
     return [name.decode() for name in _open(archive).names.tolist()]
 
 
@@ -87,7 +87,7 @@ class _Archive:
         return data
 
     def _find(self, member: str) -> list[int]:
-        """Offset, stored bytes, method and CRC of a member."""
+        """Return offset, stored bytes, method and CRC of a member."""
         name = member.encode()
         row = int(np.searchsorted(self.names, name))
         if row == len(self.names) or self.names[row] != name:

@@ -108,11 +108,11 @@ class BoxTable:
         return len(self.video)
 
     def take(self, rows: np.ndarray) -> BoxTable:
-        """The rows of these indices, or of this (n,) bool mask."""
+        """Return the rows of these indices, or of this (n,) bool mask."""
         return BoxTable(*(getattr(self, f.name)[rows] for f in fields(self)))
 
     def of_video(self, name: str) -> BoxTable:
-        """The rows of one video."""
+        """Return the rows of one video."""
         return self.take(self.video == name)
 
     @property
@@ -126,7 +126,7 @@ class BoxTable:
         return sorted(set(zip(self.video.tolist(), self.target.tolist(), strict=True)))
 
     def merge(self, other: BoxTable) -> BoxTable:
-        """Both tables' rows; where both have a frame of a target, the row of `other`."""
+        """Return both tables' rows; where both have a frame of a target, the row of `other`."""
         new = other.keys
         mine = zip(self.video.tolist(), self.target.tolist(), self.frame.tolist(), strict=True)
         kept = self.take(np.array([key not in new for key in mine], bool))
@@ -139,7 +139,7 @@ class BoxTable:
         return table.take(np.lexsort((table.frame, table.target, table.video)))
 
     def to_csv(self, dense: bool = False) -> str:
-        """The table as CSV text, with the columns `score` and `is_gt` if `dense`."""
+        """Return the table as CSV text, with the columns `score` and `is_gt` if `dense`."""
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerow(DENSE_COLUMNS if dense else COLUMNS)
@@ -150,13 +150,13 @@ class BoxTable:
         return text.getvalue()
 
     def write_csv(self, file: str | Path, dense: bool = False) -> None:
-        """Write a CSV file, whole or not at all. Raises SpotError where it cannot be written."""
+        """Write a CSV file, whole or not at all. Raise SpotError if it cannot be written."""
         with replacing(file, "choose another folder") as aside:
             aside.write_text(self.to_csv(dense), encoding="utf-8")
 
     @classmethod
     def read_csv(cls, file: str | Path) -> BoxTable:
-        """Read a CSV file of either set of columns. Raises SpotError that names file and line."""
+        """Read a CSV file of either set of columns. Raise a SpotError that names file and line."""
         try:
             text = Path(file).read_text(encoding="utf-8-sig")
         except OSError as error:
@@ -216,5 +216,5 @@ def _parse_box(row: dict[str, str]) -> list[float]:
 
 
 def _number(value: float) -> str:
-    """A coordinate without needless zeros."""
+    """Return a coordinate without needless zeros."""
     return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")

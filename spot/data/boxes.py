@@ -36,7 +36,7 @@ def box_iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def to_crop(boxes: Array, geometry: Array, out: int) -> Array:
-    """Boxes from full-frame pixels to crop pixels, not clipped.
+    """Return boxes from full-frame pixels to crop pixels, not clipped.
 
     Args:
         boxes: (..., 4) float xywh in full-frame pixels, array or tensor.
@@ -53,7 +53,7 @@ def to_crop(boxes: Array, geometry: Array, out: int) -> Array:
 
 
 def to_image(boxes: Array, geometry: Array, out: int) -> Array:
-    """Boxes from crop pixels to full-frame pixels, not clipped: the inverse of `to_crop`, same shapes."""
+    """Return boxes from crop pixels to full-frame pixels, not clipped: the inverse of `to_crop`, same shapes."""
     factor = geometry[..., 2:]
     size = boxes[..., 2:] / factor
     center = geometry[..., :2] + (boxes[..., :2] + 0.5 * boxes[..., 2:] - (out - 1) / 2) / factor
@@ -86,7 +86,7 @@ def _clip_side(start: Any, length: Any, limit: Any) -> tuple[Any, Any]:
 
 
 def _side_by_side(corner: Array, size: Array) -> Array:
-    """(..., 4) boxes from corners (..., 2) and sizes (..., 2), broadcast."""
+    """Return (..., 4) boxes from corners (..., 2) and sizes (..., 2), broadcast."""
     if isinstance(corner, Tensor):
         return torch.cat(torch.broadcast_tensors(corner, size), dim=-1)
     return np.concatenate(np.broadcast_arrays(corner, size), axis=-1)

@@ -105,7 +105,7 @@ def _pad_and_resize(frame: Frame, left: int, top: int, side: int, out: int) -> n
 
 
 def _warp(frame: Frame, left: int, top: int, side: int, out: int) -> np.ndarray:
-    """The same square out of a reduced frame, where it may start between two pixels."""
+    """Return the same square out of a reduced frame, where it may start between two pixels."""
     step = side / out / frame.reduction
     # pixel centres lie half a pixel past their index, in the full frame, the reduced frame and the crop alike
     shift_x, shift_y = (corner / frame.reduction + step / 2 - 0.5 for corner in (left, top))
@@ -120,7 +120,7 @@ def _warp(frame: Frame, left: int, top: int, side: int, out: int) -> np.ndarray:
 
 
 def _fill(frame: Frame) -> tuple[int, ...]:
-    """Mean colour, truncated as in the published crops."""
+    """Return the mean colour, truncated as in the published crops."""
     return tuple(frame.mean.astype(np.uint8).tolist())
 
 

@@ -62,7 +62,7 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> Manifest | None:
-        """Read the manifest of a folder; None where there is none. Raises SpotError for a broken one."""
+        """Read the manifest of a folder; None where there is none. Raise SpotError for a broken one."""
         file = folder / "manifest.json"
         try:
             manifest = cls(**json.loads(file.read_text(encoding="utf-8")))
@@ -82,14 +82,14 @@ class Manifest:
             aside.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
 
     def frames(self, folder: Path) -> Frames:
-        """Where the frames lie, if the manifest lies in `folder`."""
+        """Return where the frames lie, if the manifest lies in `folder`."""
         if self.names is not None:
             return Frames(self.source, self.count, names=self.names)
         return Frames(str(folder), self.count, _NAME, 0)
 
 
 def file_hash(file: Path) -> str:
-    """SHA-256 of a file's content in hexadecimal digits."""
+    """Return SHA-256 of a file's content in hexadecimal digits."""
     with open(file, "rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
@@ -169,7 +169,7 @@ def _encode(frame: DecodedFrame, file: Path) -> None:
 
 
 def _is_whole(file: Path) -> bool:
-    """Whether the file is there and ends as a JPEG does: after a power cut it may be empty or cut short."""
+    """Return whether the file is there and ends as a JPEG does: after a power cut it may be empty or cut short."""
     try:
         with open(file, "rb") as data:
             data.seek(-2, os.SEEK_END)

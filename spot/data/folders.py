@@ -26,7 +26,7 @@ _PLACE = re.compile(r"(.*\.(?:zip|tar))!(?:/(.*))?", re.DOTALL)
 
 
 def need_root(root: str | None, key: str, variable: str) -> str:
-    """The folder of a data set, without a slash at the end.
+    """Return the folder of a data set, without a slash at the end.
 
     Raises:
         SpotError: it is not set or does not exist; names the option and the environment variable.
@@ -43,7 +43,7 @@ def need_root(root: str | None, key: str, variable: str) -> str:
 
 
 def exists(path: str) -> bool:
-    """Whether a file or folder is there, in an archive too."""
+    """Return whether a file or folder is there, in an archive too."""
     archive, inside = _split(path)
     if archive is None:
         return os.path.exists(path)
@@ -54,7 +54,7 @@ def exists(path: str) -> bool:
 
 
 def names_in(folder: str) -> list[str]:
-    """Sorted names of the files and folders in a folder, without clutter (`is_clutter`).
+    """Return sorted names of the files and folders in a folder, without clutter (`is_clutter`).
 
     Raises:
         SpotError: there is no such folder.
@@ -71,12 +71,12 @@ def names_in(folder: str) -> list[str]:
 
 
 def read_optional(path: str) -> bytes | None:
-    """Content of a file, None where there is none. Raises SpotError where it cannot be read."""
+    """Return the content of a file, None where there is none. Raise SpotError if it cannot be read."""
     return read_bytes(path) if exists(path) else None
 
 
 def stamp(path: str) -> Stamp:
-    """Size, times of last change of content and of status in ns, and inode; `MISSING` where there is none.
+    """Return size, times of last change of content and of status in ns, and inode; `MISSING` where there is none.
 
     Programs can set the first two of a file that they replace, but not the time of the status. For a place inside an
     archive, those of the archive.
@@ -89,7 +89,7 @@ def stamp(path: str) -> Stamp:
 
 
 def locate(root: str, path: str) -> str:
-    """Where the folder `path` lies under `root`, which need not be unpacked.
+    """Return where the folder `path` lies under `root`, which need not be unpacked.
 
     An archive on the way may have any name and hold the folder at any depth. Where it is found nowhere, the
     place where it would be if it were unpacked.
@@ -106,12 +106,12 @@ def locate(root: str, path: str) -> str:
 
 
 def packed_folders(folder: str) -> dict[str, str]:
-    """Name -> place of all folders inside the archives that lie in a folder."""
+    """Return name -> place of all folders inside the archives that lie in a folder."""
     return _packed(folder, stamp(folder))
 
 
 def list_frames(folder: str) -> Frames:
-    """The images of a folder in the natural order of their names. Raises SpotError where there are none."""
+    """Return the images of a folder in the natural order of their names. Raise SpotError if there are none."""
     names = [n for n in names_in(folder) if n.lower().endswith(IMAGES)]
     if not names:
         raise SpotError(f"{folder}: no images in it; expected {', '.join(IMAGES)}")
@@ -130,12 +130,12 @@ def natural_key(name: str) -> list[tuple[int, str]]:
 
 
 def is_clutter(name: str) -> bool:
-    """Whether a file or folder belongs to the system and not to the data: `._x`, `.DS_Store`, `__MACOSX`."""
+    """Return whether a file or folder belongs to the system and not to the data: `._x`, `.DS_Store`, `__MACOSX`."""
     return name.startswith(".") or name in ("__MACOSX", "Thumbs.db", "desktop.ini")
 
 
 def name_frames(folder: str, names: Sequence[str]) -> Frames:
-    """Frames of these names in this order, as a pattern where they follow one."""
+    """Return frames of these names in this order, as a pattern where they follow one."""
     stem, suffix = os.path.splitext(names[0])
     if stem.isdecimal() and stem.isascii():
         pattern, first = f"{{:0{len(stem)}d}}{suffix}", int(stem)
@@ -145,7 +145,7 @@ def name_frames(folder: str, names: Sequence[str]) -> Frames:
 
 
 def _split(path: str) -> tuple[str | None, str]:
-    """The archive and the place inside it; None and the path itself for a plain path."""
+    """Return the archive and the place inside it; None and the path itself for a plain path."""
     match = _PLACE.fullmatch(path)
     return (match[1], (match[2] or "").strip("/")) if match else (None, path)
 

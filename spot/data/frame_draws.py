@@ -10,7 +10,7 @@ Uniform = Callable[[], float]  # draws from [0, 1)
 
 
 def draw_windows(visible: np.ndarray, count: int, uniform: Uniform) -> list[int] | None:
-    """A visible frame from a window around each of `count` evenly spaced frames; None where one has no two of
+    """Return a visible frame from a window around each of `count` evenly spaced frames; None where one has no two of
     them.
 
     Args:
@@ -45,7 +45,7 @@ def draw_uniform(visible: np.ndarray, count: int, uniform: Uniform) -> list[int]
 
 
 def draw_first(visible: np.ndarray, count: int, uniform: Uniform) -> list[int] | None:
-    """The first `count` visible frames; None where there are fewer."""
+    """Return the first `count` visible frames; None where there are fewer."""
     candidates = np.flatnonzero(visible)
     return candidates[:count].tolist() if len(candidates) >= count else None
 

@@ -29,7 +29,7 @@ _ROUNDS = 50  # of k-means, at most
 
 
 def list_file(folder: str | Path, name: str) -> Path:
-    """Where the list of a data set lies: `<paths.labels>/<name>_to_label.csv`."""
+    """Return where the list of a data set lies: `<paths.labels>/<name>_to_label.csv`."""
     return Path(folder) / f"{name}_to_label.csv"
 
 
@@ -83,7 +83,7 @@ def choose_frames(
 
 
 def _without_nearest(frames: list[int], done: Sequence[int]) -> list[int]:
-    """The frames but for the one nearest to each that is done."""
+    """Return the frames but for the one nearest to each that is done."""
     rest = list(frames)
     for label in done:
         if rest:
@@ -92,7 +92,7 @@ def _without_nearest(frames: list[int], done: Sequence[int]) -> list[int]:
 
 
 def diverse_frames(video: Video, count: int) -> np.ndarray:
-    """(k,) int64 frames that look different: k-means on thumbnails and time, the frame nearest to each centre.
+    """Return (k,) int64 frames that look different: k-means on thumbnails and time, the frame nearest to each centre.
 
     At most 400 evenly spaced frames are looked at. The time of a frame weighs as much as a quarter of what its
     thumbnail says, so that the frames of a video that hardly changes are spread evenly.
@@ -108,7 +108,7 @@ def diverse_frames(video: Video, count: int) -> np.ndarray:
 
 
 def nearest_to_centers(features: np.ndarray, count: int) -> np.ndarray:
-    """(k,) int64: for each of `count` clusters of features (n, d) the row nearest to its centre; deterministic.
+    """Return (k,) int64: for each of `count` clusters of features (n, d) the row nearest to its centre; deterministic.
 
     Lloyd's k-means. It starts from the row nearest to the mean and then, again and again, the row that is farthest from
     all that are chosen.
@@ -129,12 +129,12 @@ def nearest_to_centers(features: np.ndarray, count: int) -> np.ndarray:
 
 
 def _distances(features: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """(n, k) squared distances of rows (n, d) and centres (k, d)."""
+    """Return (n, k) squared distances of rows (n, d) and centres (k, d)."""
     return ((features[:, None] - centers[None]) ** 2).sum(2)
 
 
 def _thumbnail(path: str) -> np.ndarray:
-    """(768,) float64 colours of an image that is shrunk to 16 x 16 pixels."""
+    """Return (768,) float64 colours of an image that is shrunk to 16 x 16 pixels."""
     frame = read_frame(path, "fast", crop_pixels=8 * _THUMBNAIL, out_pixels=_THUMBNAIL)
     small = cv2.resize(frame.pixels, (_THUMBNAIL, _THUMBNAIL), interpolation=cv2.INTER_AREA)
     return small.astype(np.float64).ravel()
@@ -150,7 +150,7 @@ def write_frames(file: str | Path, frames: Sequence[Frame]) -> None:
 
 
 def read_frames_to_label(file: str | Path, videos: VideoSet) -> list[Frame]:
-    """Read a list of frames to label. Raises SpotError for a broken list, an unknown video or frame."""
+    """Read a list of frames to label. Raise SpotError for a broken list, an unknown video or frame."""
     try:
         rows = csv.DictReader(io.StringIO(Path(file).read_text(encoding="utf-8-sig"), newline=""))
         if not {"video", "frame"} <= set(rows.fieldnames or ()):

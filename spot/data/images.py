@@ -59,7 +59,7 @@ class Frame:
 
 
 def read_bytes(path: str) -> bytes:
-    """Content of a file, or of a member of an archive.
+    """Return the content of a file, or of a member of an archive.
 
     Args:
         path: `/data/video/00000001.jpg`, or `/data/airplane.zip!/airplane-1/img/00000001.jpg`; .tar likewise.
@@ -78,7 +78,7 @@ def read_bytes(path: str) -> bytes:
 
 
 def find_frame(path: str) -> str:
-    """The path of a frame, or of the image of the same name and another ending that lies in its place.
+    """Return the path of a frame, or of the image of the same name and another ending that lies in its place.
 
     Lists and patterns say `0001.jpg` where a data set has `0001.png`. A frame in an archive keeps its path.
     """
@@ -132,7 +132,7 @@ def read_frame(
 
 
 def _decode_jpeg(path: str, data: bytes, reduction: int) -> tuple[np.ndarray, int, int, int, str]:
-    """RGB pixels, full width and height, the reduction (1 for an image too small to reduce), and a harmless warning."""
+    """Return RGB pixels, full width and height, the reduction (1 for a small image), and a harmless warning."""
     try:
         height, width = _jpeg_size(data)
         _refuse_bomb(path, width, height)
@@ -147,7 +147,7 @@ def _decode_jpeg(path: str, data: bytes, reduction: int) -> tuple[np.ndarray, in
 
 
 def _jpeg_size(data: bytes) -> tuple[int, int]:
-    """Height and width. Raises ValueError for a header that cannot be read."""
+    """Return height and width. Raise ValueError for a header that cannot be read."""
     try:
         return simplejpeg.decode_jpeg_header(data)[:2]
     except ValueError as error:
@@ -158,7 +158,7 @@ def _jpeg_size(data: bytes) -> tuple[int, int]:
 
 
 def _decompress(data: bytes, **size: int) -> tuple[np.ndarray, str]:
-    """RGB pixels and a harmless warning. Raises ValueError where any pixel may be wrong."""
+    """Return RGB pixels and a harmless warning. Raise ValueError if any pixel may be wrong."""
     try:
         return simplejpeg.decode_jpeg(data, "RGB", **size), ""
     except ValueError as error:
@@ -187,7 +187,7 @@ def _decode_other(path: str, data: bytes) -> np.ndarray:
 
 
 def _size_in_header(data: bytes) -> tuple[int, int]:
-    """Width and height that an image's header tells, nothing decoded; zeros where Pillow does not know its kind."""
+    """Return width and height from an image's header; zeros if Pillow does not know the format."""
     from PIL import Image
 
     with warnings.catch_warnings():

@@ -174,7 +174,7 @@ class Report:
         return lines
 
     def summary(self) -> list[str]:
-        """A line for each kind of fault that has more of them than were shown, and for each harmless warning."""
+        """Return a line for each kind of fault that has more of them than were shown, and for each harmless warning."""
         lines = [
             f"{kind}: {count} in {len(self._videos[kind])} videos"
             for kind, count in sorted(self._counts.items())

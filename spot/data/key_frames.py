@@ -76,7 +76,7 @@ class KeyFrames:
 
     @classmethod
     def of_hand_drawn(cls, videos: VideoSet) -> KeyFrames | None:
-        """Every box of a set that its user has drawn; None for a set with dense annotation.
+        """Return every box of a set that its user has drawn; None for a set with dense annotation.
 
         Such a set needs no key-frame file: a box that is added counts at the next start. It has `own_labels`, or less
         than half of the frames of every video have a box (`is_sparse`). Videos without a box are failures: they are
@@ -186,12 +186,12 @@ def sample_budget(
 
 
 def is_sparse(video: Video) -> bool:
-    """Whether less than half of a video's frames have a box: its user has drawn them, and each is a key frame."""
+    """Return whether less than half of a video's frames have a box. Then a user drew them, and each is a key frame."""
     return 2 * int(np.isfinite(video.boxes[:, 0]).sum()) < len(video)
 
 
 def all_frames(videos: VideoSet) -> KeyFrames:
-    """Every visible frame as a key frame: the fully supervised baseline, which needs no file."""
+    """Return every visible frame as a key frame: the fully supervised baseline, which needs no file."""
     targets: LabelledTargets = {}
     failures = []
     for video in videos:
@@ -204,14 +204,14 @@ def all_frames(videos: VideoSet) -> KeyFrames:
 
 
 def settings_of(videos: VideoSet, count: int | None) -> dict:
-    """The `fs_settings` of a set: `count` frames a video, or all frames for None."""
+    """Return the `fs_settings` of a set: `count` frames a video, or all frames for None."""
     mode = "all_frames" if count is None else "key_frames"
     name = file_stem(videos.name, videos.split, count)
     return {"name": name, "dataset": videos.name, "split": videos.split, "mode": mode, "num": count}
 
 
 def file_stem(dataset: str, split: str, count: int | None) -> str:
-    """Name of a key-frame file without its ending: `LaSOT_train_kf_003`."""
+    """Return the name of a key-frame file without its ending: `LaSOT_train_kf_003`."""
     suffix = "all" if count is None else f"kf_{count:03d}"
     return "_".join(part for part in (dataset, split, suffix) if part)
 

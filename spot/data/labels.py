@@ -14,7 +14,7 @@ Sizes = Mapping[str, tuple[int, int, int]]  # name of a video -> frames, width, 
 
 
 def labels_file(folder: str | Path, name: str) -> Path:
-    """Where the hand-drawn labels of a data set lie: `<paths.labels>/<name>.csv`."""
+    """Return where the hand-drawn labels of a data set lie: `<paths.labels>/<name>.csv`."""
     return Path(folder) / f"{name}.csv"
 
 

@@ -178,7 +178,7 @@ class _Instances(Dataset):
         self.decode: Decode = decode
 
     def make(self, epoch: int, index: int, build: Callable[[np.random.Generator], Arrays]) -> tuple[Arrays, list[str]]:
-        """An instance and the complaints of the draws that failed before it."""
+        """Return an instance and the complaints of the draws that failed before it."""
         broken: list[str] = []
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng((self.seed, epoch, index, self.stream, attempt))
@@ -291,7 +291,7 @@ class UnlabelledDataset(_Instances):
         self._opened: tuple[int, SamplerState] | None = None
 
     def state(self, epoch: int) -> SamplerState:
-        """The state in force at this epoch, opened once per epoch and process."""
+        """Return the state in force at this epoch, opened once per epoch and process."""
         if self._opened is None or self._opened[0] != epoch:
             self._opened = (epoch, self.store.at(epoch))
         return self._opened[1]

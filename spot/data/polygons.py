@@ -6,7 +6,7 @@ import numpy as np
 
 
 def is_polygon(truth: np.ndarray) -> bool:
-    """Whether rows of an annotation are corner points x1, y1 .. x4, y4 and not boxes."""
+    """Return whether rows of an annotation are corner points x1, y1 .. x4, y4 and not boxes."""
     return truth.ndim == 2 and truth.shape[1] == 8
 
 

@@ -71,7 +71,7 @@ def read_videos(
 def _parse(
     sources: Sequence[Source], read: Reader, known: dict[str, tuple[Source, Annotation]]
 ) -> list[Annotation | SpotError]:
-    """The annotation of each source, or why it cannot be read; taken from `known` where that still holds."""
+    """Return the annotation of each source, or why it cannot be read; taken from `known` where that still holds."""
     results: list[Annotation | SpotError | None] = [_same(source, known.get(source.name)) for source in sources]
     missing = [i for i, result in enumerate(results) if result is None]
     chunks = [[sources[i] for i in missing[at : at + CHUNK]] for at in range(0, len(missing), CHUNK)]
@@ -86,7 +86,7 @@ def _parse(
 
 
 def _same(source: Source, known: tuple[Source, Annotation] | None) -> Annotation | None:
-    """The known annotation, if it is of the same files and of as many frames."""
+    """Return the known annotation, if it is of the same files and of as many frames."""
     if known is None or known[0].files != source.files:
         return None
     return known[1] if len(source.frames) in (0, len(known[0].frames)) else None
@@ -108,7 +108,7 @@ def _rows(
     results: Sequence[Annotation | SpotError],
     broken: list[str] | None,
 ) -> tuple[list[Source], list[Annotation]]:
-    """The sources that can be read, with their frame counts, and their rows."""
+    """Return the sources that can be read, with their frame counts, and their rows."""
     errors = [r for r in results if isinstance(r, SpotError)]
     if errors and broken is None:
         more = f" ({len(errors) - 1} more are broken; python -m spot.check names all)" if errors[1:] else ""

@@ -13,7 +13,7 @@ BINS = 60
 
 
 def summarise(key_frames: KeyFrames, videos: VideoSet) -> dict[str, int]:
-    """Counts of what was drawn, for a table.
+    """Return counts of what was drawn, for a table.
 
     Returns:
         Videos, labelled videos, failures by reason, boxes, videos by number of boxes, frames in all.
@@ -31,7 +31,7 @@ def summarise(key_frames: KeyFrames, videos: VideoSet) -> dict[str, int]:
 
 
 def positions(key_frames: KeyFrames, videos: VideoSet) -> np.ndarray:
-    """(boxes,) float64 in [0, 1]: where in its video each key frame lies, 0 the first frame and 1 the last."""
+    """Return (boxes,) float64 in [0, 1]: where in its video each key frame lies, 0 the first frame and 1 the last."""
     lengths = videos.lengths
     parts = [
         target.ids / max(1, lengths[videos.index_of(name)] - 1)

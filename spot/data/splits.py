@@ -18,7 +18,7 @@ _ALIASES = {"vottrain": "vot_train", "votval": "vot_val"}
 
 
 def list_file(split: str, prefix: str, splits: str | None) -> str:
-    """The list file of a split.
+    """Return the list file of a split.
 
     Args:
         split: a path to a file, or a name: `train` finds `<prefix>_train_split.txt`, `<prefix>_train.txt` or
@@ -43,12 +43,12 @@ def list_file(split: str, prefix: str, splits: str | None) -> str:
 
 
 def split_name(split: str) -> str:
-    """What a split is called in file names: of a list file, its name without the ending."""
+    """Return what a split is called in file names: of a list file, its name without the ending."""
     return os.path.splitext(os.path.basename(split))[0] if split.endswith(".txt") or "/" in split else split
 
 
 def read_list(file: str, folders: bool = False) -> list[str]:
-    """The lines of a list file that are not blank, in order.
+    """Return the lines of a list file that are not blank, in order.
 
     Args:
         folders: lines are names of folders beside the file: nothing that leads elsewhere is accepted.
@@ -74,7 +74,7 @@ def read_list(file: str, folders: bool = False) -> list[str]:
 
 
 def choose(file: str, available: Callable[[], Sequence[str]]) -> list[str]:
-    """The videos that a list file names, in its order.
+    """Return the videos that a list file names, in its order.
 
     Args:
         file: names, or 0-based indices into what `available` gives.
@@ -101,7 +101,7 @@ def refuse_overlap(names: Collection[str], forbidden: Collection[str], what: str
 
 
 def parse_sets(split: str) -> list[int]:
-    """Numbers in `0-3` or `0,2,5-7`, ascending. Raises SpotError for anything else."""
+    """Return numbers in `0-3` or `0,2,5-7`, ascending. Raise SpotError for anything else."""
     numbers: set[int] = set()
     for part in split.split(","):
         match = re.fullmatch(r"\s*(\d+)(?:-(\d+))?\s*", part)
@@ -113,7 +113,7 @@ def parse_sets(split: str) -> list[int]:
 
 
 def format_sets(numbers: Sequence[int]) -> str:
-    """How file names write ascending numbers of sets: `0-3`, `5` or `0,2,5`."""
+    """Return how file names write ascending numbers of sets: `0-3`, `5` or `0,2,5`."""
     first, last = numbers[0], numbers[-1]
     if len(numbers) > 1 and list(numbers) == list(range(first, last + 1)):
         return f"{first}-{last}"

@@ -82,13 +82,13 @@ class Targets:
         return np.array([per_set[s][v] for s, v in zip(self.set_index, self.video_index, strict=True)], np.int64)
 
     def draw(self, rng: np.random.Generator) -> int:
-        """A target: a set uniformly, a video of it uniformly, a target of that video uniformly (docs/method.md section 2)."""
+        """Draw a set, then one of its videos, then one of the video's targets, uniformly (docs/method.md section 2)."""
         starts = self.first_targets[rng.integers(len(self.first_targets))]
         video = rng.integers(len(starts) - 1)
         return int(rng.integers(starts[video], starts[video + 1]))
 
     def keys(self, target: int) -> tuple[np.ndarray, np.ndarray]:
-        """Key-frame ids (k,) and boxes (k, 4) of a target."""
+        """Return key-frame ids (k,) and boxes (k, 4) of a target."""
         rows = slice(int(self.key_offsets[target]), int(self.key_offsets[target + 1]))
         return self.key_ids[rows], self.key_boxes[rows]
 
@@ -98,13 +98,13 @@ class Targets:
         return self.names, self.lengths, [ids for ids, _ in keys], [boxes for _, boxes in keys]
 
     def frame_path(self, target: int, frame: int) -> str:
-        """Where a frame of the target's video lies."""
+        """Return where a frame of the target's video lies."""
         return self.sets[self.set_index[target]].frames[self.video_index[target]].path(frame)
 
     def annotated_boxes(self, targets: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """(m, 4) float32 annotated boxes of frames of targets, NaN where unknown. For measuring pseudo labels only.
+        """Return (m, 4) float32 annotated boxes, NaN where unknown. They are only for measuring pseudo labels.
 
-        The annotation is of the first target of a video; it says nothing of the others.
+        The annotation is of the first target of a video; boxes of its other targets are unknown.
         """
         boxes = np.full((len(targets), 4), np.nan, np.float32)
         for s, videos in enumerate(self.sets):
@@ -113,19 +113,19 @@ class Targets:
         return boxes
 
     def is_key(self, targets: np.ndarray, frames: np.ndarray) -> np.ndarray:
-        """(m,) bool: whether frame `frames[i]` is a key frame of target `targets[i]`."""
+        """Return (m,) bool: whether frame `frames[i]` is a key frame of target `targets[i]`."""
         stride = int(max(self.key_ids.max(), frames.max(initial=0))) + 1
         owner = np.repeat(np.arange(len(self)), np.diff(self.key_offsets))
         return np.isin(targets * stride + frames, owner * stride + self.key_ids)
 
     def explored_by_set(self, explored: np.ndarray) -> dict[str, float]:
-        """Fraction of the frames of each set that have been explored, from the number (P,) of each target."""
+        """Return the explored fraction of each set's frames, from the number (P,) of explored frames of each target."""
         lengths = self.lengths
         rows = {videos.name: self.set_index == s for s, videos in enumerate(self.sets)}
         return {name: float(explored[own].sum() / lengths[own].sum()) for name, own in rows.items()}
 
     def label_iou(self, targets: np.ndarray, frames: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-        """IoU of labels (m, 4) xywh with the annotation, where there is one; 0 for a label on an absent target."""
+        """Return the IoU of labels (m, 4) xywh with the annotation, where it is known; 0 if the target is absent."""
         annotated = self.annotated_boxes(targets, frames)
         known = ~np.isnan(annotated).any(1)
         return box_iou(boxes[known], annotated[known])

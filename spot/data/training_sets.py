@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def key_frames_of(videos: VideoSet, labels: int, folder: str | Path, seed: int, file: str | None = None) -> KeyFrames:
-    """The k key frames of each video of a set; of the user's own videos, every box that is drawn.
+    """Return the k key frames of each video of a set; of the user's own videos, every box that is drawn.
 
     Args:
         labels: k.
@@ -54,7 +54,7 @@ def labelled_sets(
     seed: int,
     files: Sequence[str | None] | None = None,
 ) -> list[KeyFrames]:
-    """Key frames of every set.
+    """Return key frames of every set.
 
     Args:
         key_frames: "sampled" or "all" (every visible frame, the fully supervised baseline).

@@ -35,7 +35,7 @@ class Frames:
         return self.count
 
     def path(self, index: int) -> str:
-        """Path of frame `index` (0-based). Raises IndexError outside the video."""
+        """Return the path of frame `index` (0-based). Raises IndexError outside the video."""
         if not 0 <= index < self.count:
             raise IndexError(f"{self.folder}: frame {index} of {self.count}")
         name = self.pattern.format(self.first + index) if self.names is None else self.names[index]
@@ -190,14 +190,14 @@ class VideoSet(Sequence[Video]):
         return np.diff(self.offsets)
 
     def index_of(self, name: str) -> int:
-        """Position of the video of that name. Raises SpotError where there is none."""
+        """Return position of the video of that name. Raise SpotError if there is none."""
         try:
             return self._index[name]
         except KeyError:
             raise SpotError(f"{self.name} has no video named {name}; it has {len(self)} videos") from None
 
     def subset(self, names: Sequence[str]) -> VideoSet:
-        """The videos of these names, in this order."""
+        """Return the videos of these names, in this order."""
         chosen = VideoSet.from_videos(self.name, (self[n] for n in names), self.split)
         if self.own_labels is not None:
             chosen.own_labels = self.own_labels.take(np.isin(self.own_labels.video, list(names)))

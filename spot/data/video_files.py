@@ -45,7 +45,7 @@ class BrokenTail(Exception):
 
 
 def has_pyav() -> bool:
-    """Whether PyAV is installed."""
+    """Return whether PyAV is installed."""
     return importlib.util.find_spec("av") is not None
 
 

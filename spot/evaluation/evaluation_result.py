@@ -22,7 +22,7 @@ class Measure(NamedTuple):
     digits: int = 2
 
     def show(self, value: float | None) -> str:
-        """The value as tables show it: fractions in percent with one decimal more than papers print."""
+        """Return the value as tables show it: fractions in percent with one decimal more than papers print."""
         if value is None or not np.isfinite(value):
             return "-"
         return f"{100 * value if self.is_fraction else value:.{self.digits}f}"

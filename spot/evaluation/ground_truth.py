@@ -49,7 +49,7 @@ class GroundTruth:
         return np.array([values[a:b].sum() for a, b in itertools.pairwise(self.offsets.tolist())])
 
     def rows(self, name: str) -> slice:
-        """Rows of the video of that name."""
+        """Return rows of the video of that name."""
         v = self.names.index(name)
         return slice(int(self.offsets[v]), int(self.offsets[v + 1]))
 

@@ -68,7 +68,7 @@ class Scores:
         return Scores(names, *means, *sums)
 
     def per_video(self) -> dict[str, np.ndarray]:
-        """(V,) of each measure; NaN where a video has no frame with the target after the first."""
+        """Return (V,) of each measure; NaN where a video has no frame with the target after the first."""
         with np.errstate(invalid="ignore", divide="ignore"):
             return {
                 "success": self.success.mean(axis=1),
@@ -153,13 +153,13 @@ def _judged(values: np.ndarray, verdict: np.ndarray) -> np.ndarray:
 
 
 def _count(values: np.ndarray, compare: np.ufunc, thresholds: np.ndarray, truth: GroundTruth) -> np.ndarray:
-    """(V, t) frames of each video whose value passes each threshold."""
+    """Return (V, t) frames of each video whose value passes each threshold."""
     rows = itertools.pairwise(truth.offsets.tolist())
     return np.array([compare(values[a:b, None], thresholds).sum(axis=0) for a, b in rows])
 
 
 def _inside_frame(truth: GroundTruth, boxes: np.ndarray) -> np.ndarray:
-    """(N,) overlaps of boxes that are bounded by the frame, as the GOT-10k toolkit makes them for AO."""
+    """Return (N,) overlaps of boxes that are bounded by the frame, as the GOT-10k toolkit makes them for AO."""
     assert truth.frame_sizes is not None
     sizes = np.repeat(truth.frame_sizes, truth.lengths, axis=0)
     true, predicted = (measures.cut_as_got10k(b, sizes) for b in (truth.boxes, boxes))

@@ -75,7 +75,7 @@ def _positive(values: np.ndarray) -> np.ndarray:
 
 
 def _pysot(truth: GroundTruth, positions: bool) -> FrameMask:
-    """Frames without a usable box fail, yet count as hits of both precisions; absent LaSOT frames fail everywhere."""
+    """Let frames without a usable box fail but hit in both precisions; absent LaSOT frames fail everywhere."""
     boxes = truth.boxes
     overlap = _verdict(_positive(boxes if positions else boxes[:, 2:]), MISSED)
     # The toolkit asks the same of centres divided by the sizes, which are never negative.
@@ -91,9 +91,9 @@ def _verdict(measured: np.ndarray, otherwise: int) -> np.ndarray:
 
 
 def _pytracking(truth: GroundTruth, positions: bool, exclude_invalid: bool = False) -> FrameMask:
-    """Frames without a usable box fail, miss in precision (but hit on UAV123) and hit in normalised precision.
+    """Let frames without a usable box fail, miss in precision (hit on UAV123) and hit in normalised precision.
 
-    Frames that LaSOT and its extension flag as absent are not usable. In normalised precision they miss on LaSOT alone.
+    Frames that LaSOT and its extension flag as absent are not usable. In normalised precision they miss on LaSOT only.
     """
     valid = _positive(truth.boxes if positions else truth.boxes[:, 2:])
     hidden = np.zeros(len(valid), bool)
@@ -111,7 +111,7 @@ def _pytracking(truth: GroundTruth, positions: bool, exclude_invalid: bool = Fal
 
 
 def _got10k(truth: GroundTruth) -> FrameMask:
-    """Frames without annotation are left out altogether; all others are measured, absent ones too."""
+    """Leave out frames without annotation; measure all others, also frames where the target is absent."""
     annotated = ~np.isnan(truth.boxes).any(axis=1)
     verdict = _verdict(annotated, MISSED)
     return FrameMask(verdict, verdict, verdict, truth.per_video(annotated))

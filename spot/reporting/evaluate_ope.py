@@ -37,7 +37,7 @@ class Lengths:
     shortened: list[str] = field(default_factory=list)
 
     def notes(self, tracker: str) -> list[str]:
-        """One sentence for each kind."""
+        """Return one sentence for each kind."""
         told = (
             (self.cut, "more rows than frames: the extra rows are cut"),
             (self.padded, "fewer rows than frames: filled up with empty boxes, which fail"),
@@ -87,7 +87,7 @@ def read_video(files: ResultFiles, video: str, frames: int) -> np.ndarray:
 
 
 def speed_of(files: ResultFiles) -> float | None:
-    """Frames per second from the times beside the results: the mean of 1 / t; None where there are no times."""
+    """Return frames per second from the times beside the results: the mean of 1 / t; None where there are no times."""
     seconds = [got10k_files.read_seconds(path).ravel() for path in files.times.values()]
     return frames_per_second(np.concatenate(seconds)) if seconds else None
 
@@ -106,7 +106,7 @@ def _known_truth(videos: VideoSet, benchmark: str, protocol: Protocol) -> Ground
 
 
 def _scores(files: ResultFiles, truth: GroundTruth, protocol: Protocol, lengths: Lengths) -> Scores:
-    """Scores over the tracker's videos; every repetition is evaluated like a video, then they are joined."""
+    """Return scores over the tracker's videos; every repetition is evaluated like a video, then they are joined."""
     runs = [(video, path) for video, paths in files.boxes.items() for path in paths]
     part = truth.subset([video for video, _ in runs])
     frames = part.lengths.tolist()
@@ -121,7 +121,7 @@ def _scores(files: ResultFiles, truth: GroundTruth, protocol: Protocol, lengths:
 def _fitted(
     path: Path, video: str, frames: int, truth: GroundTruth, protocol: Protocol, lengths: Lengths
 ) -> np.ndarray:
-    """(frames, 4) boxes of one file; extra or missing rows are treated as the protocol's toolkit does."""
+    """Return (frames, 4) boxes of one file; extra or missing rows are treated as the protocol's toolkit does."""
     boxes = plain_files.read_boxes(path)
     extra = len(boxes) - frames
     tolerant = protocol.lengths

@@ -87,7 +87,7 @@ class _Truth:
             self.tags["empty"] = {v: ~np.any([self.tags[tag][v] for tag in names], axis=0) for v in videos.names}
 
     def overlaps(self, regions: np.ndarray, video: str, less: int = 0) -> np.ndarray:
-        """(n,) overlaps with the truth inside the bounds, which are `less` pixels smaller."""
+        """Return (n,) overlaps with the truth inside the bounds, which are `less` pixels smaller."""
         return raster_overlap(regions, self.regions[video], np.tile(self.bounds[video] - less, (len(regions), 1)))
 
     def read(self, path: Path, video: str, lengths: Lengths) -> tuple[np.ndarray, np.ndarray]:
@@ -102,7 +102,7 @@ class _Truth:
 
 
 def _corners(video: Video, polygons: bool) -> np.ndarray:
-    """(n, 8) true corner points. Benchmarks of boxes alone say by `visible` where the target is absent: NaN."""
+    """Return (n, 8) true corner points. Benchmarks of boxes alone say by `visible` where the target is absent: NaN."""
     if video.polygons is not None:
         return as_written(video.polygons)
     corners = corner_points(as_written(video.boxes))
@@ -110,7 +110,7 @@ def _corners(video: Video, polygons: bool) -> np.ndarray:
 
 
 def _largest_numbers(video: Video, regions: np.ndarray, polygons: bool) -> np.ndarray:
-    """(2,) the largest x and y of the annotation, in place of an unknown frame size.
+    """Return (2,) the largest x and y of the annotation, in place of an unknown frame size.
 
     Published figures read every row as points x1, y1, x2, y2 ..., even where a polygon benchmark annotates a video with
     boxes. Width and height of such boxes then count as a point, and regions beyond it are lost. VOT2019's conduction1 is

@@ -157,7 +157,7 @@ def legend_below(axes: Axes) -> None:
 
 
 def _radar(outcome: EvaluationResult) -> Figure:
-    """The main measure of each attribute, one polygon a tracker."""
+    """Return the main measure of each attribute, one polygon a tracker."""
     with rc_context(STYLE):
         figure, axes = new_figure(6.4, 5.2, projection="polar")
         polar: Any = axes

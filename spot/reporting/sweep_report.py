@@ -121,7 +121,7 @@ def _columns(rows: Sequence[JobRow], shown: bool = False) -> list[str]:
 
 
 def _cells(rows: Sequence[JobRow], keys: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-    """The frame of text: a column a swept key, then the numbers; the job's name where nothing is swept."""
+    """Return the frame of text: a column a swept key, then the numbers; the job's name where nothing is swept."""
     import pandas as pd
 
     cells = [
@@ -139,7 +139,7 @@ def _number(column: str, value: float | None) -> str:
 
 
 def _plot(rows: Sequence[JobRow], title: str, stem: Path) -> Path | None:
-    """The main score over a swept key that has numbers, else over the first; a line for each choice of the others."""
+    """Plot the main score over a swept key with numbers, else over the first; a line for each choice of the others."""
     columns = _columns(rows)
     measure = next((c for c in (*SHOWN, "pseudo_label_iou", "explored_fraction") if c in columns), None)
     keys = [key for key in _keys(rows) if len({row.swept.get(key) for row in rows}) > 1]

@@ -27,7 +27,7 @@ TERMINAL_MEASURES = ("success", "precision", "normalized_precision", "ao", "sr50
 
 
 def columns_of(outcome: EvaluationResult) -> tuple[Measure, ...]:
-    """The measures of the benchmark, and the speed where a tracker wrote times."""
+    """Return the measures of the benchmark, and the speed where a tracker wrote times."""
     timed = any("fps" in row.values for row in outcome.trackers)
     return outcome.measures + ((SPEED,) if timed else ())
 
@@ -78,7 +78,7 @@ def best_of(outcome: EvaluationResult) -> pd.DataFrame:
 
 
 def display_name(row: TrackerOutcome) -> str:
-    """The name of a tracker, marked where videos are missing."""
+    """Return the name of a tracker, marked where videos are missing."""
     return row.name + (f" {MARK}" if row.missing else "")
 
 
@@ -175,7 +175,7 @@ def markdown_table(cells: pd.DataFrame, texts: int, bold: set[tuple[int, str]] |
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raises SpotError that names it."""
+    """Write a file whole or not at all. Raise a SpotError that names it."""
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8")
 

@@ -30,7 +30,7 @@ def files(name: str, track: Track) -> Files:
 
 
 def read_seconds(path: Path) -> np.ndarray:
-    """Read (n, r) seconds of n frames in r repetitions. Raises SpotError that names file and line."""
+    """Read (n, r) seconds of n frames in r repetitions. Raise a SpotError that names file and line."""
     rows = parse_table(read_bytes(path), str(path))
     if isinstance(rows, np.ndarray):
         return rows

@@ -1,4 +1,4 @@
-"""The text of a result file to arrays: any separator, any line ending, any way to write a number."""
+"""Convert the text of a result file to arrays: any separator, line ending and number format."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EMPTY_CELL = re.compile(rb"^[ \t]*[,;]|[,;][ \t]*[,;]", re.MULTILINE)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file. Raises SpotError that names it."""
+    """Read a file. Raise a SpotError that names it."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -27,8 +27,8 @@ def parse_boxes(data: bytes, path: str) -> np.ndarray:
     Columns are separated by commas, tabs, semicolons or spaces; further columns are ignored.
 
     Raises:
-        SpotError: naming the file and line, for text, NaN and infinite numbers, rows of fewer than four numbers, and rows of
-            eight, which are polygons; for an empty file.
+        SpotError: the file is empty, or a line has text, NaN, an infinite number, fewer than four numbers, or eight
+            (a polygon); the message names file and line.
     """
     rows = parse_table(data, path)
     if not len(rows):
@@ -57,7 +57,7 @@ def parse_table(data: bytes, path: str) -> np.ndarray | list[list[float]]:
     """Read rows of numbers: an array (n, c) where all rows are as long, else a list a row (empty for blank lines).
 
     Raises:
-        SpotError: naming the file and the first line that holds something else.
+        SpotError: a line has something else; the message names file and line.
     """
     lines = _lines(data)
     try:
@@ -90,5 +90,5 @@ def _row(line: bytes, path: str, number: int) -> list[float]:
 
 
 def _lines(data: bytes) -> list[bytes]:
-    """Lines without a byte order mark; blank lines at the end do not count."""
+    """Return lines without a byte order mark; blank lines at the end do not count."""
     return data.removeprefix(b"\xef\xbb\xbf").rstrip().splitlines()

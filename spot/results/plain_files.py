@@ -23,5 +23,5 @@ def files(name: str, track: Track) -> Files:
 
 
 def read_boxes(path: Path) -> np.ndarray:
-    """Read (n, 4) float64 boxes xywh. Raises SpotError that names file and line."""
+    """Read (n, 4) float64 boxes xywh. Raise a SpotError that names file and line."""
     return parse_boxes(read_bytes(path), str(path))

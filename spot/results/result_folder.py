@@ -13,7 +13,7 @@ from spot.runtime.errors import SpotError
 
 
 class Format(NamedTuple):
-    """A result format: makes the files of a video; `box_file.format(video)` is the one that is written last."""
+    """A result format: makes the files of a video; `box_file.format(video)` is written last."""
 
     files: Callable[[str, Track], Files]
     box_file: str
@@ -37,7 +37,7 @@ class ResultFolder:
     """The folder `results/<BENCHMARK>/<TRACKER>`.
 
     Args:
-        folder: made when the first result is written.
+        folder: the folder; it is made when the first result is written.
         result_format: one of `FORMATS`.
 
     Raises:
@@ -50,19 +50,19 @@ class ResultFolder:
         self.result_format = result_format
 
     def is_finished(self, name: str, frames: int) -> bool:
-        """Whether the video's result exists with a row for every frame."""
+        """Return whether the video's result exists with a row for every frame."""
         try:
             return (self.folder / FORMATS[self.result_format].box_file.format(name)).read_bytes().count(b"\n") == frames
         except FileNotFoundError:
             return False
 
     def write(self, name: str, track: Track) -> None:
-        """Write the files of a video: each appears whole or not at all, the boxes last."""
+        """Write the files of a video, each atomically, the boxes last."""
         for path, content in FORMATS[self.result_format].files(name, track).items():
             write_result(self.folder / path, content)
 
 
 def write_result(file: Path, content: str) -> None:
-    """Write a file whole or not at all. Raises SpotError where it cannot be written."""
+    """Write a file atomically. Raise SpotError if it cannot be written."""
     with replacing(file, "free the place or set paths.results") as aside:
         aside.write_text(content)

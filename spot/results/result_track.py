@@ -1,4 +1,4 @@
-"""What a tracker did on one video, before it is written to a file."""
+"""The result of a tracker on one video, before it is written to a file."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from spot.evaluation.vot.supervised import SKIPPED
 
 Files = dict[str, str]
-"""Path below the tracker's folder -> content. The box file comes last: it proves that all the others are there."""
+"""Path below the tracker's folder -> content. The box file is last: if it exists, all the others exist."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class Track:
 
     @classmethod
     def empty(cls, frames: int) -> Track:
-        """Make a track to be filled; every frame is skipped so far."""
+        """Make an empty track, in which every frame is marked as skipped."""
         return cls(np.zeros((frames, 4)), np.zeros(frames), np.zeros(frames), np.full(frames, SKIPPED))
 
     def box_rows(self) -> list[str]:
@@ -38,15 +38,15 @@ class Track:
         return [",".join(f"{number:.4f}" for number in box) for box in self.boxes.tolist()]
 
     def confidence_column(self) -> str:
-        """A confidence a line, six decimals; the first line is blank, because the first box is given."""
+        """Return a confidence a line, six decimals; the first line is blank, because the first box is given."""
         return "\n" + column(self.scores[1:])
 
 
 def column(numbers: np.ndarray) -> str:
-    """A number a line, six decimals."""
+    """Return a number a line, six decimals."""
     return "".join(f"{number:.6f}\n" for number in numbers.tolist())
 
 
 def lines(rows: list[str]) -> str:
-    """Rows as the content of a file."""
+    """Return rows as the content of a file."""
     return "".join(f"{row}\n" for row in rows)

@@ -1,7 +1,8 @@
 """Find the result files of a tracker: folders, names, repetitions, and the files beside them.
 
-All layouts in use are searched: `<SEQUENCE>.txt`; GOT-10k's and VOT's folders a sequence; pytracking's folders a repetition
-(`default_000/<SEQUENCE>.txt`). Exact names come first. Other spellings count only where one file fits one video.
+These layouts are searched: `<SEQUENCE>.txt`; a folder for each sequence (GOT-10k, VOT); a folder for each repetition
+(pytracking, `default_000/<SEQUENCE>.txt`). Exact names come first. Another spelling counts only if one file fits one
+video.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ class ResultFiles:
         boxes: video name to its result files, one a repetition.
         missing: videos without a file, in order.
         times, confidences: video name to the file beside its results, where there is one.
-        doubtful: videos that several files may belong to, or files that several videos may claim; they are missing.
+        doubtful: videos that several files fit, or whose file fits several videos; they count as missing.
     """
 
     tracker: str
@@ -54,11 +55,11 @@ def find_trackers(results: str | Path, benchmark: str, trackers: Sequence[str] |
         trackers: names or patterns (`run_e*`); None for all that have files.
 
     Raises:
-        SpotError: a tracker that does not exist; it names those that do.
+        SpotError: a tracker does not exist; the message lists the existing ones.
     """
     root = Path(results).expanduser()
     if not root.is_dir():
-        raise SpotError(f"results={root} is not a folder")
+        raise SpotError(f"results={root} is not a folder; correct paths.results")
     own = [_key(benchmark), _key(benchmark.rpartition("_")[0])]  # GOT-10k_val also lies in GOT-10k
     places = [child for key in own for child in _folders(root) if key and _key(child.name) == key]
     known: dict[str, Path] = {}
@@ -88,7 +89,7 @@ def find_files(tracker: str, folder: Path, videos: Sequence[str], benchmark: str
     """Match the files in a tracker's folder with the videos of the benchmark.
 
     Raises:
-        SpotError: no file belongs to a video; a video has two files that are no repetitions.
+        SpotError: no file belongs to a video; a video has two files that are not repetitions.
     """
     names = {_nfc(video): video for video in videos}
     groups: dict[str, dict[str, list[Path]]] = {kind: defaultdict(list) for kind in ("", "_time", "_confidence")}
@@ -126,7 +127,7 @@ def _folders(place: Path) -> list[Path]:
 
 
 def _is_litter(name: str) -> bool:
-    """Whether a file or folder was left by macOS, Jupyter or an editor."""
+    """Return whether a file or folder was left by macOS, Jupyter or an editor."""
     return name.startswith(".") or name == "__MACOSX"
 
 
@@ -139,7 +140,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _nfc(name: str) -> str:
-    """One way to write accents; macOS writes another than Linux."""
+    """Return a name with accents in one Unicode form; macOS and Linux use different forms."""
     return unicodedata.normalize("NFC", name)
 
 
@@ -149,7 +150,7 @@ def _key(name: str) -> str:
 
 
 def _owner(path: Path, folder: Path, videos: Iterable[str]) -> tuple[str, str]:
-    """Name of the video as the file spells it, and what the file holds: "" (boxes), "_time" or "_confidence"."""
+    """Return the video's name as the file spells it, and the file's content: "" (boxes), "_time" or "_confidence"."""
     stem, parent = _nfc(path.stem), _nfc(path.parent.name) if path.parent != folder else ""
     if path.suffix.lower() != ".value" and stem in videos and (parent not in videos or parent == stem):
         return stem, ""
@@ -168,7 +169,7 @@ def _owner(path: Path, folder: Path, videos: Iterable[str]) -> tuple[str, str]:
 def _match(
     videos: dict[str, str], bases: Iterable[str], tracker: str, benchmark: str
 ) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
-    """Video to the spelling in the files, and videos with several candidates."""
+    """Return video -> its spelling in the files, and the videos with several candidates."""
     owner = {video: name for name, video in videos.items() if name in bases}
     prefixes = [benchmark, re.sub(r"\d+$", "", benchmark), tracker, *PREFIXES.get(_key(benchmark), ())]
     pattern = re.compile(rf"(?:{'|'.join(map(re.escape, filter(None, map(_nfc, prefixes))))})[_\-. ]+", re.IGNORECASE)
@@ -198,4 +199,4 @@ def _check_repetitions(video: str, paths: Sequence[Path]) -> None:
     homes = {_REPETITION.sub("", str(p.parent)) for p in paths}
     numbers = {(p.parent, p.stem) for p in paths}
     if len(patterns) > 1 or len(homes) > 1 or len(numbers) < len(paths):
-        raise SpotError(f"{paths[0]} and {paths[1]}: two results of video {video} that are no repetitions; remove one")
+        raise SpotError(f"{paths[0]} and {paths[1]}: two results of video {video} that are not repetitions; remove one")

@@ -1,7 +1,7 @@
 """Zips for the evaluation servers of GOT-10k and TrackingNet, checked before they are written.
 
-A server takes hours to say that something is wrong, and does not say what. So every file is read here first: all videos, a
-finite box for every frame, and times where the server wants them.
+A server reports errors only after hours, and without the cause. So every file is checked first: all videos, a finite
+box for every frame, and times if the server needs them.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def pack(
 
 
 def server_of(benchmark: str) -> str | None:
-    """Key in `SERVERS` of the server that keeps a benchmark's annotation; None for all other sets."""
+    """Return key in `SERVERS` of the server that keeps a benchmark's annotation; None for all other sets."""
     key = benchmark.lower().replace("-", "")
     return next((name for name in SERVERS if key.startswith(name)), None)
 
@@ -107,7 +107,7 @@ def _rows(table: np.ndarray, number: str) -> str:
 
 
 def _write_zip(path: Path, entries: dict[str, str]) -> Path:
-    """Write the zip whole or not at all; the same entries give the same bytes."""
+    """Write the zip atomically; the same entries give the same bytes."""
     with replacing(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in sorted(entries.items()):
             archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)

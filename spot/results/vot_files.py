@@ -47,7 +47,7 @@ def long_term_files(name: str, track: Track) -> Files:
 
 
 def home(folder: Path, result_format: str) -> Path:
-    """Find where a tracker's results of that format lie: `baseline/` or `longterm/`, or the folder itself without them."""
+    """Return the folder of a tracker's results in that format: `baseline/`, `longterm/`, or the given folder."""
     inside = folder / HOMES[result_format]
     return inside if inside.is_dir() else folder
 
@@ -60,7 +60,7 @@ def read_run(path: Path) -> tuple[np.ndarray, np.ndarray]:
         codes: (n,) int64: INITIALISED, FAILED, SKIPPED (or unknown), REGION.
 
     Raises:
-        SpotError: naming the file and line.
+        SpotError: a line is not a code, a box or a polygon; the message names file and line.
     """
     rows = [list(row) for row in parse_table(read_bytes(path), str(path))]
     regions, codes = np.full((len(rows), 8), np.nan), np.full(len(rows), REGION, np.int64)
@@ -68,12 +68,14 @@ def read_run(path: Path) -> tuple[np.ndarray, np.ndarray]:
         if len(row) == 1 and row[0] in (SKIPPED, INITIALISED, FAILED):
             codes[line] = int(row[0])
         elif len(row) == 1 and not np.isnan(row[0]):
-            raise SpotError(f"{path}, line {line + 1}: {row[0]:g} is no code; VOT's are 1 (initialised), 2 (failed), 0")
+            raise SpotError(
+                f"{path}, line {line + 1}: {row[0]:g} is not a code; VOT's are 1 (initialised), 2 (failed), 0"
+            )
         elif len(row) in (4, 8):
             regions[line] = row if len(row) == 8 else corner_points(np.array([row]))[0]
         elif len(row) != 1:
             raise SpotError(f"{path}, line {line + 1}: {len(row)} numbers; expected a code, a box (4) or a polygon (8)")
-    # A tracker that has lost its target may write NaN. VOT takes that as a frame without a region.
+    # A tracker that has lost its target may write NaN. VOT treats this as a frame without a region.
     lost = (codes == REGION) & np.isnan(regions).any(axis=1)
     regions[lost], codes[lost] = np.nan, SKIPPED
     return regions, codes

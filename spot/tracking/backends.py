@@ -112,7 +112,7 @@ def _check(network: TrackerNetwork, converted: TrackerNetwork) -> None:
 
 @torch.inference_mode()
 def _parts(network: TrackerNetwork) -> list[tuple[nn.Module, tuple[Tensor, ...]]]:
-    """The two modules that are converted, each with example inputs of two instances."""
+    """Return the two modules that are converted, each with example inputs of two instances."""
     template, boxes, search = network.export_inputs(batch=2)
     features = network.encode_template(template, boxes)
     examples = (template, boxes), (search, *features)

@@ -45,7 +45,7 @@ class TrackingStats:
         return TrackingStats(*counts, seconds=max(self.seconds, other.seconds))
 
     def summary(self, videos: int) -> str:
-        """One line; `videos` is their number in the benchmark."""
+        """Return one line; `videos` is their number in the benchmark."""
         before = f"{videos - self.videos} of {videos} videos were finished"
         if not self.videos:
             return before
@@ -95,7 +95,7 @@ class BenchmarkRun(pl.LightningModule):
         self.failure: str | None = None
 
     def predict_dataloader(self) -> DataLoader:
-        """One item: the names of this process's share, which may be none.
+        """Return one item: the names of this process's share, which may be none.
 
         Dealing out by turns, longest first, gives every process about as many frames. Lightning's own sampler
         would need at least a video for each process, and a batch of fixed videos would end with its longest.
@@ -124,7 +124,7 @@ class BenchmarkRun(pl.LightningModule):
         return with_backend(self.network, "torch" if torch.is_autocast_enabled(self.device.type) else self.backend)
 
     def _track(self, share: Sequence[Video]) -> tuple[TrackingStats, str | None]:
-        """What was done, and why it stopped early if it did."""
+        """Return what was done, and why it stopped early if it did."""
         frames, label = sum(len(video) for video in share), self.results.folder.name
         done, failure = 0, None
         network = self._network() if share else self.network
@@ -161,7 +161,7 @@ class _Single(Dataset[list[str]]):
 
 
 def _gather(value: T) -> list[T]:
-    """The values of all processes."""
+    """Return the values of all processes."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return [value]
     values: list[T] = [value] * distributed.get_world_size()
@@ -170,7 +170,7 @@ def _gather(value: T) -> list[T]:
 
 
 def waiting_videos(videos: VideoSet, results: ResultFolder) -> list[str]:
-    """Names of the videos without a result, longest first."""
+    """Return names of the videos without a result, longest first."""
     lengths = videos.lengths
     order = np.argsort(-lengths, kind="stable")
     return [videos.names[i] for i in order if not results.is_finished(videos.names[i], int(lengths[i]))]
@@ -212,7 +212,7 @@ def run_benchmark(
 
 
 def several_processes(accelerator: str, devices: int | str, num_nodes: int) -> bool:
-    """Whether these arguments of `pytorch_lightning.Trainer` ask for more than one process."""
+    """Return whether these arguments of `pytorch_lightning.Trainer` ask for more than one process."""
     if num_nodes == 1 and devices == "auto":
         return accelerator != "cpu" and torch.cuda.device_count() > 1
     return num_nodes > 1 or devices not in (1, "1")

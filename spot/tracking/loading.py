@@ -100,7 +100,7 @@ def load_tracker(source: str | Path, arch: str | None = None, **options: str | i
 
 
 def choose_device(accelerator: str) -> torch.device:
-    """auto, cpu, gpu or mps as a device; auto takes a CUDA GPU where there is one. Raises SpotError where it is missing."""
+    """auto, cpu, gpu or mps as a device; auto takes a CUDA GPU where there is one. Raise SpotError if it is missing."""
     there = {"gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True, "auto": True}
     if not there.get(accelerator, False):
         raise SpotError(f"accelerator={accelerator}: torch sees none; take auto or cpu")
@@ -110,7 +110,7 @@ def choose_device(accelerator: str) -> torch.device:
 
 
 def _locate(cfg: DictConfig) -> tuple[Path, Path | None]:
-    """The checkpoint file, and the run's folder that it belongs to."""
+    """Return the checkpoint file, and the run's folder that it belongs to."""
     place = Path(cfg.checkpoint) if cfg.run is None else Path(cfg.paths.outputs) / cfg.run
     if place.is_dir() or cfg.run is not None:
         return find_checkpoint(place, cfg.epoch), place

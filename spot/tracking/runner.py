@@ -48,7 +48,7 @@ class Slot:
         self._next: tuple[int, Future[np.ndarray]] | None = None
 
     def frame(self) -> np.ndarray:
-        """Pixels of the frame `index`; the one after it is read ahead. Raises SpotError where it is unreadable."""
+        """Return the pixels of frame `index` and read the next one ahead. Raise SpotError if the frame is unreadable."""
         pending = self._next[1] if self._next and self._next[0] == self.index else self._read(self.index)
         ahead = self.index + 1
         self._next = (ahead, self._read(ahead)) if ahead < len(self.video) else None
@@ -140,7 +140,7 @@ class Runner:
                 slots = [slot for slot in slots if not slot.done]
 
     def _tick(self, slots: Sequence[Slot], limit: float) -> None:
-        """One frame of every slot."""
+        """Track one frame of every slot."""
         frames = [(slot, frame) for slot in slots if (frame := self._frame(slot, limit)) is not None]
         fresh = [(slot, frame) for slot, frame in frames if slot.state is None]
         going = [(slot, frame) for slot, frame in frames if slot.state is not None]
@@ -190,7 +190,7 @@ class Runner:
 
 
 def overlaps(box: np.ndarray, video: Video, index: int, size: tuple[int, int]) -> bool:
-    """Whether a box xywh and the truth (its polygon where there is one) share any area inside the image.
+    """Return whether a box xywh and the truth (its polygon where there is one) share any area inside the image.
 
     `size` is the image's (height, width). A frame without truth counts as overlapping.
     """
@@ -205,13 +205,13 @@ def overlaps(box: np.ndarray, video: Video, index: int, size: tuple[int, int]) -
 
 
 def _corners(box: np.ndarray) -> np.ndarray:
-    """(4, 2) corner points of a box xywh."""
+    """Return (4, 2) corner points of a box xywh."""
     x, y, w, h = box
     return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
 
 
 def _row(state: TrackState, i: int) -> TrackState:
-    """One video's part of a state."""
+    """Return one video's part of a state."""
     rows: dict[str, Any] = {name: getattr(state, name)[i : i + 1] for name in _arrays(state)}
     features = tuple(tensor[i : i + 1] for tensor in state.template_features)
     return replace(state, template_features=features, **rows)
@@ -225,5 +225,5 @@ def _join(states: Sequence[TrackState]) -> TrackState:
 
 
 def _arrays(state: TrackState) -> list[str]:
-    """Names of the fields with a row a video, those of an architecture's own state included."""
+    """Return names of the fields with a row a video, those of an architecture's own state included."""
     return [field.name for field in fields(state) if field.name != "template_features"]

@@ -27,7 +27,7 @@ SETTINGS_FILE = "tracker.json"
 
 
 def locate_checkpoint(cfg: DictConfig) -> Path:
-    """The checkpoint file that `checkpoint`, or `run` and `epoch`, name. Raises SpotError where there is none."""
+    """Return the checkpoint file that `checkpoint`, or `run` and `epoch`, name. Raise SpotError if it does not exist."""
     if (cfg.checkpoint is None) == (cfg.run is None):
         raise SpotError("say what to test: either checkpoint=<file or run's folder>, or run=<name>")
     place = Path(cfg.checkpoint) if cfg.run is None else Path(cfg.paths.outputs) / cfg.run
@@ -39,7 +39,7 @@ def locate_checkpoint(cfg: DictConfig) -> Path:
 
 
 def run_label(run: str) -> str:
-    """A run's name as part of a file's: a job of a sweep has a slash in it."""
+    """Return a run's name as part of a file's: a job of a sweep has a slash in it."""
     return run.strip("/").replace("/", "_")
 
 
@@ -76,13 +76,13 @@ def recorded_arch(cfg: DictConfig, checkpoint: Path, explicit: Sequence[str] = (
 
 
 def build_network(cfg: DictConfig, checkpoint: Path) -> tuple[TrackerNetwork, Loaded]:
-    """The architecture with the checkpoint's weights."""
+    """Return the architecture with the checkpoint's weights."""
     network = untrained_network(cfg)
     return network, load_network(checkpoint, network, cfg.model, cfg.arch.name)
 
 
 def untrained_network(cfg: DictConfig) -> TrackerNetwork:
-    """The architecture with random weights: its backbone's need not be at hand where a checkpoint has them."""
+    """Return the architecture with random weights: its backbone's need not be at hand where a checkpoint has them."""
     # the network's part alone: the recipe's refers to settings of training
     network = OmegaConf.to_container(cfg.arch.network, resolve=True)
     assert isinstance(network, dict)
@@ -104,7 +104,7 @@ def tracker_name(cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> str:
 
 
 def select_videos(videos: VideoSet, choice: int | str | ListConfig | None) -> VideoSet:
-    """The first so many videos, or those of these names. Raises SpotError for a name that there is not."""
+    """Return the first so many videos, or those of these names. Raise SpotError for a name that there is not."""
     if choice is None:
         return videos
     if isinstance(choice, int):

@@ -1,1 +1,1 @@
-"""How a network is trained: Lightning module, data module, callbacks and loggers."""
+"""Training with Lightning: module, data module, callbacks and loggers."""

@@ -1,4 +1,4 @@
-"""Checkpoint files: written whole or not at all, and checked before a run continues from them."""
+"""Checkpoint files: written atomically, and checked before a run continues from them."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from spot.runtime.errors import SpotError
 
 
 class WholeCheckpoints(TorchCheckpointIO):
-    """Writes beside the target, flushes to the disk, then renames.
+    """Writes a file beside the target, flushes it to the disk, then renames it.
 
-    Lightning itself writes to the system's temporary folder first; a file moves in one piece only within one disk.
+    Lightning writes to the system's temporary folder, from where a file on another disk cannot be moved atomically.
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Raises SpotError if the disk cannot hold the file; the one that was there before is whole."""
+        """Write a checkpoint. Raise SpotError if the disk is full; an older file is unchanged."""
         path = Path(path)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ class WholeCheckpoints(TorchCheckpointIO):
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a run's checkpoint by memory map, after comparing all its bytes with the checksums that it carries.
+    """Check all bytes of a run's checkpoint against its checksums, then read it by memory map.
 
     Raises:
         SpotError: it is absent or damaged.

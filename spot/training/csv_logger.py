@@ -1,7 +1,7 @@
-"""metrics.csv: one row an epoch, continued when a run is.
+"""metrics.csv: one row for each epoch, also in continued runs.
 
-Lightning writes an epoch's metrics after its checkpoint, and its own CSV logger starts an empty file each time that it is
-opened. Here the checkpoint carries the rows (`MetricsRows`), so that none is lost whenever the run stops.
+Lightning writes an epoch's metrics after its checkpoint, and its own CSV logger starts with an empty file. Here the
+checkpoint has the rows too (`MetricsRows`), so none is lost when a run stops.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
 
 Rows = dict[int, dict[str, Any]]
-"""Epoch (from 1) -> metric -> value; values that were read from a file are text."""
+"""Epoch (from 1) -> metric -> value; values read from a file are text."""
 CHECKPOINT_KEY = "metrics_rows"
 
 
 class EpochCSVLogger(Logger):
     """Writes the metrics of each epoch as a row of `folder/metrics.csv`.
 
-    Epochs count from 1. An epoch that is trained again after an interruption replaces its row and those after it. A file
-    of version 0.1, which counted from 0, is continued with its rows renumbered.
+    Epochs count from 1. If an epoch is trained again after an interruption, its row and later ones are replaced. The
+    rows of a file of version 0.1, which counted from 0, are renumbered.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -50,7 +50,7 @@ class EpochCSVLogger(Logger):
         return str(self.file.parent)
 
     def rows_until(self, epoch: int) -> Rows:
-        """The rows of the epochs before this one, and what has been logged of this one."""
+        """Return the rows of the epochs before this one, and the metrics logged in this one."""
         if self._rows is None:
             self._rows = {number: row for number, row in read_rows(self.file).items() if number < epoch}
         return self._rows
@@ -71,7 +71,7 @@ class EpochCSVLogger(Logger):
 
 
 class MetricsRows(Callback):
-    """Puts the rows of all epochs, the one that ends included, into each checkpoint."""
+    """Puts the rows of all epochs, including the one that ends, into each checkpoint."""
 
     def __init__(self, logger: EpochCSVLogger) -> None:
         self._logger = logger
@@ -83,7 +83,7 @@ class MetricsRows(Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        # Lightning keeps metrics of earlier epochs; those that were logged in this one are new objects
+        # Lightning keeps metrics of earlier epochs; metrics of this epoch are new objects
         values = {k: float(v) for k, v in trainer.callback_metrics.items() if self._earlier.get(k) is not v}
         if not trainer.is_global_zero:
             return
@@ -94,7 +94,7 @@ class MetricsRows(Callback):
 
 
 def read_rows(file: Path) -> Rows:
-    """Rows of a metrics.csv; none where there is no file. Raises SpotError where it is damaged."""
+    """Read the rows of a metrics.csv; an absent file has no rows. Raise SpotError if it is damaged."""
     try:
         if not file.is_file():
             return {}
@@ -110,7 +110,7 @@ def read_rows(file: Path) -> Rows:
 
 
 def write_rows(file: Path, rows: Mapping[int, Mapping[str, Any]]) -> None:
-    """Write a metrics.csv whole; `epoch` and `step` come first, other columns by name."""
+    """Write a metrics.csv atomically; `epoch` and `step` come first, other columns by name."""
     names = sorted({name for row in rows.values() for name in row} - {"epoch", "step"})
     with replacing(file) as partial, partial.open("w", newline="", encoding="utf-8") as opened:
         writer = csv.DictWriter(opened, ["epoch", "step", *names])
@@ -119,7 +119,7 @@ def write_rows(file: Path, rows: Mapping[int, Mapping[str, Any]]) -> None:
 
 
 def restore_rows(file: Path, rows: Rows) -> None:
-    """Make metrics.csv what the checkpoint says, if it differs: rows may have been lost, or belong to later epochs."""
+    """Make metrics.csv equal to the checkpoint's rows: rows may be missing, or belong to later epochs."""
     if not rows:
         return  # a checkpoint of version 0.1
     try:

@@ -30,14 +30,14 @@ class TrackingData(pl.LightningDataModule):
 
     Args:
         sets: the training sets.
-        key_frames: gives the key frames of each set.
+        key_frames: returns the key frames of each set.
         plan: composition of a step and of the epoch.
         crops, augment: sizes and random ranges of the crops.
-        state_folder: where the sampler state is; it is made from the key frames if there is none.
-        fresh: the run begins anew: a state left by a start without a checkpoint goes back to version 0.
-        pseudo_labels: False trains on labelled pairs alone (the baselines); no state is kept.
-        seed: of every draw.
-        workers: loader processes; the data do not depend on it.
+        state_folder: folder of the sampler state; it is made from the key frames if it does not exist.
+        fresh: the run starts from the beginning: an older state without a checkpoint goes back to version 0.
+        pseudo_labels: False trains only on labelled pairs (the baselines), without a sampler state.
+        seed: seed of every draw.
+        workers: number of loader processes; the data do not depend on it.
         decode: "fast" or "exact", see `spot.data.images.read_frame`.
         distinct: the two key frames of a labelled pair differ.
         explore: draws unlabelled instances (`spot.supervision.exploration.Exploration`); None without pseudo labels.
@@ -64,7 +64,7 @@ class TrackingData(pl.LightningDataModule):
         max_broken_fraction: float = 0.01,
     ) -> None:
         super().__init__()
-        self.prepare_data_per_node = False  # the state lies where all nodes see it
+        self.prepare_data_per_node = False  # all nodes see the folder of the state
         self.targets = Targets(sets, key_frames(sets), distinct)
         self.plan = plan
         self.state_folder = Path(state_folder)
@@ -93,7 +93,7 @@ class TrackingData(pl.LightningDataModule):
         return self._store
 
     def prepare_data(self) -> None:
-        """Make the sampler state if there is none; a run that begins anew begins at version 0. First process only."""
+        """Make the sampler state if it does not exist. A new run starts at version 0. First process only."""
         if not self.pseudo_labels:
             return
         if not StateStore.exists(self.state_folder):
@@ -102,13 +102,13 @@ class TrackingData(pl.LightningDataModule):
             self.store.rollback(0)
 
     def train_dataloader(self) -> DataLoader:
-        """One loader of whole steps; an item is a `Batch`."""
+        """Return one loader of whole steps; an item is a `Batch`."""
         assert self.trainer is not None
         unlabelled = (
             UnlabelledDataset(self.targets, self.store, **self._unlabelled_arguments) if self.pseudo_labels else None
         )
         steps = Steps(self.plan, self._labelled, unlabelled, self.trainer.global_rank, self.trainer.world_size)
-        # of a resumed run, `current_epoch` is still the one before; loader processes fetch ahead at once
+        # in a resumed run, `current_epoch` is still the previous one, and loader processes prefetch at once
         epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]
         return DataLoader(
             steps,
@@ -134,7 +134,7 @@ class TrackingData(pl.LightningDataModule):
         drawn, broken = self._earlier[0] + self._drawn, self._earlier[1] + self._broken
         for complaint in batch.broken[: max(0, 20 - broken + len(batch.broken))]:
             log.warning("skipped: %s", complaint)
-        # a few early ones say nothing of the fraction yet
+        # the fraction is not reliable after a few draws
         if broken > 10 and broken > self.max_broken_fraction * drawn:
             raise SpotError(
                 f"{broken} of {drawn} drawn instances could not be read, more than "
@@ -143,7 +143,7 @@ class TrackingData(pl.LightningDataModule):
         return batch
 
     def count_epoch(self) -> int:
-        """Add up the epoch's counts over all processes. All of them call this once, at the epoch's end.
+        """Add up the epoch's counts over all processes. Every process calls this once, at the epoch's end.
 
         Returns:
             Instances of the whole run that could not be read.
@@ -177,5 +177,5 @@ def burn_in_of(trainer: pl.Trainer) -> int:
 
 
 def _one_thread(_: int) -> None:
-    """Workers share the cores among them; threads within one would only compete."""
+    """Set one thread in a loader process: the processes already use all cores."""
     torch.set_num_threads(1)

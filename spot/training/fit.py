@@ -1,4 +1,4 @@
-"""Callbacks of a run, and fitting that says in one line what ended it early."""
+"""Make the callbacks of a run, and fit; errors of other processes are reported in one line."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from spot.training.run import Run
 
 
 def build_callbacks(cfg: DictConfig) -> list[Callback]:
-    """Make the callbacks of `conf/callbacks`, in their order; null leaves one out.
+    """Make the callbacks of `conf/callbacks` in their order; null leaves one out.
 
     Raises:
-        SpotError: one is missing without which the method does not work or the run cannot continue.
+        SpotError: a callback is missing that the method or resuming needs.
     """
     callbacks = [callback for callback in instantiate(cfg.callbacks).values() if callback is not None]
     needed: dict[str, type[Callback]] = {"resume_point": ResumePoint}
@@ -35,11 +35,11 @@ def build_callbacks(cfg: DictConfig) -> list[Callback]:
 
 
 def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Run) -> None:
-    """Train to the end, from the run's last checkpoint where there is one.
+    """Train to the end, from the run's last checkpoint if there is one.
 
     Raises:
         KeyboardInterrupt: stopped by Ctrl-C, or by a scheduler's SIGTERM or SIGUSR1.
-        SystemExit: another process of the run died, and a third one tells.
+        SystemExit: another process of the run died, and a third process prints the error.
         SpotError: a loader process or another process of the run died. The last finished epoch is safe.
     """
     safe = f"the last finished epoch is safe in {run.checkpoints}; the same command continues"
@@ -48,7 +48,7 @@ def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Ru
     try:
         with fitting_threads(data.workers, trainer.num_devices), stop_together(trainer, safe):
             trainer.fit(tracker, data, ckpt_path=run.resume_from, weights_only=True)
-    except (ConnectionError, EOFError) as error:  # while taking a batch over
+    except (ConnectionError, EOFError) as error:  # while receiving a batch
         raise SpotError(f"a loader process died ({type(error).__name__}); {safe}") from error
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):

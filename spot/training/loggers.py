@@ -1,4 +1,4 @@
-"""Loggers: how they are made and closed, and what all of them get: settings and histograms."""
+"""Make and close loggers; log settings and histograms."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ def open_wandb(
     job_type: str = "train",
     new: bool = False,
 ) -> WandbLogger:
-    """A logger whose run continues where a run of that name is there.
+    """Return a Weights & Biases logger. It continues the run of that name if there is one.
 
     Args:
-        run: name; its folder's place under outputs.
-        folder: where wandb writes, under `wandb/`.
-        project, entity, group, job_type: where the run is found on the dashboard.
+        run: name of the run: its folder relative to the outputs.
+        folder: wandb writes into `wandb/` in this folder.
+        project, entity, group, job_type: place of the run on the dashboard.
         mode: online, offline (`wandb sync` uploads later) or disabled.
-        new: a run of its own each time.
+        new: make a new run each time.
 
     Raises:
-        SpotError: wandb is not installed, or no such mode.
+        SpotError: wandb is not installed, or the mode does not exist.
     """
     try:
         import wandb
@@ -61,20 +61,20 @@ def open_wandb(
         group=None if by_agent else group,
         job_type=job_type,
         mode=mode,
-        settings=wandb.Settings(console="off", quiet=True),  # progress bars are no log
+        settings=wandb.Settings(console="off", quiet=True),  # do not upload progress bars
     )
     logger._wandb_init.pop("anonymous", None)  # which Lightning sets and wandb warns of
     return logger
 
 
 def run_id(run: str) -> str:
-    """An identifier from a run's name: wandb allows neither slashes nor long ones."""
+    """Return an identifier from a run's name: wandb allows neither slashes nor long ones."""
     plain = "".join(c if c.isalnum() or c in "_.-=," else "_" for c in run)
     return plain if len(plain) <= LONGEST_ID else f"{plain[:LONGEST_ID]}_{hashlib.sha256(run.encode()).hexdigest()[:8]}"
 
 
 def build_loggers(cfg: DictConfig, folder: Path) -> tuple[EpochCSVLogger, *tuple[Logger, ...]]:
-    """Make the logger of metrics.csv, and behind it the chosen one if it is another."""
+    """Make the logger of metrics.csv, followed by the chosen one if it is another."""
     own = EpochCSVLogger(folder)
     chosen = instantiate(cfg.logger) if cfg.logger else own
     if isinstance(chosen, EpochCSVLogger):
@@ -85,14 +85,14 @@ def build_loggers(cfg: DictConfig, folder: Path) -> tuple[EpochCSVLogger, *tuple
 
 @rank_zero_only
 def describe(logger: Logger, cfg: DictConfig) -> None:
-    """Tell a logger the whole configuration, and which version of the code runs."""
+    """Log the whole configuration and the version of the code."""
     settings = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(settings, dict)
     logger.log_hyperparams({str(key): value for key, value in settings.items()} | {"commit": git_commit()})
 
 
 def git_commit() -> str | None:
-    """The checkout's git commit, `+` behind it where files differ from it; None outside a checkout."""
+    """Return the checkout's git commit, followed by `+` if files differ from it; None outside a checkout."""
     folder = Path(__file__).resolve().parents[2]
     if not (folder / ".git").exists():
         return None
@@ -110,7 +110,7 @@ def git_commit() -> str | None:
 def log_histogram(
     loggers: Sequence[Logger], name: str, counts: np.ndarray, edges: np.ndarray, epoch: int, step: int
 ) -> None:
-    """Log counts (n,) between edges (n + 1,): as a histogram where the logger has such, as shares of the bins in metrics.csv."""
+    """Log counts (n,) between edges (n + 1,): a histogram on Weights & Biases, fractions of the bins in metrics.csv."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             import wandb
@@ -140,7 +140,7 @@ def log_histogram(
 
 @rank_zero_only
 def close(loggers: Sequence[Logger]) -> None:
-    """End the runs on Weights & Biases, so that the next one of this process is another."""
+    """End the runs on Weights & Biases, so that the next run of this process is a new one."""
     for logger in loggers:
         if isinstance(logger, WandbLogger):
             logger.experiment.finish()

@@ -1,6 +1,6 @@
 """The losses of training: student on labelled pairs, student on pseudo-labelled pairs (docs/method.md section 4).
 
-The module computes losses. What happens around them are callbacks: `spot.training.callbacks`.
+The module computes losses. Everything else is done by callbacks: `spot.training.callbacks`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ class Recipe:
     """How an architecture is optimised.
 
     Args:
-        optimizer: builds it from parameter groups.
-        scheduler: builds it from the optimiser; it steps once an epoch.
+        optimizer: makes the optimiser from parameter groups.
+        scheduler: makes the scheduler from the optimiser; it steps once an epoch.
         lr: highest learning rate.
         clip_norm: largest gradient norm, None for no clipping.
         groups: further options are arguments of the network's `parameter_groups`, such as backbone_lr_ratio.
@@ -57,10 +57,10 @@ class SparseTracker(pl.LightningModule):
         network, loss: of the architecture.
         recipe: how it is optimised.
         teacher: makes the teacher from the student; None for runs without pseudo labels.
-        seed: of dropout, with the epoch and the process's rank.
+        seed: seed of dropout, together with the epoch and the process's rank.
         arch: name kept in the checkpoint, so that it is never loaded into another architecture.
-        optimizer, scheduler: take the place of the recipe's.
-        compile: torch.compile student and teacher.
+        optimizer, scheduler: used instead of the recipe's.
+        compile: apply torch.compile to student and teacher.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class SparseTracker(pl.LightningModule):
         compile: bool = False,
     ) -> None:
         super().__init__()
-        network.begin_epoch(0)  # refuses a backbone that cannot be frozen, before any work
+        network.begin_epoch(0)  # raises early if the backbone cannot be frozen
         self.student = network.to(memory_format=torch.channels_last)
         self.loss = loss
         self.recipe = recipe
@@ -89,7 +89,7 @@ class SparseTracker(pl.LightningModule):
             self.compile_networks()
 
     def compile_networks(self, **options: Any) -> None:
-        """Compile student and teacher, each by itself: a copy of a compiled module is not compiled."""
+        """Compile student and teacher separately: a copy of a compiled module is not compiled."""
         self.student.compile(**options)
         if self.teacher is not None:
             self.teacher.network.compile(**options)
@@ -138,8 +138,8 @@ class SparseTracker(pl.LightningModule):
         """Make the student's inputs from the teacher's labels.
 
         Returns:
-            Relay template, augmented search crop, the teacher's box in it (not clipped to the crop, as labelled boxes
-            are not), and which labels can be learnt from: kept ones of at least a pixel inside the crop.
+            Relay template, augmented search crop, the teacher's box in it (like labelled boxes, not clipped to the
+            crop), and (B,) bool: labels to learn from, which are kept and have at least a pixel inside the crop.
         """
         size = self.student.search_size
         relay = photometric(batch.relay, batch.brightness[:, 2], batch.grey)
@@ -166,30 +166,30 @@ class SparseTracker(pl.LightningModule):
 
     @torch.no_grad()
     def _pair_iou(self, prediction: Prediction, boxes: Tensor, kept: Tensor) -> Tensor:
-        """Mean IoU of the student's best box with the target, over the kept pairs."""
+        """Return the mean IoU of the student's best box with the target, over the kept pairs."""
         candidates = self.student.candidates(prediction)
         best = best_cell(candidates, torch.zeros_like(candidates.ious[0]), 0).box
         ious = box_iou(*(box_convert(each.float(), "xywh", "xyxy") for each in (best, boxes))).diagonal()
         return torch.where(kept, ious, 0).sum() / kept.sum().clamp(min=1)
 
     def _log_mean(self, name: str, value: Tensor, instances: int) -> None:
-        """Log the mean over the epoch's instances of all processes; nothing is transferred in a step."""
+        """Log the mean over the epoch's instances of all processes, without a transfer in the step."""
         self.log(name, value, on_step=False, on_epoch=True, batch_size=instances, sync_dist=True)
 
     def on_train_epoch_start(self) -> None:
-        """Set all that depends on the epoch from its number alone, so that a resumed run is the same run."""
+        """Set everything that depends on the epoch from its number only, so that a resumed run is the same run."""
         torch.manual_seed(hash_seed(self.seed, self.current_epoch, self.global_rank))
         self.student.begin_epoch(self.current_epoch)
         # Lightning would add the epoch counted from 0; all files and loggers count from 1
         self.log("epoch", float(self.current_epoch + 1), on_step=False, on_epoch=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """Make one optimiser with the network's groups of parameters."""
+        """Make one optimiser with the network's parameter groups."""
         optimizer = self.optimizer(self.student.parameter_groups(self.recipe.lr, **self.recipe.groups))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": self.scheduler(optimizer), "interval": "epoch"}}
 
     def configure_gradient_clipping(self, optimizer: Optimizer, *_: Any, **__: Any) -> None:
-        """Clip by norm where the recipe says so."""
+        """Clip the gradient norm if the recipe has a limit."""
         if self.recipe.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(self.student.parameters(), self.recipe.clip_norm)
 

@@ -1,4 +1,4 @@
-"""Silence for what Lightning and torch say of settings that are meant."""
+"""Hide warnings of Lightning and torch about settings that are intended."""
 
 from __future__ import annotations
 
@@ -16,6 +16,6 @@ _MEANT = (
 
 
 def quieten() -> None:
-    """Filter these lines; everything else is shown."""
+    """Hide the warnings above; all others are shown."""
     for text in _MEANT:
         warnings.filterwarnings("ignore", message=text)

@@ -1,8 +1,8 @@
-"""Rounds of a run: when its user has drawn or changed labels since it was trained, the run begins a new round.
+"""Rounds of a run: if the user has drawn or changed labels since it was trained, the run begins a new round.
 
-A new round trains for as many epochs again. It starts from the network of the round before, and its sampler state holds
-the new key frames and what the round before had explored. `<run>/rounds/001/` keeps the first round: checkpoints,
-sampler state, metrics and configuration; `<run>/round.json` says which round the run is in.
+A new round trains for the same number of epochs. It starts from the network of the previous round. Its sampler state
+has the new key frames and the frames that the previous round had explored. `<run>/rounds/001/` keeps the first round:
+checkpoints, sampler state, metrics and configuration. `<run>/round.json` has the number of the present round.
 """
 
 from __future__ import annotations
@@ -30,19 +30,19 @@ MOVED = ("checkpoints", STATE, "metrics.csv", "exploration.png", "exploration.pd
 
 
 def labels_may_grow(cfg: DictConfig) -> bool:
-    """Whether the run trains on labels that its user draws (data=videos)."""
+    """Return whether the run trains on labels that its user draws (data=videos)."""
     return bool(cfg.supervision.pseudo_labels) and any(node.get("labels") is not None for node in cfg.data.train)
 
 
 def next_round(run: Run, targets: Targets) -> Run:
-    """Begin a new round where the labels are not those that the run was trained with. First process only.
+    """Begin a new round if the labels have changed since the run was trained. Called by the first process only.
 
     Args:
-        run: as its folder is.
-        targets: with today's labels.
+        run: the run on disk.
+        targets: targets with the present labels.
 
     Returns:
-        The run as it is, or the new round, which has no checkpoint yet.
+        The same run, or the new round, which has no checkpoint yet.
     """
     record = _read(run.folder)
     if record.get("moving"):  # a start before this one was stopped while it moved files
@@ -62,13 +62,13 @@ def next_round(run: Run, targets: Targets) -> Run:
 
 
 def start_of_round(folder: Path) -> Path | None:
-    """The checkpoint that the run's round starts from; None in the first round."""
+    """Return the checkpoint that the run's round starts from; None in the first round."""
     record = _read(folder)
     return find_checkpoint(_place(folder, record["number"] - 1)) if record else None
 
 
 def _begin(folder: Path, number: int, targets: Targets) -> None:
-    """Move round `number` aside and make the state of the next one. A repeated call completes a stopped one."""
+    """Move round `number` aside and make the state of the next one. A second call completes an interrupted one."""
     place = _place(folder, number)
     _write(folder, {"number": number, "moving": True})
     place.mkdir(parents=True, exist_ok=True)
@@ -78,14 +78,14 @@ def _begin(folder: Path, number: int, targets: Targets) -> None:
             here.rename(there)
     if (folder / "config.yaml").is_file():
         shutil.copyfile(folder / "config.yaml", place / "config.yaml")
-    shutil.rmtree(folder / STATE, ignore_errors=True)  # of a call that was stopped behind this line
+    shutil.rmtree(folder / STATE, ignore_errors=True)  # left by a call that was interrupted after this line
     explored = _explored(StateStore.open(place / STATE).at(float("inf")), targets)
     StateStore.create(folder / STATE, *targets.state_arguments(), explored=explored)
     _write(folder, {"number": number + 1})
 
 
 def _explored(before: SamplerState, targets: Targets) -> PseudoLabels:
-    """The pseudo labels of the targets whose key frames are all still there, by the numbers of today's targets."""
+    """Return the pseudo labels of the targets that still have all their key frames, with today's target numbers."""
     known: dict[str, list[int]] = {}
     for index, (video, _) in enumerate(before.names):
         known.setdefault(video, []).append(index)

@@ -1,4 +1,4 @@
-"""A run's folder and settings: is it new, may it be continued with these settings, is it done?"""
+"""Open a run: find out whether it is new, done, or may be continued with these settings."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Run:
     """One training run.
 
     Attributes:
-        folder: holds config.yaml, checkpoints/, sampler_state/ and logs.
-        resume_from: the checkpoint to continue, or None for a fresh start.
-        processes: how many processes have trained it together, or None if unknown.
+        folder: folder with config.yaml, checkpoints/, sampler_state/ and logs.
+        resume_from: the checkpoint to continue from; None for a new run.
+        processes: number of processes that have trained it together; None if unknown.
     """
 
     folder: Path
@@ -42,28 +42,28 @@ class Run:
 
     @cached_property
     def progress(self) -> tuple[int, dict[int, dict[str, Any]]]:
-        """Finished epochs, and the rows of metrics.csv, as the checkpoint to continue from has them.
+        """Return the finished epochs and the rows of metrics.csv from the checkpoint to continue from.
 
         Raises:
             SpotError: the checkpoint is damaged.
         """
         if self.resume_from is None:
             return 0, {}
-        from spot.training.checkpoint_files import read_checkpoint  # loads torch, which refusing a run does not need
+        from spot.training.checkpoint_files import read_checkpoint  # imports torch, which is not needed to refuse a run
 
         content = read_checkpoint(self.resume_from)
         return content["epoch"] + 1, content.get("metrics_rows", {})
 
     @property
     def finished_epochs(self) -> int:
-        """How many epochs the checkpoint to continue from has behind it."""
+        """Number of finished epochs in the checkpoint to continue from."""
         return self.progress[0]
 
 
 def open_run(cfg: DictConfig) -> Run:
-    """The run that the configuration names, ready to start or to continue.
+    """Return the run that the configuration names, ready to start or to continue.
 
-    The first process decides: when the others look, it may have begun to write.
+    The first process decides: it may already write when the others look.
 
     Raises:
         SpotError: the run exists with `resume=never`, or with settings that change the weights unless `resume=anyway`.
@@ -92,7 +92,7 @@ def open_run(cfg: DictConfig) -> Run:
 
 
 def repair(run: Run) -> None:
-    """Put right what a killed process left: half-written files, and rows of metrics.csv that it lost. First process only."""
+    """Remove half-written files of a killed process and restore the rows of metrics.csv. First process only."""
     from spot.training.csv_logger import restore_rows
 
     remove_partial(run.folder, run.checkpoints, run.folder / "sampler_state")
@@ -110,7 +110,7 @@ def write_config(run: Run, cfg: DictConfig, processes: int) -> None:
 
 
 def _differences(old: DictConfig, new: DictConfig) -> list[str]:
-    """Settings that change the weights and differ, as `key=old then, new now`."""
+    """Return settings that change the weights and differ, as `key=old then, new now`."""
     before, after = (_flat(OmegaConf.to_container(c, resolve=True)) for c in (old, new))
     before = {new_key(key): value for key, value in before.items()}
     references = OmegaConf.to_container(new, resolve=False)
@@ -123,7 +123,7 @@ def _differences(old: DictConfig, new: DictConfig) -> list[str]:
 
 
 def _free(key: str, references: Any) -> bool:
-    """Whether a setting may change: by itself, or because it refers to such keys alone. A data set may have moved."""
+    """Return whether a setting may change: it is free, or refers only to free keys. A data set may have moved."""
     if key.rsplit(".", 1)[-1] in ("root", "cache", "splits") or is_free(key, Onekey):
         return True
     node, parts = references, key.split(".")
@@ -143,10 +143,10 @@ def _flat(node: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def check_settings(cfg: DictConfig) -> None:
-    """Refuse settings that do not go together, and missing packages, before any work.
+    """Refuse settings that conflict, and missing packages, before any work.
 
     Raises:
-        SpotError: one line that names the keys and the remedy.
+        SpotError: the message names the keys and the remedy.
     """
     trainer = cfg.trainer
     if trainer.max_epochs != cfg.training.epochs:
@@ -178,7 +178,7 @@ def check_logger(node: DictConfig | None) -> None:
 
 
 def _has_wandb_key() -> bool:
-    """Whether wandb finds a key in the environment or in the netrc file that `wandb login` writes."""
+    """Return whether wandb finds a key in the environment or in the netrc file that `wandb login` writes."""
     if os.environ.get("WANDB_API_KEY"):
         return True
     import netrc
@@ -197,4 +197,4 @@ _REFUSED = {
     "accumulate_grad_batches": "a step is one batch; set training.labelled and training.unlabelled",
     "gradient_clip_val": "set arch.recipe.clip_norm",
 }
-"""Options of Lightning's trainer that do not go with how a run trains and continues."""
+"""Options of Lightning's trainer that a run does not support, with the remedy."""

@@ -1,4 +1,4 @@
-"""Is a run's folder whole? Reads every byte of what the run needs to continue, and of what was kept."""
+"""Check a run's folder: read every byte of the files that it needs to continue, and of kept files."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def run_faults(folder: Path) -> Iterator[str]:
     """Yield a line for each damaged file of a run: checkpoints, sampler state, metrics.csv, config.yaml.
 
     Raises:
-        SpotError: there is no run in this folder.
+        SpotError: the folder has no run.
     """
     if not (folder / "config.yaml").is_file():
         raise SpotError(f"{folder}: holds no run (no config.yaml); give run= the name of a folder in paths.outputs")

@@ -1,4 +1,4 @@
-"""Learning-rate schedules of the published recipes that torch does not have (docs/method.md section 4)."""
+"""Learning-rate schedules of the published recipes that PyTorch lacks (docs/method.md section 4)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class WarmupLogDecay(LRScheduler):
         epochs: of the whole run.
         steps: schedule steps over these epochs (50).
         warmup_steps: of them (5), `warmup_start * (peak / warmup_start) ** (i / warmup_steps)`.
-        warmup_start, peak, final: rates; the decay is log-spaced from peak to final, both included.
+        warmup_start, peak, final: learning rates; the decay is log-spaced from peak to final, both included.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class WarmupLogDecay(LRScheduler):
         super().__init__(optimizer, last_epoch)
 
     def rate(self, epoch: int) -> float:
-        """Learning rate of the fastest group in `epoch` (0-based)."""
+        """Return learning rate of the fastest group in `epoch` (0-based)."""
         step = min(epoch * self.steps // self.epochs, self.steps - 1)
         if step < self.warmup_steps:
             return self.warmup_start * (self.peak / self.warmup_start) ** (step / self.warmup_steps)

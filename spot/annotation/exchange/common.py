@@ -74,7 +74,7 @@ def video_infos(videos: VideoSet) -> dict[str, VideoInfo]:
 
 
 def image_frames(videos: Videos) -> dict[str, tuple[str, int]]:
-    """File name of every frame, with and without its ending -> (video, frame)."""
+    """Return the file name of every frame, with and without its ending -> (video, frame)."""
     places: dict[str, tuple[str, int]] = {}
     for name, info in videos.items():
         for frame in range(info.frames):
@@ -84,7 +84,7 @@ def image_frames(videos: Videos) -> dict[str, tuple[str, int]]:
 
 
 def find_image(name: str, places: Mapping[str, tuple[str, int]], source: str) -> tuple[str, int]:
-    """The (video, frame) that an image name of another tool means: its last two parts count.
+    """Return the (video, frame) that an image name of another tool means: its last two parts count.
 
     Raises:
         SpotError: there is no such frame.
@@ -97,14 +97,14 @@ def find_image(name: str, places: Mapping[str, tuple[str, int]], source: str) ->
 
 
 def info_of(name: str, videos: Videos, source: str) -> VideoInfo:
-    """The video of that name. Raises SpotError where there is none."""
+    """Return the video of that name. Raise SpotError if there is none."""
     if name not in videos:
         raise SpotError(f"{source}: unknown video {name}; the videos are called {', '.join(list(videos)[:3])}")
     return videos[name]
 
 
 def target_of(label: str, labels: Labels | None, source: str) -> int:
-    """The target that a label means. Raises SpotError for an unknown one."""
+    """Return the target that a label means. Raise SpotError for an unknown one."""
     if labels and label in labels:
         return labels[label]
     number = label.removeprefix(LABEL)
@@ -114,7 +114,7 @@ def target_of(label: str, labels: Labels | None, source: str) -> int:
 
 
 def checked(table: BoxTable, videos: Videos, source: str) -> BoxTable:
-    """The table, if all its rows fit the videos. Raises SpotError otherwise."""
+    """Return the table, if all its rows fit the videos. Raise SpotError otherwise."""
     check_labels(table, {name: (v.frames, v.width, v.height) for name, v in videos.items()}, source)
     return table
 
@@ -138,7 +138,7 @@ class Columns:
         self._rows.append((video, target, frame, box or [np.nan] * 4, score, is_gt))
 
     def table(self, source: str) -> BoxTable:
-        """All rows. Raises SpotError where a frame of a target has two of them."""
+        """Return all rows. Raise SpotError if a frame of a target has two of them."""
         try:
             return BoxTable.build(*([row[i] for row in self._rows] for i in range(6)))  # type: ignore[arg-type]
         except SpotError as error:
@@ -171,11 +171,11 @@ class Files:
         self.names = sorted(n for n in names if not any(is_clutter(part) for part in n.split("/")))
 
     def ending(self, *endings: str) -> list[str]:
-        """Names of the files that end so; a file alone counts whatever its name."""
+        """Return names of the files that end so; a file alone counts whatever its name."""
         return [name for name in self.names if not name or name.lower().endswith(endings)]
 
     def read(self, name: str) -> bytes:
-        """Content of one of `names`. Raises SpotError where it cannot be read."""
+        """Return the content of one of `names`. Raise SpotError if it cannot be read."""
         try:
             if self._zip is not None:
                 return self._zip.read(name)
@@ -187,21 +187,21 @@ class Files:
             raise SpotError(f"{self.place(name)}: cannot be read ({error})") from None
 
     def text(self, name: str) -> str:
-        """Content as text. Raises SpotError where it is not UTF-8."""
+        """Return the content as text. Raise SpotError if it is not UTF-8."""
         try:
             return self.read(name).decode("utf-8-sig")
         except UnicodeDecodeError:
             raise SpotError(f"{self.place(name)}: not a text file in UTF-8") from None
 
     def json(self, name: str) -> Any:
-        """Content as JSON. Raises SpotError where it is none."""
+        """Return the content as JSON. Raise SpotError if it is none."""
         try:
             return json.loads(self.text(name))
         except (ValueError, RecursionError) as error:
             raise SpotError(f"{self.place(name)}: not a JSON file ({error})") from None
 
     def place(self, name: str) -> str:
-        """How errors call a file."""
+        """Return how errors call a file."""
         return f"{self.path}/{name}" if name else str(self.path)
 
     def _zip_names(self, archive: zipfile.ZipFile) -> list[str]:
@@ -246,7 +246,7 @@ def write_small(file: Path, text: str) -> Path:
 
 
 def number(value: float, decimals: int = 4) -> str:
-    """A number without needless zeros."""
+    """Return a number without needless zeros."""
     return f"{value:.{decimals}f}".rstrip("0").rstrip(".") or "0"
 
 
@@ -268,7 +268,7 @@ def write_flags(table: BoxTable, folder: Path) -> list[Path]:
 
 
 def apply_flags(table: BoxTable, files: Files) -> BoxTable:
-    """Add what `flags.csv` says, where there is one. Raises SpotError where it is broken."""
+    """Add what `flags.csv` says, where there is one. Raise SpotError if it is broken."""
     name = next((n for n in files.names if n.rpartition("/")[2] == FLAGS), None)
     if name is None:
         return table

@@ -62,7 +62,7 @@ def write_images(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
 
 
 def read_images(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable:
-    """Read an XML file, or the zip that CVAT exports. Raises SpotError for unknown frames and labels."""
+    """Read an XML file, or the zip that CVAT exports. Raise SpotError for unknown frames and labels."""
     places = image_frames(videos)
     columns = Columns()
     for name in files.ending(".xml"):

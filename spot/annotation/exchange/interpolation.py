@@ -51,7 +51,7 @@ def choose_keyframes(boxes: np.ndarray, fixed: np.ndarray, min_iou: float = 0.95
 
 
 def _shortest(boxes: np.ndarray, min_iou: float) -> np.ndarray:
-    """The fewest frames from the first to the last, both included: breadth-first search."""
+    """Return the fewest frames from the first to the last, both included: breadth-first search."""
     n = len(boxes)
     before = np.full(n, -1)
     before[0], level = 0, [0]
@@ -71,7 +71,7 @@ def _shortest(boxes: np.ndarray, min_iou: float) -> np.ndarray:
 
 
 def _reachable(boxes: np.ndarray, ends: np.ndarray, min_iou: float) -> np.ndarray:
-    """(m,) bool: which of the ends (m,), ascending, can a line from the first box reach so that it meets all between.
+    """Return (m,) bool: which of the ascending ends (m,) a line from the first box can reach and meet all boxes between.
 
     An IoU of at least t moves no edge by more than (1 / t - 1) times the side, which bounds each edge's slope. The test
     may let pass too many, never too few.
@@ -95,12 +95,12 @@ def _reachable(boxes: np.ndarray, ends: np.ndarray, min_iou: float) -> np.ndarra
 
 
 def _met(boxes: np.ndarray, min_iou: float) -> bool:
-    """Whether the line from the first to the last box meets all boxes between them."""
+    """Return whether the line from the first to the last box meets all boxes between them."""
     return bool((box_iou(interpolate(boxes[0], boxes[-1], len(boxes)), boxes) >= min_iou).all())
 
 
 def interpolate(first: np.ndarray, last: np.ndarray, count: int) -> np.ndarray:
-    """(count, 4) boxes from `first` to `last` in equal steps, both included."""
+    """Return (count, 4) boxes from `first` to `last` in equal steps, both included."""
     weight = np.linspace(0, 1, count)[:, None]
     return (1 - weight) * first + weight * last
 
@@ -124,7 +124,7 @@ class Event:
 
 
 def events_of(track: BoxTable, frames: int, min_iou: float) -> list[Event]:
-    """The events of one target of one video of `frames` frames, ascending.
+    """Return the events of one target of one video of `frames` frames, ascending.
 
     They are the keyframes of each stretch of visible rows (`choose_keyframes`, human boxes among them), the first frame
     of each absence and human absences, and an end behind each stretch that a gap without rows follows.

@@ -68,7 +68,7 @@ def write_images(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
 
 
 def read_images(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable:
-    """Read exported image tasks. Raises SpotError for unknown frames and labels."""
+    """Read exported image tasks. Raise SpotError for unknown frames and labels."""
     places = image_frames(videos)
     columns = Columns()
     with reading(files, "an export of Label Studio"):
@@ -168,7 +168,7 @@ def _write(tasks: list, table: BoxTable, folder: Path, config: str) -> list[Path
 
 
 def _results(files: Files) -> Iterator[tuple[str, dict, dict, bool]]:
-    """(source, data of the task, result, whether a human made it) of all tasks."""
+    """Yield (source, data of the task, result, whether a human made it) of all tasks."""
     for name in files.ending(".json"):
         for task in files.json(name):
             for kind in ("annotations", "predictions"):

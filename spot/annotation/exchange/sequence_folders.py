@@ -79,7 +79,7 @@ def read(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable
 
 
 def _tracks(table: BoxTable, videos: Videos, source: str) -> dict[tuple[str, int], tuple[np.ndarray, np.ndarray]]:
-    """(video, target) -> boxes (n, 4), NaN where there is none, and absent (n,) bool."""
+    """Return (video, target) -> boxes (n, 4), NaN where there is none, and absent (n,) bool."""
     checked(table, videos, source)
     tracks = {}
     for video, target in table.targets:

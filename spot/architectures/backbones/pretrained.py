@@ -19,7 +19,7 @@ from spot.runtime.errors import SpotError
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """A state dict from a file, bare or under "state_dict". Raises SpotError where it is absent or anything else."""
+    """A state dict from a file, bare or under "state_dict". Raise SpotError if it is absent or anything else."""
     if not Path(path).is_file():
         raise SpotError(
             f"backbone.weights={path}: no such file; give none, imagenet, package or the path of a state dict"
@@ -51,7 +51,7 @@ def load_state(module: nn.Module, state: dict[str, Tensor], unused: tuple[str, .
 
 
 def package_file(package: str, file: str) -> Path:
-    """A file inside an installed package, which is not imported. Raises SpotError where it is not installed."""
+    """Return a file inside an installed package, which is not imported. Raise SpotError if it is not installed."""
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         name = package.replace("_", "-")
@@ -60,7 +60,7 @@ def package_file(package: str, file: str) -> Path:
 
 
 def imagenet_state(weights: WeightsEnum) -> dict[str, Tensor]:
-    """torchvision's file, from its cache or the network. Raises SpotError where it is in neither."""
+    """torchvision's file, from its cache or the network. Raise SpotError if it is in neither."""
     try:
         return weights.get_state_dict(progress=False, check_hash=True)
     except (OSError, RuntimeError) as error:

@@ -38,7 +38,7 @@ class StagedBackbone(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised images to the last stage's features."""
+        """Map (B, 3, H, W) normalised images to the last stage's features."""
         stages = list(self.children())
         with torch.no_grad():
             for stage in stages[: self.frozen_stages]:

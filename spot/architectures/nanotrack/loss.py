@@ -65,7 +65,7 @@ class NanoLoss(TrackerLoss):
         return terms
 
     def distances(self, boxes: Tensor, margin: float = 0.0) -> Tensor:
-        """(B, N, 4) from each cell to the left, top, right and bottom of its (B, 4) xywh box, negative beyond a side.
+        """Return (B, N, 4) distances from each cell to the left, top, right and bottom of its (B, 4) xywh box.
 
         Each side is first moved outwards by `margin` of the box's size.
         """
@@ -84,7 +84,7 @@ class NanoLoss(TrackerLoss):
 
 
 def distance_iou(predicted: Tensor, target: Tensor) -> Tensor:
-    """(B, N) (intersection + 1) / (union + 1) of two boxes given by their distances from a common cell.
+    """Return (B, N) (intersection + 1) / (union + 1) of two boxes given by their distances from a common cell.
 
     Args:
         predicted: (B, N, 4) distances left, top, right, bottom in pixels, > 0.
@@ -97,7 +97,7 @@ def distance_iou(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def _capped(cells: Tensor, most: int) -> Tensor:
-    """(B, N) weights of the cells that are True; an image's weights add up to `most` at most."""
+    """Return (B, N) weights of the cells that are True; an image's weights add up to `most` at most."""
     return cells * (most / cells.sum(dim=1, keepdim=True).clamp(min=1)).clamp(max=1)
 
 

@@ -61,7 +61,7 @@ class InvertedResidual(nn.Module):
         self.conv = nn.Sequential(*layers, project, nn.BatchNorm2d(out))
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, channels, H, W) to (B, out, ceil(H / stride), ceil(W / stride))."""
+        """Map (B, channels, H, W) to (B, out, ceil(H / stride), ceil(W / stride))."""
         return features + self.conv(features) if self.add_input else self.conv(features)
 
 
@@ -75,7 +75,7 @@ class SqueezeExcitation(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
-        """(B, C, H, W) to the same shape."""
+        """Map (B, C, H, W) to the same shape."""
         return features * self.fc(features.mean((2, 3))).view(*features.shape[:2], 1, 1)
 
 

@@ -154,7 +154,7 @@ class NanoTrack(TrackerNetwork):
         )
 
     def candidates(self, prediction: NanoPrediction) -> Candidates:
-        """Target probability, xywh box in search-crop pixels (not clipped), and predicted IoU of each cell."""
+        """Return target probability, xywh box in search-crop pixels (not clipped), and predicted IoU of each cell."""
         before, after = prediction.distances[..., :2], prediction.distances[..., 2:]
         boxes = torch.cat([self.cells.to(before.dtype) - before, before + after], dim=-1)
         return Candidates(prediction.logits.softmax(dim=-1)[..., 1], boxes, prediction.ious)
@@ -179,11 +179,11 @@ class PixelwiseCorrelation(nn.Module):
         self.attention = CellAttention(cells)
 
     def kernel(self, template: Tensor) -> Tensor:
-        """(B, C, h, w) template features to (B, P, C), P = h * w."""
+        """Map (B, C, h, w) template features to (B, P, C), P = h * w."""
         return self.template(template).flatten(2).transpose(1, 2).contiguous()
 
     def forward(self, kernel: Tensor, search: Tensor) -> Tensor:
-        """(B, P, C) kernels and (B, C, H, W) search features to (B, P, H, W)."""
+        """Map (B, P, C) kernels and (B, C, H, W) search features to (B, P, H, W)."""
         features = self.search(search)
         return self.attention((kernel @ features.flatten(2)).unflatten(2, features.shape[2:]))
 
@@ -196,7 +196,7 @@ class CellAttention(nn.Module):
         self.fc1, self.fc2 = nn.Conv2d(cells, cells, 1), nn.Conv2d(cells, cells, 1)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(B, P, H, W) to the same shape."""
+        """Map (B, P, H, W) to the same shape."""
         return maps * self.fc2(self.fc1(maps.mean((2, 3), keepdim=True)).relu()).sigmoid()
 
 
@@ -211,13 +211,13 @@ def tower(channels: int, width: int, kernels: tuple[int, ...]) -> nn.Sequential:
 
 
 def is_folded(norm: nn.BatchNorm2d) -> bool:
-    """Whether a BatchNorm was made an identity because it is folded into the layer before (see `published.py`)."""
+    """Return whether a BatchNorm is an identity because it is folded into the layer before it (see `published.py`)."""
     assert norm.running_var is not None
     return bool(((norm.running_var - (1 - norm.eps)).abs() < norm.eps / 10).all())
 
 
 def cell_positions(grid: int, search_size: int) -> Tensor:
-    """(grid * grid, 2) float32 x, y of the cells in search pixels, row by row.
+    """Return (grid * grid, 2) float32 x, y of the cells in search pixels, row by row.
 
     Cell grid // 2 lies on the crop's centre pixel. With an even grid the cells are lopsided, as published: -1 .. 239 for
     16 cells and 255 pixels.
@@ -228,5 +228,5 @@ def cell_positions(grid: int, search_size: int) -> Tensor:
 
 
 def _rows(maps: Tensor) -> Tensor:
-    """(B, C, H, W) to (B, H * W, C)."""
+    """Map (B, C, H, W) to (B, H * W, C)."""
     return maps.flatten(2).transpose(1, 2)

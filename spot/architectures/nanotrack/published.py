@@ -131,7 +131,7 @@ def from_onnx(files: Sequence[Path], network: Any) -> dict[str, Tensor]:
 
 
 def _tensors(path: Path, layers: Sequence[Layer], names: Sequence[str], network: Any) -> dict[str, Tensor]:
-    """Weights of the named layers and of the BatchNorms behind them, from the layers of one file in the same order."""
+    """Return the weights of the named layers and the BatchNorms after them, from one file's layers in the same order."""
     modules = dict(network.named_modules())
     shapes = [tuple(modules[name].weight.shape) for name in names]
     if [tuple(layer.weight.shape) for layer in layers] != shapes:
@@ -156,7 +156,7 @@ def _tensors(path: Path, layers: Sequence[Layer], names: Sequence[str], network:
 
 
 def _following_norm(name: str, modules: Mapping[str, nn.Module]) -> str | None:
-    """The name of the BatchNorm right behind a layer of a sequence."""
+    """Return the name of the BatchNorm right behind a layer of a sequence."""
     parent, _, index = name.rpartition(".")
     follower = f"{parent}.{int(index) + 1}" if index.isdigit() else ""
     return follower if isinstance(modules.get(follower), nn.BatchNorm2d) else None

@@ -78,7 +78,7 @@ class NanoTracker(Tracker):
         return state, np.concatenate((centers - sizes / 2, sizes), axis=1), score
 
     def _found(self, state: TrackState, crops: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Boxes (B, N, 4) xywh in crop pixels and scores (B, N) of all cells, in one transfer."""
+        """Return boxes (B, N, 4) xywh in crop pixels and scores (B, N) of all cells, in one transfer."""
         candidates = self.network.candidates(self.network.predict(state.template_features, crops))
         found = torch.cat((candidates.boxes, candidates.scores[..., None]), dim=-1).double().cpu().numpy()
         return found[..., :4], found[..., 4]

@@ -53,7 +53,7 @@ class OceanResNet50(StagedBackbone):
 
 
 def _adapted(state: dict[str, Tensor], source: str) -> dict[str, Tensor]:
-    """A ResNet-50's tensors under the names and with the shapes that they have in `OceanResNet50`."""
+    """Return a ResNet-50's tensors under the names and with the shapes that they have in `OceanResNet50`."""
     state = {_own_key(key): tensor for key, tensor in state.items()}
     for key in ("layer2.0.downsample.0.weight", "layer3.0.downsample.0.weight"):
         if key in state and state[key].shape[2:] == (1, 1):

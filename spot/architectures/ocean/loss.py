@@ -72,7 +72,7 @@ class OceanLoss(TrackerLoss):
         return terms
 
     def distances(self, boxes: Tensor, margin: float = 0.0) -> Tensor:
-        """(B, N, 4) from each cell to the left, top, right and bottom of its (B, 4) xywh box, negative beyond a side.
+        """Return (B, N, 4) distances from each cell to the left, top, right and bottom of its (B, 4) xywh box.
 
         Each side is first moved outwards by `margin` of the box's size, which counts as 1 px where it is less.
         """
@@ -81,11 +81,11 @@ class OceanLoss(TrackerLoss):
         return torch.cat([self.cells - low[:, None], high[:, None] - self.cells], dim=-1)
 
     def inside(self, boxes: Tensor, margin: float = 0.0) -> Tensor:
-        """(B, N) bool: cells strictly inside the boxes, enlarged as in `distances`."""
+        """Return (B, N) bool: cells strictly inside the boxes, enlarged as in `distances`."""
         return (self.distances(boxes, margin) > 0).all(dim=-1)
 
     def positive(self, boxes: Tensor) -> Tensor:
-        """(B, N) bool: cells near the target's centre cell.
+        """Return (B, N) bool: cells near the target's centre cell.
 
         The middle cell stands for search_size / 2 here, not for its own position (see the top of `ocean.py`), and the
         centre's distance from it is cut towards zero.
@@ -97,7 +97,7 @@ class OceanLoss(TrackerLoss):
 
 
 def distance_iou(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """(B, N) (intersection + 1) / (union + 1) of boxes around a common cell; 1 without gradient where not `valid`.
+    """Return (B, N) (intersection + 1) / (union + 1) of boxes around a cell; 1 without gradient where not `valid`.
 
     Args:
         predicted, target: (B, N, 4) distances left, top, right, bottom in pixels; positive where valid.

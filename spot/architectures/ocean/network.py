@@ -143,7 +143,7 @@ class Ocean(TrackerNetwork):
         )
 
     def _alignment(self, box_features: Tensor, distances: Tensor) -> Tensor:
-        """(B, N) logits."""
+        """Return (B, N) logits."""
         shift = (self.search_size // 2 - self.search_size / 2) / self.stride
         aligned = self.align_conv(box_features, tap_offsets(distances, self.stride, shift))
         return _rows(self.align_pred(F.relu(aligned, inplace=True))).squeeze(-1)
@@ -198,7 +198,7 @@ def correlate_by_products(search: Tensor, kernel: Tensor) -> Tensor:
 
 
 def tap_offsets(distances: Tensor, stride: int, shift: float) -> Tensor:
-    """Offsets that spread the nine taps of a 3x3 convolution over the box predicted at each cell.
+    """Return offsets that spread the nine taps of a 3x3 convolution over the box predicted at each cell.
 
     This is docs/method.md section 6 with the cell's own position put in, which cancels: neither grid nor index remains.
 
@@ -219,7 +219,7 @@ def tap_offsets(distances: Tensor, stride: int, shift: float) -> Tensor:
 
 
 def cell_positions(grid: int, stride: int, search_size: int) -> Tensor:
-    """(grid * grid, 2) float32 x, y of the cells in search-crop pixels, row by row."""
+    """Return (grid * grid, 2) float32 x, y of the cells in search-crop pixels, row by row."""
     axis = (torch.arange(grid) - grid // 2) * stride + search_size // 2
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     return torch.stack([x, y], dim=-1).flatten(0, 1).float()
@@ -240,5 +240,5 @@ def _encoding(channels: int, dilation: tuple[int, int]) -> nn.Sequential:
 
 
 def _rows(maps: Tensor) -> Tensor:
-    """(B, C, H, W) to (B, H * W, C)."""
+    """Map (B, C, H, W) to (B, H * W, C)."""
     return maps.flatten(2).transpose(1, 2)

@@ -67,7 +67,7 @@ class OSTrackLoss(TrackerLoss):
         return terms
 
     def _boxes(self, prediction: OSTrackPrediction, cell: Tensor) -> Tensor:
-        """(B, 4) xyxy, relative to the crop, of the box that each instance's cell (B,) predicts."""
+        """Return (B, 4) xyxy, relative to the crop, of the box that each instance's cell (B,) predicts."""
         index = cell[:, None, None].expand(-1, 2, 1)
         offset, size = (maps.flatten(2).gather(2, index).squeeze(2) for maps in (prediction.offsets, prediction.sizes))
         column_row = torch.stack([cell % self.grid, cell // self.grid], dim=1)
@@ -133,7 +133,7 @@ def centre_targets(boxes: Tensor, grid: int) -> Tensor:
 
 
 def _radius(size: Tensor) -> Tensor:
-    """(B, 2) w, h in cells to (B,) radii; the smallest of CornerNet's three cases."""
+    """Map (B, 2) w, h in cells to (B,) radii; the smallest of CornerNet's three cases."""
     total, area = size.sum(1), size.prod(1)
     cases = (
         (total, area * (1 - OVERLAP) / (1 + OVERLAP), 4),

@@ -92,7 +92,7 @@ class OSTrack(TrackerNetwork):
             self.iou_branch = Branch(backbone.channels, channels, 1)
 
     def encode_template(self, template: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
-        """(B, Nz, C) tokens of the template and (B, Nz), 1 for tokens that vote on candidate elimination and 0 for others."""
+        """Return (B, Nz, C) tokens of the template, and (B, Nz): 1 for tokens that vote on candidate elimination, else 0."""
         tokens = self.backbone.encode_template(template)
         voters = voting_tokens(boxes, self.template_size, self.backbone.template_grid, self.voters)
         return tokens, voters.to(tokens.dtype)
@@ -186,7 +186,7 @@ class Branch(nn.Module):
                 nn.init.xavier_uniform_(parameter)
 
     def forward(self, maps: Tensor) -> Tensor:
-        """(B, inputs, grid, grid) to (B, outputs, grid, grid)."""
+        """Map (B, inputs, grid, grid) to (B, outputs, grid, grid)."""
         for layer in self.layers:
             maps = layer(maps)
         return self.out(maps)

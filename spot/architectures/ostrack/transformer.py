@@ -69,11 +69,11 @@ class JointViT(nn.Module):
         self.pos_embed_x = nn.Parameter(resize_positions(self.pos_embed, self.search_grid))
 
     def tokens(self, images: Tensor, positions: Tensor) -> Tensor:
-        """(B, 3, H, W) normalised images and (1, N, C) positions to (B, N, C) tokens, row by row."""
+        """Map (B, 3, H, W) normalised images and (1, N, C) positions to (B, N, C) tokens, row by row."""
         return self.patch_embed.proj(images).flatten(2).transpose(1, 2) + positions
 
     def encode_template(self, template: Tensor) -> Tensor:
-        """(B, 3, template_size, template_size) to (B, Nz, C) tokens before the first block."""
+        """Map (B, 3, template_size, template_size) to (B, Nz, C) tokens before the first block."""
         return self.tokens(template, self.pos_embed_z)
 
     def forward(
@@ -152,7 +152,7 @@ def attention_from(attention: Any, normed: Tensor, voters: Tensor, split: int) -
 
 
 def resize_positions(pos_embed: Tensor, grid: int) -> Tensor:
-    """(1, 1 + n * n, C) position embedding with a class token's first, to (1, grid * grid, C), bicubically."""
+    """Map a (1, 1 + n * n, C) position embedding, the class token first, to (1, grid * grid, C), bicubically."""
     side = math.isqrt(pos_embed.shape[1] - 1)
     maps = pos_embed[:, 1:].detach().transpose(1, 2).unflatten(2, (side, side))
     resized = F.interpolate(maps, size=(grid, grid), mode="bicubic", align_corners=False)

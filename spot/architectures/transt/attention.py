@@ -19,7 +19,7 @@ class Attention(nn.MultiheadAttention):
         super().__init__(d_model, heads, dropout, batch_first=True)
 
     def forward(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:  # type: ignore[override]
-        """(B, N, d_model) queries, (B, M, d_model) keys and values to (B, N, d_model)."""
+        """Map (B, N, d_model) queries, (B, M, d_model) keys and values to (B, N, d_model)."""
         weights, biases = self.in_proj_weight.chunk(3), self.in_proj_bias.chunk(3)
         q, k, v = (
             F.linear(x, weight, bias).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)

@@ -66,7 +66,7 @@ class TransTLoss(TrackerLoss):
         return terms
 
     def _class_term(self, logits: Tensor, inside: Tensor, kept: Tensor) -> Mean:
-        """Mean over the kept cells, weighted by class: (B, N, 2) logits, (B, N) target cells, (B, 1) kept instances."""
+        """Return the class-weighted mean over kept cells of (B, N, 2) logits, (B, N) target cells, (B, 1) kept instances."""
         entropy = F.cross_entropy(logits.transpose(1, 2), (~inside).long(), reduction="none")
         weight = torch.where(inside, 1.0, self.background_weight).to(entropy.dtype) * kept
         return Mean((weight * entropy).sum(), weight.sum())
@@ -100,7 +100,7 @@ def target_cells(boxes: Tensor, grid: int, ring: int) -> tuple[Tensor, Tensor]:
 
 
 def iou_and_giou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """IoU in [0, 1] and generalised IoU in [-1, 1] of boxes xyxy, element by element; shapes (..., 4) broadcast."""
+    """Return IoU in [0, 1] and generalised IoU in [-1, 1] of boxes xyxy, pair by pair; shapes (..., 4) broadcast."""
     overlap = (torch.minimum(a[..., 2:], b[..., 2:]) - torch.maximum(a[..., :2], b[..., :2])).clamp(min=0)
     hull = torch.maximum(a[..., 2:], b[..., 2:]) - torch.minimum(a[..., :2], b[..., :2])
     overlap_area, hull_area = overlap.prod(-1), hull.prod(-1)

@@ -110,7 +110,7 @@ class TransT(TrackerNetwork):
         return self._heads(fused)
 
     def candidates(self, prediction: TransTPrediction) -> Candidates:
-        """Target probability, xywh box in search-crop pixels (not clipped) and predicted IoU of every cell."""
+        """Return target probability, xywh box in search-crop pixels (not clipped) and predicted IoU of every cell."""
         boxes = box_convert(prediction.boxes * self.search_size, "cxcywh", "xywh")
         return Candidates(prediction.logits.softmax(-1)[..., 0], boxes, prediction.ious)
 
@@ -127,7 +127,7 @@ class TransT(TrackerNetwork):
 
 
 def cell_anchors(grid: int) -> Tensor:
-    """(grid * grid, 4) logits of cx, cy, w, h: each cell's centre, and a quarter of the crop."""
+    """Return (grid * grid, 4) logits of cx, cy, w, h: each cell's centre, and a quarter of the crop."""
     centers = (torch.arange(grid) + 0.5) / grid
     y, x = torch.meshgrid(centers, centers, indexing="ij")
     quarter = torch.full_like(x, 0.25)
@@ -166,7 +166,7 @@ class EgoContext(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, positions: Tensor) -> Tensor:
-        """(B, N, d) tokens and their (N, d) positions to (B, N, d)."""
+        """Map (B, N, d) tokens and their (N, d) positions to (B, N, d)."""
         placed = x + positions
         attended = self.attention(placed, placed, x)
         return self.norm(x + self.dropout(attended))
@@ -185,7 +185,7 @@ class CrossFeature(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, positions: Tensor, other: Tensor, other_positions: Tensor) -> Tensor:
-        """(B, N, d) tokens attend to the (B, M, d) tokens of the other branch."""
+        """Let (B, N, d) tokens attend to the (B, M, d) tokens of the other branch."""
         attended = self.attention(x + positions, other + other_positions, other)
         x = self.norm1(x + self.dropout(attended))
         hidden = self.dropout(self.linear1(x).relu())
@@ -193,7 +193,7 @@ class CrossFeature(nn.Module):
 
 
 def sine_positions(grid: int, d_model: int) -> Tensor:
-    """(grid * grid, d_model) float32 position encodings, row by row: d_model / 2 numbers for y, then as many for x.
+    """Return (grid * grid, d_model) float32 position encodings, row by row: d_model / 2 numbers for y, then for x.
 
     Coordinates 1..grid are scaled to (0, 2 pi]; sines and cosines alternate over wavelengths up to 10000
     (docs/method.md section 6).

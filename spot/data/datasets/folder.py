@@ -67,7 +67,7 @@ def _find(base: str) -> tuple[list[Source], list[str]]:
 
 
 def read_annotation(source: Source) -> Annotation:
-    """Boxes and visibility of one sequence, from either form of groundtruth.txt; see `got10k.fit_annotation`."""
+    """Return boxes and visibility of one sequence, from either form of groundtruth.txt; see `got10k.fit_annotation`."""
     file = source.files[0]
     data = read_bytes(file)
     first = next((line for line in data.splitlines() if line.strip()), b"")
@@ -77,7 +77,7 @@ def read_annotation(source: Source) -> Annotation:
 
 
 def spread_rows(table: np.ndarray, frames: int, file: str) -> np.ndarray:
-    """Rows frame,x,y,w,h as (frames, 4) xywh, NaN in frames without a row.
+    """Return rows frame,x,y,w,h as (frames, 4) xywh, NaN in frames without a row.
 
     Raises:
         SpotError: naming file and row: no whole number of a frame of the video, a frame twice, a box without an area.

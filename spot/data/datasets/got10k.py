@@ -65,17 +65,17 @@ def load(
 
 
 def annotation_files(folder: str) -> tuple[str, str, str]:
-    """The annotation files of a sequence: boxes, and the optional absence and cover."""
+    """Return the annotation files of a sequence: boxes, and the optional absence and cover."""
     return f"{folder}/groundtruth.txt", f"{folder}/absence.label", f"{folder}/cover.label"
 
 
 def read_annotation(source: Source) -> Annotation:
-    """Boxes and visibility of one sequence; see `fit_annotation`."""
+    """Return boxes and visibility of one sequence; see `fit_annotation`."""
     return fit_annotation(parse_table(read_bytes(source.files[0]), source.files[0], 4), source)
 
 
 def fit_annotation(table: np.ndarray, source: Source) -> Annotation:
-    """The annotation of a sequence from the rows (n, 4) of its groundtruth.txt and its flags.
+    """Return the annotation of a sequence from the rows (n, 4) of its groundtruth.txt and its flags.
 
     A frame is visible if its box has an area, absence is 0 and cover, where it is given, is above 0. A file of one row
     annotates the first frame of a longer sequence.
@@ -95,7 +95,7 @@ def fit_annotation(table: np.ndarray, source: Source) -> Annotation:
 
 
 def _sequences(folder: str) -> list[str]:
-    """Names of the sequences of a folder in official order."""
+    """Return names of the sequences of a folder in official order."""
     if os.path.isfile(f"{folder}/list.txt"):
         return read_list(f"{folder}/list.txt", folders=True)
     entries = [n for n in names_in(folder) if os.path.isdir(f"{folder}/{n}")] if os.path.isdir(folder) else []

@@ -100,7 +100,7 @@ def load_extension(
 
 
 def _list_file(root: str, split: str, splits: str | None) -> str:
-    """The root's own list where it has one, else one of `splits`."""
+    """Return the root's own list where it has one, else one of `splits`."""
     official = f"{root}/{_OFFICIAL.get(split)}"
     if os.path.isfile(official):
         return official
@@ -119,7 +119,7 @@ def _test_names(root: str, splits: str | None) -> list[str]:
 
 
 def _all_names(root: str) -> list[str]:
-    """All videos under the root, unpacked or not, sorted."""
+    """Return all videos under the root, unpacked or not, sorted."""
     names = [n for c in names_in(root) if os.path.isdir(f"{root}/{c}") for n in names_in(f"{root}/{c}")]
     return sorted(n for n in {*names, *packed_folders(root)} if _VIDEO.fullmatch(n))
 

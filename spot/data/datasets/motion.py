@@ -54,7 +54,7 @@ def moving(rng: np.random.Generator, look: Look, center: np.ndarray, base: float
 
 
 def wave(rng: np.random.Generator, frames: int, amplitude: float, shortest: float, longest: float) -> np.ndarray:
-    """(frames,) smooth oscillation within +-amplitude; periods in frames."""
+    """Return (frames,) smooth oscillation within +-amplitude; periods in frames."""
     period, phase = rng.uniform(shortest, longest, (2, 1)), rng.uniform(0, 2 * np.pi, (2, 1))
     waves = np.sin(2 * np.pi * np.arange(frames) / period + phase)
     return amplitude * (0.7 * waves[0] + 0.3 * waves[1])
@@ -68,7 +68,7 @@ def smooth_path(
     margin: float,
     spread: float,
 ) -> np.ndarray:
-    """(frames, 2) smooth way, `margin` inside the image; its middle is within `spread` sides of `around`."""
+    """Return (frames, 2) smooth way, `margin` inside the image; its middle is within `spread` sides of `around`."""
     sides = np.array(size, np.float64)
     way = np.stack([wave(rng, frames, rng.uniform(0.12, 0.3) * s, 45, 120) for s in sides], axis=1)
     shake = np.stack([wave(rng, frames, rng.uniform(0, 0.012) * s, 8, 20) for s in sides], axis=1)
@@ -77,7 +77,7 @@ def smooth_path(
 
 
 def excursion(rng: np.random.Generator, center: np.ndarray, size: tuple[int, int], reach: float) -> np.ndarray:
-    """(n, 2) displacement that takes the target over the nearest border by `reach` pixels and back."""
+    """Return (n, 2) displacement that takes the target over the nearest border by `reach` pixels and back."""
     frames, sides = len(center), np.array(size, np.float64)
     half = min(14.0, frames / 3)
     moment = rng.uniform(half + 1, max(frames - 5, half + 2))
@@ -100,7 +100,7 @@ def displace(points: np.ndarray, strength: np.ndarray, phase: np.ndarray) -> np.
 def _outlines(
     look: Look, center: np.ndarray, to_image: np.ndarray, strength: np.ndarray, phase: np.ndarray
 ) -> np.ndarray:
-    """(n, points, 2) outlines in pixels.
+    """Return (n, points, 2) outlines in pixels.
 
     The bend leads from the image to the picture; fixed-point steps invert it (each shrinks the error by 0.4).
     """

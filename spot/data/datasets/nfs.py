@@ -69,7 +69,7 @@ def _source(home: str, name: str) -> Source:
 
 
 def _read(source: Source) -> Annotation:
-    """Rows that fit the frames; where one of the two is a frame longer, the frame without the other is left out."""
+    """Return rows that fit the frames. If there is one row or one frame too many, it is left out."""
     file, frames = source.files[0], len(source.frames)
     rows = parse_table(_LABEL.sub(b"", read_bytes(file)), file, _COLUMNS)
     if abs(len(rows) / frames - _RATIO) < 1:

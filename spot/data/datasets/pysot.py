@@ -66,7 +66,7 @@ def _video(root: str, homes: Sequence[str], name: str, entry: dict) -> Video:
 
 
 def fit_tag(flags: Sequence[float], frames: int) -> np.ndarray:
-    """(frames,) bool from a list of flags that may be shorter than the video: frames beyond it do not have the tag."""
+    """Return (frames,) bool from a list of flags. The list may be shorter than the video: later frames have no tag."""
     tag = np.zeros(frames, bool)
     tag[: len(flags)] = np.asarray(flags[:frames], float) > 0
     return tag

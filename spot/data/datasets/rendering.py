@@ -70,7 +70,7 @@ def render_video(rng: np.random.Generator, frames: int, size: tuple[int, int]) -
 
 
 def _target(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> Layer:
-    """The tracked object; it starts inside the image and in one video of five leaves it for a while."""
+    """Return the tracked object; it starts inside the image and in one video of five leaves it for a while."""
     base = max(9.0, rng.uniform(12, 30) * min(size) / 240)
     center = smooth_path(rng, frames, size, np.array(size) / 2, 1.5 * base, spread=0.22)
     if rng.random() < 0.2:
@@ -105,7 +105,7 @@ def _company(rng: np.random.Generator, target: Layer, size: tuple[int, int]) -> 
 def _background(
     rng: np.random.Generator, look: Look, frames: int, size: tuple[int, int]
 ) -> Callable[[int], np.ndarray]:
-    """A larger picture with clutter, seen by a camera that pans, turns, zooms: t -> (h, w, 3) float32."""
+    """Return a larger picture with clutter, seen by a camera that pans, turns, zooms: t -> (h, w, 3) float32."""
     width, height = size
     picture = paint_background(rng, (2 * height, 2 * width))
     unit = min(size) / 240
@@ -133,7 +133,7 @@ def _background(
 
 
 def _camera(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray, float]:
-    """What the camera does to light: (frames, 256, 3) uint8 tables, a noise field to cut from, a blur."""
+    """Return what the camera does to light: (frames, 256, 3) uint8 tables, a noise field to cut from, a blur."""
     width, height = size
     gain = np.exp(wave(rng, frames, rng.choice([0.08, 0.45], p=[0.6, 0.4]), 25, 90))
     tint = np.stack([1 + wave(rng, frames, 0.06, 40, 120) for _ in range(3)], axis=1)
@@ -171,13 +171,13 @@ def draw(
 
 
 def _area(polygon: np.ndarray) -> float:
-    """Area of a polygon (points, 2)."""
+    """Return the area of a polygon (points, 2)."""
     x, y = polygon.T
     return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
 
 
 def bounds(outlines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """(n, 4) xywh of what lies inside the image of outlines (n, points, 2); no area where nothing does."""
+    """Return (n, 4) xywh of what lies inside the image of outlines (n, points, 2); no area where nothing does."""
     width, height = size
     left, right = _extent(outlines[..., 0], outlines[..., 1], height)
     top, bottom = _extent(outlines[..., 1], outlines[..., 0], width)
@@ -186,7 +186,7 @@ def bounds(outlines: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _extent(along: np.ndarray, across: np.ndarray, limit: float) -> tuple[np.ndarray, np.ndarray]:
-    """Least and largest `along`, (n,) each, of polygons (n, points) within the strip 0 <= `across` <= `limit`.
+    """Return the smallest and largest `along`, (n,) each, of polygons (n, points) in the strip 0 <= `across` <= `limit`.
 
     Every edge is cut at the strip's two borders; clipping the bound of the whole polygon would be too wide.
     """

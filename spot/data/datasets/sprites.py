@@ -42,7 +42,7 @@ class Look:
 
 
 def random_look(rng: np.random.Generator) -> Look:
-    """An object unlike any other."""
+    """Return an object unlike any other."""
     orders = np.arange(2, 6)
     return Look(
         pattern=PATTERNS[rng.integers(len(PATTERNS))],
@@ -57,7 +57,7 @@ def random_look(rng: np.random.Generator) -> Look:
 
 
 def look_alike(look: Look, rng: np.random.Generator) -> Look:
-    """A distractor: akin in outline and texture, of other colours or another pattern, so it can be told."""
+    """Return a distractor: akin in outline and texture, of other colours or another pattern, so it can be told."""
     twin = replace(
         look,
         angle=look.angle + rng.uniform(-0.5, 0.5),
@@ -74,7 +74,7 @@ def look_alike(look: Look, rng: np.random.Generator) -> Look:
 
 
 def random_palette(rng: np.random.Generator, vividness: float = 1.0) -> np.ndarray:
-    """(3, 3) RGB in [0, 1]: a dark, a light and an accent colour of related hues."""
+    """Return (3, 3) RGB in [0, 1]: a dark, a light and an accent colour of related hues."""
     hue = rng.random() + rng.normal(0, [0.05, 0.12, 0.25])
     saturation = vividness * rng.uniform([0.2, 0.2, 0.4], [0.9, 0.9, 1.0])
     value = rng.uniform([0.15, 0.55, 0.4], [0.5, 0.95, 1.0])
@@ -94,7 +94,7 @@ def _hsv_to_rgb(hsv: np.ndarray) -> np.ndarray:
 
 
 def radius(look: Look, theta: np.ndarray) -> np.ndarray:
-    """Outline radius in the direction `theta`, object units, same shape; between 0.3 and SPAN."""
+    """Return outline radius in the direction `theta`, object units, same shape; between 0.3 and SPAN."""
     superellipse = (np.abs(np.cos(theta)) ** look.squareness + np.abs(np.sin(theta)) ** look.squareness) ** (
         -1 / look.squareness
     )
@@ -103,13 +103,13 @@ def radius(look: Look, theta: np.ndarray) -> np.ndarray:
 
 
 def outline(look: Look) -> np.ndarray:
-    """(OUTLINE_POINTS, 2) points x, y of the outline, object units."""
+    """Return (OUTLINE_POINTS, 2) points x, y of the outline, object units."""
     theta = np.linspace(0, 2 * np.pi, OUTLINE_POINTS, endpoint=False)
     return radius(look, theta)[:, None] * np.stack([np.cos(theta), np.sin(theta)], axis=1)
 
 
 def paint(look: Look, side: int) -> np.ndarray:
-    """Picture of an object: (side, side, 4) float32, RGB in [0, 255], opacity in [0, 1] (outline 0.5)."""
+    """Return picture of an object: (side, side, 4) float32, RGB in [0, 255], opacity in [0, 1] (outline 0.5)."""
     axis = ((np.arange(side) + 0.5) / side * 2 - 1) * SPAN
     x, y = np.meshgrid(axis, axis)
     distance, theta = np.hypot(x, y), np.arctan2(y, x)
@@ -150,7 +150,7 @@ def _pattern(
 
 
 def fractal_noise(rng: np.random.Generator, shape: tuple[int, int], cells: int, octaves: int = 4) -> np.ndarray:
-    """(height, width) float64 smooth noise, mostly in [-1, 1]; `cells` over the longer side, then finer."""
+    """Return (height, width) float64 smooth noise, mostly in [-1, 1]; `cells` over the longer side, then finer."""
     height, width = shape
     total: np.ndarray = np.zeros(shape)
     for octave in range(octaves):
@@ -161,7 +161,7 @@ def fractal_noise(rng: np.random.Generator, shape: tuple[int, int], cells: int, 
 
 
 def paint_background(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
-    """(height, width, 3) float32 RGB in [0, 255]: clouds of a few colours at several scales."""
+    """Return (height, width, 3) float32 RGB in [0, 255]: clouds of a few colours at several scales."""
     palette = random_palette(rng, vividness=0.6)
     coarse, middle, fine = (fractal_noise(rng, shape, cells) for cells in (4, 9, 24))
     first, second = (1 / (1 + np.exp(-s * n)) for s, n in ((5, coarse), (7, middle - 0.3)))

@@ -36,7 +36,7 @@ def load(
     cache: str | None = None,
     broken: list[str] | None = None,
 ) -> VideoSet:
-    """The synthetic videos of a split; rendered on first use (about 5 ms a frame).
+    """Return the synthetic videos of a split; rendered on first use (about 5 ms a frame).
 
     Each choice of settings has a folder of its own under `root`, which appears whole or not at all. Splits
     share no random number: their targets, textures and motions differ.
@@ -132,7 +132,7 @@ def _videos(scratch: Path, names: list[str], settings: dict) -> Iterator[None]:
 
 
 def _write(place: Path, rendered: Rendered) -> None:
-    """One sequence in the GOT-10k layout."""
+    """Return one sequence in the GOT-10k layout."""
     place.mkdir()
     for i, image in enumerate(rendered.images, start=1):
         jpeg = simplejpeg.encode_jpeg(image, quality=JPEG_QUALITY, colorspace="RGB", colorsubsampling="420")

@@ -67,7 +67,7 @@ def load(
 
 
 def is_human(boxes: np.ndarray) -> np.ndarray:
-    """(n,) bool: boxes (n, 4) that a human drew have whole coordinates, those of TrackingNet's tracker do not."""
+    """Return (n,) bool, True for boxes (n, 4) that a human drew: only these have whole coordinates."""
     return np.abs(boxes - np.round(boxes)).sum(1) <= 0.01
 
 
@@ -95,7 +95,7 @@ def _videos(folder: str) -> list[str]:
 
 
 def _frame_folders(folder: str) -> set[str]:
-    """The videos of a set whose frames are unpacked."""
+    """Return the videos of a set whose frames are unpacked."""
     return set(names_in(f"{folder}/frames")) if os.path.isdir(f"{folder}/frames") else set()
 
 

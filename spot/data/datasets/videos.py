@@ -98,13 +98,13 @@ def load(
 
 
 def extracted_folder(frames: str, root: str, name: str) -> Path:
-    """Where the extracted frames of a folder of videos lie; two folders of one name have different ones."""
+    """Return where the extracted frames of a folder of videos lie; two folders of one name have different ones."""
     place = os.path.realpath(root)
     return Path(frames).expanduser() / f"{name}_{hashlib.sha256(place.encode()).hexdigest()[:8]}"
 
 
 def manifest_of(videos: VideoSet, name: str) -> Manifest:
-    """The manifest of one video of a set that `load` opened. Raises SpotError where there is none."""
+    """Return the manifest of one video of a set that `load` opened. Raise SpotError if there is none."""
     videos.index_of(name)
     manifest = Manifest.read(Path(videos.extracted or "") / name) if videos.extracted else None
     if manifest is None:
@@ -113,8 +113,10 @@ def manifest_of(videos: VideoSet, name: str) -> Manifest:
 
 
 def frame_sizes(videos: VideoSet) -> Sizes:
-    """Number of frames, width and height of each video, as `spot.data.labels` takes them; reads one frame a video
-    where there is no manifest."""
+    """Return number of frames, width and height of each video, as `spot.data.labels` takes them.
+
+    If a video has no manifest, its first frame is read.
+    """
     sizes = {}
     for video in videos:
         manifest = Manifest.read(Path(videos.extracted) / video.name) if videos.extracted else None
@@ -124,7 +126,7 @@ def frame_sizes(videos: VideoSet) -> Sizes:
 
 
 def _find(root: Path) -> dict[str, Path]:
-    """Name -> video file or folder of images; names ascending."""
+    """Return name -> video file or folder of images; names ascending."""
     sources: dict[str, Path] = {}
     for entry in sorted(root.iterdir()):
         is_folder = entry.is_dir()
@@ -142,7 +144,7 @@ def _find(root: Path) -> dict[str, Path]:
 
 
 def _manifest(video: str, source: Path, folder: Path, advance: Progress) -> Manifest:
-    """The manifest of a video that is as it was; extracts the frames of a new one."""
+    """Return the manifest of a video that is as it was; extracts the frames of a new one."""
     known = Manifest.read(folder)
     if source.is_dir():
         found = _image_folder(video, source)
@@ -180,7 +182,7 @@ def _image_folder(video: str, source: Path) -> Manifest:
 
 
 def _deleted(home: Path, there: set[str]) -> dict[str, Manifest]:
-    """Videos whose source is gone while their extracted frames are still there: these are used, with a warning."""
+    """Return the videos whose source is gone but whose extracted frames exist. They are used, with a warning."""
     kept = {}
     for folder in sorted(home.iterdir()) if home.is_dir() else ():
         if folder.name in there or folder.suffix == ".partial" or (manifest := Manifest.read(folder)) is None:
@@ -194,7 +196,7 @@ def _deleted(home: Path, there: set[str]) -> dict[str, Manifest]:
 
 
 def _video(name: str, frames: Frames, table: BoxTable) -> Video:
-    """A video with the boxes of its first target."""
+    """Return a video with the boxes of its first target."""
     boxes = np.full((len(frames), 4), np.nan, np.float32)
     rows = table.of_video(name)
     first = rows.take(rows.target == rows.target.min(initial=np.iinfo(np.int64).max))

@@ -72,7 +72,7 @@ def _f1(precision: np.ndarray, recall: np.ndarray) -> np.ndarray:
 
 
 def _thresholds(confidences: np.ndarray) -> np.ndarray:
-    """(100,) thresholds from above all confidences to below them, at even ranks in between."""
+    """Return (100,) thresholds from above all confidences to below them, at even ranks in between."""
     known = np.sort(confidences[~np.isnan(confidences)])
     step = np.floor(len(known) / (LT_THRESHOLDS - 2))
     if step < 1:

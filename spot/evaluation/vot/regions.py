@@ -52,7 +52,7 @@ def raster_overlap(first: np.ndarray, second: np.ndarray, bounds: np.ndarray | N
 
 
 def _apart(low_a: np.ndarray, high_a: np.ndarray, low_b: np.ndarray, high_b: np.ndarray) -> np.ndarray:
-    """(n,) bool: the toolkit's short cuts to overlap 0: bounding boxes apart, or of wildly different area."""
+    """Return (n,) bool: the toolkit's short cuts to overlap 0: bounding boxes apart, or of wildly different area."""
     area_a, area_b = (high_a - low_a).prod(axis=1), (high_b - low_b).prod(axis=1)
     shared = (np.minimum(high_a, high_b) - np.maximum(low_a, low_b)).prod(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -61,7 +61,7 @@ def _apart(low_a: np.ndarray, high_a: np.ndarray, low_b: np.ndarray, high_b: np.
 
 
 def _whole(points: np.ndarray) -> np.ndarray:
-    """Coordinates rounded to whole pixels, halves away from zero."""
+    """Return coordinates rounded to whole pixels, halves away from zero."""
     points = points.astype(np.float64)
     return np.trunc(points + np.copysign(0.5, points))
 
@@ -69,7 +69,7 @@ def _whole(points: np.ndarray) -> np.ndarray:
 def _count_pixels(
     a: np.ndarray, b: np.ndarray, width: np.ndarray, top: np.ndarray, rows: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels in the intersection and in the union of (m, 4, 2) polygons on grids `width` wide.
+    """Return pixels in the intersection and in the union of (m, 4, 2) polygons on grids `width` wide.
 
     Frame f has `rows[f]` rows from `top[f]` on.
     """
@@ -89,7 +89,7 @@ def _lengths(low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _runs(polygon: np.ndarray, y: np.ndarray, width: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
-    """The two runs of pixels (first, last; empty where first > last) that a polygon covers in a row.
+    """Return the two runs of pixels (first, last; empty where first > last) that a polygon covers in a row.
 
     Where edges cross the row, sorted, are the ends of the runs. An end that occurs twice is a corner in the row, and
     its first occurrence is passed over.
@@ -115,7 +115,7 @@ def _runs(polygon: np.ndarray, y: np.ndarray, width: np.ndarray) -> list[tuple[n
 
 
 def _crossing(polygon: np.ndarray, corner: int, y: np.ndarray) -> np.ndarray:
-    """Column in which the edge that ends in a corner crosses each row; `_NOTHING` where it does not."""
+    """Return column in which the edge that ends in a corner crosses each row; `_NOTHING` where it does not."""
     x1, y1 = polygon[:, corner].T
     x0, y0 = polygon[:, corner - 1].T
     rise = y0 - y1

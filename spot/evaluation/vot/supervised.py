@@ -92,7 +92,7 @@ def accuracy_robustness(runs: Sequence[Run], videos: int) -> SupervisedScores:
 
 
 def _mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis without NaN; NaN where there is nothing else."""
+    """Return the mean over the first axis without NaN; NaN where there is nothing else."""
     known = np.isfinite(values)
     count = known.sum(axis=0)
     return np.where(count > 0, np.where(known, values, 0).sum(axis=0) / np.maximum(count, 1), np.nan)

@@ -9,7 +9,7 @@ from pytorch_lightning.callbacks import ModelCheckpoint
 
 
 class KeptCheckpoint(ModelCheckpoint):
-    """Keeps a checkpoint every `every` epochs, named by finished epochs as the published ones are: `epoch_0025.ckpt`."""
+    """Keeps a checkpoint every `every` epochs, named by finished epochs like the published ones: `epoch_0025.ckpt`."""
 
     def __init__(self, folder: str | Path, every: int) -> None:
         super().__init__(folder, filename="kept", every_n_epochs=every, save_top_k=-1, enable_version_counter=False)
@@ -28,5 +28,5 @@ class ResumePoint(ModelCheckpoint):
 
 
 def checkpoint_name(epochs: int) -> str:
-    """File name of the checkpoint after so many epochs."""
+    """Return the file name of the checkpoint after so many epochs."""
     return f"epoch_{epochs:04d}.ckpt"

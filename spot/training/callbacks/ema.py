@@ -18,12 +18,12 @@ class TeacherAverage(Callback):
 
     As published, updates come before the steps `interval - 1`, `2 * interval - 1`, ... of an epoch (4, 9, 14, ... for
     5), counted from 0 anew in each epoch. The first sparse step starts with a teacher that equals the student. During
-    burn-in the teacher equals the student of the last finished epoch, so that any checkpoint holds a usable one.
+    burn-in the teacher equals the student of the last finished epoch, so that every checkpoint has a usable teacher.
 
-    It logs `teacher_spread`: by how much the processes' teachers differ. It is 0, or their averaging is wrong.
+    The callback logs `teacher_spread`, the difference between the processes' teachers. It must be 0.
 
     Args:
-        interval: T_ema, steps between two updates; 0 keeps the teacher of the end of burn-in.
+        interval: T_ema, steps between two updates; 0 keeps the teacher from the end of burn-in.
     """
 
     def __init__(self, interval: int) -> None:

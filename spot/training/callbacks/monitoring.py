@@ -1,6 +1,6 @@
-"""Callback: what shows whether the method works, beyond the losses.
+"""Callback: measures that show whether the method works, beyond the losses.
 
-Everything is gathered on the device during an epoch and read once at its end.
+Values are collected on the device during an epoch and read once at its end.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ GIB = 2**30
 
 
 class Monitoring(Callback):
-    """Logs at the end of each epoch, over all processes:
+    """Logs these values of all processes at the end of each epoch:
 
     `pseudo/confidence_histogram`: predicted IoU of the teacher's boxes in bins of 0.05, kept or not.
     `coarse_center_error`: distance of the coarse box's centre from the annotated one, over the square root of the
@@ -33,8 +33,8 @@ class Monitoring(Callback):
         crop reaches about 2 to each side.
     `learning_rate/*`: the rate of each parameter group in that epoch.
     `broken_frames`: instances that could not be read in the run so far.
-    `memory/device_gib`, `memory/host_gib`: most that PyTorch allocated in the epoch, and most that the main process
-        has had since its start.
+    `memory/device_gib`, `memory/host_gib`: largest memory that PyTorch allocated in the epoch, and largest memory of
+        the main process since its start.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Monitoring(Callback):
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._coarse.clear()
         self._confidence.clear()
-        # Lightning steps the schedule before the hooks of the epoch's end: there the rate is the next epoch's
+        # Lightning steps the schedule before the hooks of the epoch's end, where the rate is that of the next epoch
         for group in trainer.optimizers[0].param_groups:
             _log(pl_module, f"learning_rate/{group['name']}", group["lr"])
         if pl_module.device.type == "cuda":
@@ -77,7 +77,7 @@ class Monitoring(Callback):
             _log(pl_module, name, value)
 
     def _coarse_error(self, trainer: pl.Trainer) -> Tensor:
-        """(2,) float64: sum of the errors, and how many are known."""
+        """Return (2,) float64: sum of the errors, and number of known ones."""
         targets = data_of(trainer).targets
         rows = torch.cat(self._coarse).cpu().numpy()
         rows = rows[~targets.is_key(rows[:, 0].astype(np.int64), rows[:, 1].astype(np.int64))]
@@ -90,10 +90,10 @@ def _log(pl_module: pl.LightningModule, name: str, value: float) -> None:
 
 
 def center_errors(targets: Targets, indices: np.ndarray, frames: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Distances of centres (m, 2) in image pixels from the annotated ones, over the square root of the annotated area.
+    """Return distances of centres (m, 2) in image pixels from the annotated ones, over the root of the annotated area.
 
     Returns:
-        (<= m,) float64, of the frames with an annotated box that has an area.
+        (<= m,) float64; only frames whose annotated box has an area.
     """
     annotation = targets.annotated_boxes(indices, frames).astype(np.float64)
     area = annotation[:, 2:].prod(1)
@@ -103,6 +103,6 @@ def center_errors(targets: Targets, indices: np.ndarray, frames: np.ndarray, cen
 
 
 def host_memory() -> float:
-    """Most memory that this process has held, GiB."""
+    """Return the largest memory of this process since its start, GiB."""
     unit = 1 if sys.platform == "darwin" else 1024  # getrusage counts bytes there, KiB elsewhere
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / GIB

@@ -1,4 +1,4 @@
-"""Callback: a step whose loss or gradient is NaN or infinite changes nothing (docs/method.md section 4)."""
+"""Callback: skip steps whose loss or gradient is NaN or infinite (docs/method.md section 4)."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from spot.runtime.errors import SpotError
 
 
 class SkipNonFinite(Callback):
-    """Skips such steps whole on all processes, for every architecture, and counts them as `skipped_steps`.
+    """Skips such steps completely on all processes, for every architecture, and counts them as `skipped_steps`.
 
-    The student's buffers (BatchNorm statistics) of such a step are put back too. The counters travel in the checkpoint.
+    The student's buffers (BatchNorm statistics) are restored too. The counters are saved in the checkpoint.
 
     Args:
         limit: steps in a row after which the run stops.
@@ -34,7 +34,7 @@ class SkipNonFinite(Callback):
         self._before: list[Tensor] = []
 
     def on_train_batch_start(self, trainer: pl.Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Copy the buffers; copies are made once and then filled again."""
+        """Copy the buffers. The memory of the copies is used again in later steps."""
         self._buffers = list(pl_module.student.buffers())
         if [b.shape for b in self._before] != [b.shape for b in self._buffers]:
             self._before = [torch.empty_like(b) for b in self._buffers]
@@ -44,7 +44,7 @@ class SkipNonFinite(Callback):
         self._finite = torch.isfinite(loss.detach())
 
     def on_before_optimizer_step(self, trainer: pl.Trainer, pl_module: Any, optimizer: Optimizer) -> None:
-        """Drop the gradients of a bad step: without gradients the optimiser leaves everything as it is."""
+        """Remove the gradients of a bad step: without gradients the optimiser changes nothing."""
         grads = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
         if self._finite is None or not grads:
             return

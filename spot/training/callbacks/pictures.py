@@ -1,4 +1,4 @@
-"""Pictures of pseudo labels: what the teacher saw and said, and what the student had to learn from it."""
+"""Callback: pictures of pseudo labels, with the crops of teacher and student."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from spot.supervision.teacher import TeacherLabels
 from spot.training.data_module import TrackingData, data_of
 from spot.training.module import SparseTracker
 
-BATCHES = 4  # of an epoch that the labels to show are taken from
+BATCHES = 4  # batches of an epoch from which the labels are chosen
 CLASSES = {0: "dropped", 1: "kept", 2: "annotation"}
 
 
 class Pictures(Callback):
-    """Every `every` epochs, `count` kept and `count` dropped labels to Weights & Biases.
+    """Logs `count` kept and `count` dropped labels to Weights & Biases every `every` epochs.
 
-    A label is one picture in each of the panels `pictures/template` (the teacher's: its key frame), `pictures/relay` (the
-    student's template), `pictures/teacher` and `pictures/student` (their crops of the labelled frame), with its box.
+    A label is one picture in each of four panels, with its box: `pictures/template` (the teacher's template, a key
+    frame), `pictures/relay` (the student's template), `pictures/teacher` and `pictures/student` (their crops of the
+    labelled frame).
     """
 
     def __init__(self, every: int, count: int) -> None:
@@ -71,14 +72,14 @@ class Pictures(Callback):
 
 
 def choose(kept: Tensor, count: int) -> Tensor:
-    """Indices of the first `count` True and the first `count` False of (B,) bool."""
+    """Return indices of the first `count` True and the first `count` False of (B,) bool."""
     return torch.cat([torch.nonzero(kept == wanted)[:count, 0] for wanted in (True, False)])
 
 
 def draw(
     tracker: SparseTracker, instances: UnlabelledInstances, labels: TeacherLabels, data: TrackingData
 ) -> dict[str, list[Any]]:
-    """The four pictures of each label, by panel."""
+    """Return the four pictures of each label, by panel."""
     import wandb
 
     size = tracker.student.search_size

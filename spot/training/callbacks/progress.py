@@ -1,4 +1,4 @@
-"""Callback: how far training has come; bars on a terminal, a line an epoch elsewhere."""
+"""Callbacks that show progress: bars on a terminal, else one line for each epoch."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ SHOWN = {
     "val/AO": "val AO",
     "speed/samples_per_second": "",
 }
-"""What an epoch's line shows, and its name on the terminal."""
+"""Metrics in an epoch's line, and their names on the terminal."""
 FRACTIONS = ("pseudo/kept_fraction", "explored_fraction")
 
 
 def training_progress() -> Callback:
-    """Bars where stderr is a terminal, lines elsewhere."""
+    """Return bars if stderr is a terminal, else lines."""
     return EpochBars() if sys.stderr.isatty() else EpochLines()
 
 
 def waiting(text: str) -> AbstractContextManager:
-    """A spinner on a terminal while something takes its time."""
+    """Show a spinner on a terminal during a slow operation."""
     return Console(stderr=True).status(text) if sys.stderr.isatty() else nullcontext()
 
 
 class EpochLines(Callback):
-    """One plain line an epoch, by the names of metrics.csv, with the time that is left at the last epoch's pace."""
+    """Prints one line for each epoch, with the names of metrics.csv and the remaining time at the last epoch's speed."""
 
     _epoch = 0
     _start = 0.0
@@ -69,9 +69,9 @@ class EpochLines(Callback):
 
 
 class EpochBars(Callback):
-    """The epoch's steps with speed and remaining time, the run's remaining time, and a line of each finished epoch above.
+    """Shows the epoch's steps with speed and remaining time, the run's remaining time, and a line for each finished epoch.
 
-    Nothing is read from the device within an epoch.
+    Nothing is read from the device during an epoch.
     """
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ class EpochBars(Callback):
             return
         self._finished = trainer.current_epoch + 1
         left = time_left(trainer, time.perf_counter() - self._start)
-        self._run.plain = f"run ends in {left}, at the last epoch's pace" if left else ""
+        self._run.plain = f"run ends in {left}, at the last epoch's speed" if left else ""
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._bar_off(trainer)
@@ -136,7 +136,7 @@ class EpochBars(Callback):
         self._live = None
 
     def _tell(self, trainer: pl.Trainer) -> None:
-        """The line of the epoch before, whose metrics are complete only now."""
+        """Print the line of the previous epoch, whose metrics are complete only now."""
         if self._finished == 0:
             return
         values = trainer.callback_metrics
@@ -148,7 +148,7 @@ class EpochBars(Callback):
 
 
 def time_left(trainer: pl.Trainer, epoch_seconds: float) -> str:
-    """Say how long the epochs after the current one take, as h:mm:ss; "" for none."""
+    """Return the time of the epochs after the current one as h:mm:ss; "" for none."""
     assert trainer.max_epochs is not None
     left = (trainer.max_epochs - trainer.current_epoch - 1) * epoch_seconds
     return str(timedelta(seconds=round(left))) if left else ""

@@ -1,4 +1,4 @@
-"""Write the run's config.yaml when training begins, so that a start that failed takes no name."""
+"""Callback: write the run's config.yaml when training begins, so that a failed start leaves the name free."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from spot.training.run import Run, write_config
 
 
 class RunStart(Callback):
-    """Records the settings of a run at its first step, and refuses another number of processes where that matters.
+    """Writes the settings of a run at its start. Refuses another number of processes if the network has BatchNorm.
 
-    BatchNorm normalises over the part of the batch that one process has. So with another number of processes a network
-    that trains BatchNorm layers would learn something else.
+    BatchNorm normalises over the part of the batch in one process. So the training of BatchNorm layers depends on the
+    number of processes.
 
     Args:
         run: the run that starts or continues.

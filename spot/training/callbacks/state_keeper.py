@@ -1,4 +1,4 @@
-"""Callback: the sampler state grows with what the teacher labels (docs/method.md section 5)."""
+"""Callback: add the teacher's labels to the sampler state after each epoch (docs/method.md section 5)."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ PATIENCE = 3  # epochs without a kept label, before a warning
 
 
 class SamplerStateKeeper(Callback):
-    """Commits the labels of each epoch, ties each checkpoint to its state, and returns to it on resume.
+    """Commits the labels of each epoch, records the state's version in each checkpoint, and restores it on resume.
 
-    It logs `state/inserted` and `state/replaced` (frames), `explored_fraction` of all frames and of each set,
-    and `pseudo_label_iou`: mean IoU of the kept labels with the annotation, over frames that have one and are not
-    labelled in training.
+    The callback logs `state/inserted` and `state/replaced` (frames), `explored_fraction` of all frames and of each set,
+    and `pseudo_label_iou`: mean IoU of the kept labels with the annotation, over annotated frames that are not key
+    frames.
 
     Args:
         snapshot_every: epochs between versions of the state that are kept; 0 keeps none.
-        resume_every: epochs between resume points; versions since the last one are kept for it.
-        checkpoint_every: epochs between kept checkpoints; the version that belongs to one is kept with it.
+        resume_every: epochs between resume points; versions since the last resume point are kept.
+        checkpoint_every: epochs between kept checkpoints; the version of a kept checkpoint is kept too.
     """
 
     def __init__(self, snapshot_every: int, resume_every: int, checkpoint_every: int) -> None:
@@ -52,7 +52,7 @@ class SamplerStateKeeper(Callback):
             self._steps.append(label_rows(batch.unlabelled, outputs["labels"]))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Merge the epoch's labels of all processes into the state; the new version is in force in the next epoch."""
+        """Merge the epoch's labels of all processes into the state; the new version is used from the next epoch on."""
         data = data_of(trainer)
         if not data.pseudo_labels:
             return
@@ -95,7 +95,7 @@ class SamplerStateKeeper(Callback):
             )
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Print what has been explored, and how good the recorded labels are where that can be known."""
+        """Print the explored fraction and, if there is annotation, the quality of the recorded labels."""
         data = data_of(trainer)
         if not data.pseudo_labels or not trainer.is_global_zero:
             return
@@ -113,7 +113,7 @@ class SamplerStateKeeper(Callback):
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Note which version of the state belongs to the checkpoint."""
+        """Write the state's version into the checkpoint."""
         data = data_of(trainer)
         if data.pseudo_labels:
             state = data.store.at(trainer.current_epoch + 1)
@@ -122,7 +122,7 @@ class SamplerStateKeeper(Callback):
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
-        """Return to the state that the checkpoint belongs to. Raises SpotError where it is gone or differs."""
+        """Restore the checkpoint's version of the state. Raise SpotError if it is missing or differs."""
         data = data_of(trainer)
         if not data.pseudo_labels:
             return
@@ -135,13 +135,13 @@ class SamplerStateKeeper(Callback):
 
 
 def label_rows(batch: UnlabelledInstances, labels: TeacherLabels) -> Tensor:
-    """(B, 9) float64: number, target_index, frame, kept, x, y, w, h, confidence."""
+    """Return (B, 9) float64: number, target_index, frame, kept, x, y, w, h, confidence."""
     whole = torch.stack([batch.number, batch.target_index, batch.frame, labels.kept.long()], 1).double()
     return torch.cat([whole, labels.box.double(), labels.confidence[:, None].double()], 1)
 
 
 def kept_labels(rows: np.ndarray) -> PseudoLabels:
-    """The kept labels of (m, 9) rows, in the order of their instances in the epoch."""
+    """Return the kept labels of (m, 9) rows, in the order of their instances in the epoch."""
     rows = rows[np.argsort(rows[:, 0], kind="stable")]
     rows = rows[rows[:, 3] > 0]
     return PseudoLabels(

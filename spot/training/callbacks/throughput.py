@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback
 
 
 class Throughput(Callback):
-    """Logs training instances per second, and the fraction of the time that went into waiting for data."""
+    """Logs training instances per second, and the fraction of the time spent waiting for data."""
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self._start = self._waiting_since = time.perf_counter()

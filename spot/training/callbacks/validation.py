@@ -31,18 +31,18 @@ BATCH = 8  # videos in lock-step
 class Validation(Callback):
     """Every `every` epochs, tracks videos with the teacher (the student in burn-in and without a teacher).
 
-    The processes share the videos; `val/success` and `val/AO` (fractions of 1) are those of all videos. Tracking uses
-    a copy of the network and no random numbers: the weights of a run are the same with and without validation.
+    The videos are divided among the processes; `val/success` and `val/AO` (fractions of 1) are over all videos. Tracking
+    uses a copy of the network and no random numbers: the weights are the same with and without validation.
 
     Args:
-        benchmark: name of a benchmark (conf/benchmark), or a folder of sequences; None: no validation.
-        paths: the configuration's `paths`, where benchmarks lie.
+        benchmark: name of a benchmark (conf/benchmark), or a folder of sequences; None for no validation.
+        paths: the configuration's `paths`, with the folders of benchmarks.
         tracker: makes the architecture's tracker from a network.
         every: epochs between validations; the last epoch is always validated.
-        videos: how many of the videos, evenly spaced; None: all.
+        videos: number of videos, evenly spaced; None for all.
 
     Raises:
-        SpotError: there is no such benchmark and no such folder, or none of its videos has a box.
+        SpotError: no benchmark or folder has this name, or none of its videos has a box.
     """
 
     def __init__(
@@ -84,8 +84,8 @@ class Validation(Callback):
         """Track videos in lock-step.
 
         Returns:
-            For each video, from its first box on: predicted boxes and annotated ones, (n, 4) float64 xywh in image
-            pixels, and (n,) bool, whether the target can be seen.
+            For each video, from its first box on: predicted boxes and annotated boxes, (n, 4) float64 xywh in image
+            pixels, and (n,) bool, True if the target is visible.
         """
         if not videos:
             return []
@@ -99,7 +99,7 @@ class Validation(Callback):
 
 
 def load_benchmark(name: str, paths: DictConfig | dict[str, Any]) -> tuple[Sequence[Video], str]:
-    """Open the videos of a benchmark or of a folder of sequences, and say by which protocol they are scored."""
+    """Open the videos of a benchmark or of a folder of sequences; return them and the name of the protocol."""
     file = config_folder() / "benchmark" / f"{name}.yaml"
     if file.is_file():
         cfg = OmegaConf.merge({"paths": paths}, OmegaConf.load(file))
