@@ -23,7 +23,7 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import numpy as np
-from bench_startup import opening_seconds, shelve
+from bench_startup import opening_seconds, write_entry
 from bench_state import commit_ours, draw_ours, large_lengths, make_state, timed, worker_ours
 from matplotlib.ticker import EngFormatter, NullLocator
 
@@ -48,7 +48,7 @@ def by_videos(folder: Path, quick: bool) -> Curve:
     sizes = (1_000, 3_000, 10_000) if quick else (1_000, 3_000, 10_000, 30_000)
     seconds = []
     for videos in sizes:
-        shelve(folder / str(videos), videos)
+        write_entry(folder / str(videos), videos)
         seconds.append(median(opening_seconds(folder / str(videos), videos) for _ in range(3)))
     return "videos", "CPU s to open", sizes, seconds
 

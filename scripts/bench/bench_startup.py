@@ -17,7 +17,7 @@ from statistics import median
 
 import numpy as np
 
-from spot.data.annotation_cache import Source, Volume, save
+from spot.data.annotation_cache import CacheEntry, Source, save
 from spot.data.folders import stamp
 from spot.data.video import Frames
 
@@ -33,22 +33,22 @@ def command_seconds(module: str, repeats: int) -> float:
     return median(seconds[1:])
 
 
-def shelve(shelf: Path, videos: int) -> None:
+def write_entry(place: Path, videos: int) -> None:
     """Cache the annotation of so many videos of 3 frames; their files are missing, which costs most to look for."""
-    files = [str(shelf / f"{i}.txt") for i in range(videos)]
+    files = [str(place / f"{i}.txt") for i in range(videos)]
     frames = [Frames(f"/data/frames/v{i}", 3, "{}.jpg", 0) for i in range(videos)]
     sources = [Source(f"TrackingNet_00_v{i}", frames[i], (files[i],)) for i in range(videos)]
     rows = np.zeros((3 * videos, 4), np.float32), np.ones(3 * videos, bool)
-    save(shelf, sources, {file: stamp(file) for file in files}, *rows)
+    save(place, sources, {file: stamp(file) for file in files}, *rows)
 
 
-def opening_seconds(shelf: Path, videos: int) -> float:
+def opening_seconds(place: Path, videos: int) -> float:
     """CPU seconds until the last of the cached videos is at hand, with a look at every file's date."""
     start = time.process_time()
-    volume = Volume.newest(shelf)
-    assert volume is not None
-    assert volume.is_fresh()
-    assert volume.videos("TrackingNet", "all")[videos - 1].boxes.shape == (3, 4)
+    entry = CacheEntry.find(place)
+    assert entry is not None
+    assert entry.is_fresh()
+    assert entry.videos("TrackingNet", "all")[videos - 1].boxes.shape == (3, 4)
     return time.process_time() - start
 
 
@@ -63,7 +63,7 @@ def main() -> None:
         "evaluate_help_s": command_seconds("spot.evaluate", repeats),
     }
     with tempfile.TemporaryDirectory() as folder:
-        shelve(Path(folder), 30_000)
+        write_entry(Path(folder), 30_000)
         figures["open_30000_s"] = median(opening_seconds(Path(folder), 30_000) for _ in range(repeats))
     for name, value in figures.items():
         print(f"{name}: {value:.2f}")

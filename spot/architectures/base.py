@@ -182,6 +182,10 @@ class Mean(NamedTuple):
     sum: Tensor
     weight: Tensor
 
+    def half(self) -> Mean:
+        """Return half of the mean, for a term that is the average of two means."""
+        return Mean(self.sum / 2, self.weight)
+
 
 Terms = dict[str, tuple[Mean, ...]]  # each term is the sum of its means
 

@@ -1,9 +1,8 @@
-"""Parsed annotations on disk, opened as memory maps.
+"""Cache of parsed annotations on disk, opened as memory maps.
 
-A set has a shelf: a folder that holds one volume, named by a digest of what it was made from. A volume has
-the flat arrays `boxes.npy` and `visible.npy`, and `index.json`: where the frames lie, and size and time of
-change of every file that was read. It appears whole (written aside, then renamed) and is never changed, so
-any number of processes may use it.
+Each set has a folder with one cache entry, whose name is a digest of its sources. An entry has the flat arrays
+`boxes.npy` and `visible.npy`, and `index.json` with the places of the frames, and size and time of change of every file
+that was read. It is written atomically and never changed, so any number of processes may use it.
 """
 
 from __future__ import annotations
@@ -25,18 +24,17 @@ from spot.data.video import Frames, VideoSet, open_rows
 from spot.runtime.atomic_files import remove_partial, whole_folder
 from spot.runtime.errors import SpotError
 
-FORMAT = 2  # raise when the same files would be read differently
+FORMAT = 2  # increase when the same files are read differently
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Where one video lies.
+    """The files of one video.
 
     Attributes:
-        name: of the video.
-        frames: where its frames lie; count 0 where only the number of annotated rows tells it.
-        files: the annotation files that its reader takes, in the reader's order; optional ones may be
-            missing.
+        name: name of the video.
+        frames: its frames; count 0 if only the number of annotated rows tells it.
+        files: the annotation files in the order of the reader; optional ones may be missing.
     """
 
     name: str
@@ -44,14 +42,14 @@ class Source:
     files: tuple[str, ...]
 
 
-def shelf_of(cache: str, name: str, split: str, identity: str) -> Path:
-    """Return the shelf of a set; `identity` tells it from others of the same name and split."""
+def cache_folder(cache: str, name: str, split: str, identity: str) -> Path:
+    """Return the cache folder of a set; `identity` tells it from others of the same name and split."""
     digest = hashlib.sha256(identity.encode()).hexdigest()[:12]
     return Path(cache).expanduser() / f"{name}_{split}_{digest}".replace("/", "-")
 
 
-class Volume:
-    """A saved set."""
+class CacheEntry:
+    """A saved set of videos."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -66,9 +64,9 @@ class Volume:
         self.boxes, self.visible = open_rows(str(folder))
 
     @classmethod
-    def newest(cls, shelf: Path) -> Volume | None:
-        """Return a cache entry; None if there is none of this version. Damaged entries are removed."""
-        for folder in sorted(shelf.glob(f"{FORMAT}-*")):
+    def find(cls, place: Path) -> CacheEntry | None:
+        """Open the entry in a cache folder; None if there is none of this version. Damaged entries are removed."""
+        for folder in sorted(place.glob(f"{FORMAT}-*")):
             try:
                 return cls(folder)
             except (OSError, EOFError, ValueError, KeyError):
@@ -76,11 +74,11 @@ class Volume:
         return None
 
     def is_fresh(self) -> bool:
-        """Return whether all that it was made from is still as it was."""
+        """Return whether none of its sources has changed."""
         return all(stamp(path) == was for path, was in self.stamps.items())
 
     def unchanged(self) -> dict[str, tuple[Source, Annotation]]:
-        """Return the videos whose annotation files are as they were: name -> source and views of its rows."""
+        """Return the videos whose annotation files have not changed: name -> source and views of its rows."""
         bounds = zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True)
         return {
             source.name: (source, Annotation(self.boxes[first:last], self.visible[first:last]))
@@ -89,7 +87,7 @@ class Volume:
         }
 
     def videos(self, name: str, split: str) -> VideoSet:
-        """Return the set, over memory maps."""
+        """Return the set, whose arrays are memory maps."""
         opened = VideoSet(
             name,
             [s.name for s in self.sources],
@@ -105,22 +103,23 @@ class Volume:
 
 
 def save(
-    shelf: Path,
+    place: Path,
     sources: Sequence[Source],
     stamps: dict[str, Stamp],
     boxes: np.ndarray,
     visible: np.ndarray,
-) -> Volume:
-    """Put a set on its shelf and remove the volume that it replaces.
+) -> CacheEntry:
+    """Write the entry of a set and remove older ones.
 
     Args:
-        sources: with their frame counts.
-        stamps: what `spot.data.folders.stamp` said, before reading, of all files and folders that the set
+        place: cache folder of the set.
+        sources: the videos, with their frame counts.
+        stamps: results of `spot.data.folders.stamp`, made before reading, for all files and folders that the set
             depends on.
         boxes, visible: rows of all sources, as in `VideoSet`.
 
     Raises:
-        SpotError: the shelf cannot be written.
+        SpotError: the folder cannot be written.
     """
     index = json.dumps(
         {
@@ -129,7 +128,7 @@ def save(
         },
         ensure_ascii=False,
     )
-    target = shelf / f"{FORMAT}-{hashlib.sha256(index.encode()).hexdigest()[:16]}"
+    target = place / f"{FORMAT}-{hashlib.sha256(index.encode()).hexdigest()[:16]}"
     try:
         try:
             with whole_folder(target) as partial:
@@ -137,15 +136,15 @@ def save(
                 np.save(partial / "visible.npy", visible)
                 (partial / "index.json").write_text(index, encoding="utf-8")
         except OSError:
-            if not target.is_dir():  # else another process has put the same there
+            if not target.is_dir():  # else another process has written the same entry
                 raise
-        remove_partial(shelf, seconds=3600)
-        for old in set(shelf.glob("[0-9]*-*")) - {target}:
+        remove_partial(place, seconds=3600)
+        for old in set(place.glob("[0-9]*-*")) - {target}:
             shutil.rmtree(old, ignore_errors=True)
-        return Volume(target)
+        return CacheEntry(target)
     except OSError as error:
         raise SpotError(
-            f"{error.filename or shelf}: {error.strerror}; set paths.cache to a folder that can be written"
+            f"{error.filename or place}: {error.strerror}; set paths.cache to a folder that can be written"
         ) from None
 
 
@@ -156,7 +155,7 @@ def offsets_of(lengths: Sequence[int]) -> np.ndarray:
 
 @contextlib.contextmanager
 def _collector_paused() -> Iterator[None]:
-    """For many objects that come to stay: a collection looks at every object there is, and their number calls for many."""
+    """Pause garbage collection while many lasting objects are made: it would visit all of them again and again."""
     running = gc.isenabled()
     gc.disable()
     try:

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from spot.data.annotation_cache import Source, Volume, offsets_of, save, shelf_of
+from spot.data.annotation_cache import CacheEntry, Source, cache_folder, offsets_of, save
 from spot.data.annotations import Annotation
 from spot.data.folders import stamp
 from spot.data.video import VideoSet
@@ -48,8 +48,8 @@ def read_videos(
     Raises:
         SpotError: nothing found, a file cannot be read, or the cache cannot be written.
     """
-    shelf = shelf_of(cache, name, split, identity) if cache else None
-    saved = Volume.newest(shelf) if shelf else None
+    place = cache_folder(cache, name, split, identity) if cache else None
+    saved = CacheEntry.find(place) if place else None
     if saved is not None and saved.is_fresh():
         return saved.videos(name, split)
     sources, looked_at = find()
@@ -59,8 +59,8 @@ def read_videos(
     sources, rows = _rows(name, sources, _parse(sources, read, known), broken)
     boxes = np.concatenate([r.boxes for r in rows]).astype(np.float32, copy=False)
     visible = np.concatenate([r.visible for r in rows])
-    if shelf is not None and not broken:
-        return save(shelf, sources, stamps, boxes, visible).videos(name, split)
+    if place is not None and not broken:
+        return save(place, sources, stamps, boxes, visible).videos(name, split)
     offsets = offsets_of([len(s.frames) for s in sources])
     names, frames = [s.name for s in sources], [s.frames for s in sources]
     opened = VideoSet(name, names, frames, offsets, boxes, visible, split=split)

@@ -66,7 +66,7 @@ def test_only_changed_files_are_read_again(tmp_path, monkeypatch):
     videos = folder.load(str(tmp_path / "set"), cache=cache)
     assert seen == ["b"]
     assert contents(videos) == contents(folder.load(str(tmp_path / "set")))
-    assert len(list((tmp_path / "cache").glob("*/*"))) == 1, "the old volume is gone"
+    assert len(list((tmp_path / "cache").glob("*/*"))) == 1, "the old entry is gone"
 
 
 @pytest.mark.parametrize("change", ["a label appears", "a video appears", "a frame appears", "the list changes"])
@@ -110,8 +110,8 @@ def test_damaged_cache_is_made_anew(tmp_path):
         (file,) = cache.glob(f"*/*/{damage}")
         file.write_bytes(file.read_bytes()[:20])
         assert contents(folder.load(str(tmp_path / "set"), cache=str(cache))) == expected
-        (volume,) = cache.glob("*/*")
-        assert {f.name for f in volume.iterdir()} == {"index.json", "boxes.npy", "visible.npy"}
+        (entry,) = cache.glob("*/*")
+        assert {f.name for f in entry.iterdir()} == {"index.json", "boxes.npy", "visible.npy"}
 
 
 def test_cache_that_cannot_be_written_is_named(tmp_path):

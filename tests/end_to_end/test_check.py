@@ -70,7 +70,7 @@ def test_command_line_exits_with_1_for_faults(tmp_path):
 def test_the_files_of_a_run_are_compared_with_their_checksums(tmp_path, capsys):
     folder = tmp_path / "outputs" / "r"
     (folder / "checkpoints").mkdir(parents=True)
-    with pytest.raises(SpotError, match="holds no run"):
+    with pytest.raises(SpotError, match="not a run"):
         run(tmp_path, "run=r")
     (folder / "config.yaml").write_text("labels: 3\n")
     WholeCheckpoints().save_checkpoint({"epoch": 1, "w": torch.arange(1000.0)}, folder / "checkpoints" / "last.ckpt")

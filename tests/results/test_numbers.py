@@ -95,7 +95,7 @@ def test_other_regions_are_refused(run_file, line):
 
 @pytest.mark.parametrize("code", ["7", "-1", "0.5", "inf"])
 def test_unknown_codes_are_refused(run_file, code):
-    with pytest.raises(SpotError, match=f"file, line 2: {code} is no code"):
+    with pytest.raises(SpotError, match=f"file, line 2: {code} is not a code"):
         read_run(run_file(f"1\n{code}\n"))
 
 

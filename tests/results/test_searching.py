@@ -174,7 +174,7 @@ def test_repetitions_are_kept(tmp_path, form):
 
 def test_two_files_that_are_no_repetitions_are_named(tmp_path):
     make(tmp_path, "one.txt", "old/one.txt")
-    with pytest.raises(SpotError, match=r"two results of video one that are no repetitions; remove one"):
+    with pytest.raises(SpotError, match=r"two results of video one that are not repetitions; remove one"):
         find_files("a", tmp_path, ["one"], "Toy")
 
 

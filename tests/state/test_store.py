@@ -381,7 +381,7 @@ def _flip(where: int):
         pytest.param(_cut(0.9), "truncated", id="cut in the arrays"),
         pytest.param(lambda file: file.write_text('{"a": 1}'), "not a file of a sampler state", id="foreign"),
         pytest.param(_flip(40), "header is truncated or damaged", id="one bit of the header"),
-        pytest.param(lambda file: file.unlink(), "no such file|holds no version|000000", id="gone"),
+        pytest.param(lambda file: file.unlink(), "no such file|has no version|000000", id="gone"),
     ],
 )
 def test_damage_is_refused_by_name_on_opening(tmp_path, pattern, damage, says):

@@ -54,8 +54,8 @@ class NanoLoss(TrackerLoss):
         overlap = distance_iou(prediction.distances, self.distances(boxes))
         terms: Terms = {
             "class": (
-                _half(_weighted_sum(-log_target, _capped(positive, self.positives))),
-                _half(_weighted_sum(-log_background, _capped(negative, self.negatives))),
+                _weighted_sum(-log_target, _capped(positive, self.positives)).half(),
+                _weighted_sum(-log_background, _capped(negative, self.negatives)).half(),
             ),
             "box": (_weighted_sum(1 - overlap, _capped(positive, self.positives)),),
         }
@@ -103,7 +103,3 @@ def _capped(cells: Tensor, most: int) -> Tensor:
 
 def _weighted_sum(values: Tensor, weights: Tensor) -> Mean:
     return Mean((torch.where(weights > 0, values, 0) * weights).sum(), weights.sum())
-
-
-def _half(mean: Mean) -> Mean:
-    return Mean(mean.sum / 2, mean.weight)

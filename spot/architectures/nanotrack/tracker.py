@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 from spot.architectures.base import TrackerNetwork, hann_window
 from spot.architectures.ocean.tracker import change_penalty, context_side
 from spot.architectures.subwindow import mean_colour, subwindows
-from spot.architectures.tracker import Tracker, TrackState, centred_boxes
+from spot.architectures.tracker import Tracker, TrackState, move_to
 
 MIN_SIZE = 10.0  # least width and height of a box, image pixels
 
@@ -50,8 +49,7 @@ class NanoTracker(Tracker):
         state = TrackState((), boxes[:, :2] + (sizes - 1) / 2, sizes, np.stack([mean_colour(f) for f in frames]))
         sides = np.rint(context_side(sizes, self.context))
         crops = self._crops(state, frames, sides, self.network.template_size)
-        placed = torch.from_numpy(centred_boxes(sizes, sides, self.network.template_size)).to(crops)
-        return replace(state, template_features=self.network.encode_template(crops, placed))
+        return self._with_template(state, crops, sides)
 
     @torch.inference_mode()
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
@@ -60,7 +58,7 @@ class NanoTracker(Tracker):
         scale = (self.network.template_size / template_side)[:, None]  # crop pixels per image pixel
         sides = np.rint(template_side * self.network.search_size / self.network.template_size)
         crops = self._crops(state, frames, sides, self.network.search_size)
-        boxes, scores = self._found(state, crops)
+        boxes, scores = self._all_cells(state, crops)
 
         penalty = change_penalty(boxes[..., 2:], state.sizes * scale, self.penalty)
         blended = (1 - self.window_weight) * penalty * scores + self.window_weight * self.window
@@ -71,17 +69,8 @@ class NanoTracker(Tracker):
         shift = box[:, :2] + box[:, 2:] / 2 - self.network.search_size // 2
         rate = (penalty[best] * score * self.learning_rate)[:, None]
         sizes = (1 - rate) * state.sizes + rate * box[:, 2:] / scale
-        limits = np.array([frame.shape[1::-1] for frame in frames], np.float64)
-        centers = np.clip(state.centers + shift / scale, 0, limits)
-        sizes = np.maximum(np.minimum(sizes, limits), MIN_SIZE)
-        state = replace(state, centers=centers, sizes=sizes)
-        return state, np.concatenate((centers - sizes / 2, sizes), axis=1), score
-
-    def _found(self, state: TrackState, crops: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return boxes (B, N, 4) xywh in crop pixels and scores (B, N) of all cells, in one transfer."""
-        candidates = self.network.candidates(self.network.predict(state.template_features, crops))
-        found = torch.cat((candidates.boxes, candidates.scores[..., None]), dim=-1).double().cpu().numpy()
-        return found[..., :4], found[..., 4]
+        state, moved = move_to(state, state.centers + shift / scale, sizes, frames, MIN_SIZE)
+        return state, moved, score
 
     def _crops(self, state: TrackState, frames: Sequence[np.ndarray], sides: np.ndarray, out: int) -> Tensor:
         """Normalised crops (B, 3, out, out) of whole image pixels around the targets."""

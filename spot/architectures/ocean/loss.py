@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spot.architectures.base import Mean, Terms, TrackerLoss, masked_sum
+from spot.architectures.base import Terms, TrackerLoss, masked_sum
 from spot.architectures.ocean.network import OceanPrediction, cell_positions
 
 
@@ -60,7 +60,7 @@ class OceanLoss(TrackerLoss):
         )
         kept = keep[:, None].expand_as(inside)
         terms: Terms = {
-            "class": tuple(_half(masked_sum(class_error, kept & cells)) for cells in (positive, ~positive)),
+            "class": tuple(masked_sum(class_error, kept & cells).half() for cells in (positive, ~positive)),
             "box": (masked_sum(-overlap.log(), inside),),
         }
         if prediction.align is not None:
@@ -108,7 +108,3 @@ def distance_iou(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
     intersection = (shared[..., 0] + shared[..., 2]) * (shared[..., 1] + shared[..., 3])
     areas = [(d[..., 0] + d[..., 2]) * (d[..., 1] + d[..., 3]) for d in (predicted, target)]
     return (intersection + 1) / (areas[0] + areas[1] - intersection + 1)
-
-
-def _half(mean: Mean) -> Mean:
-    return Mean(mean.sum / 2, mean.weight)

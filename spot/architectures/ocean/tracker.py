@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from spot.architectures.base import TrackerNetwork, hann_window
 from spot.architectures.subwindow import mean_colour, subwindows
-from spot.architectures.tracker import Tracker, TrackState, centred_boxes
+from spot.architectures.tracker import Tracker, TrackState, move_to
 
 
 class OceanTracker(Tracker):
@@ -19,7 +18,7 @@ class OceanTracker(Tracker):
 
     Args:
         network: on the device on which it shall run.
-        context: share of w + h that is added to each side before a crop is taken (context_amount).
+        context: fraction of w + h that is added to each side before a crop is taken (context_amount).
         penalty: strength of the penalty (penalty_k).
         window: weight of the Hann window against the penalised scores (window_influence).
         learning_rate: of the size, before it is scaled by the penalised score (lr).
@@ -48,8 +47,7 @@ class OceanTracker(Tracker):
         state = TrackState((), boxes[:, :2] + sizes / 2, sizes, np.stack([mean_colour(f) for f in frames]))
         sides = np.rint(context_side(sizes, self.context))
         crops = self._crops(state, frames, sides, self.network.template_size)
-        placed = torch.from_numpy(centred_boxes(sizes, sides, self.network.template_size)).to(crops)
-        return replace(state, template_features=self.network.encode_template(crops, placed))
+        return self._with_template(state, crops, sides)
 
     @torch.inference_mode()
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
@@ -58,9 +56,7 @@ class OceanTracker(Tracker):
         scale = (self.network.template_size / template_side)[:, None]  # crop pixels per image pixel
         sides = np.floor(template_side * self.network.search_size / self.network.template_size + 0.5)
         crops = self._crops(state, frames, sides, self.network.search_size)
-        candidates = self.network.candidates(self.network.predict(state.template_features, crops))
-        found = torch.cat((candidates.boxes, candidates.scores[..., None]), dim=-1).double().cpu().numpy()
-        boxes, scores = found[..., :4], found[..., 4]
+        boxes, scores = self._all_cells(state, crops)
 
         penalty = change_penalty(boxes[..., 2:], state.sizes * scale, self.penalty)
         blended = (1 - self.window_weight) * penalty * scores + self.window_weight * self.window
@@ -72,11 +68,8 @@ class OceanTracker(Tracker):
         rate = (penalty[best] * score * self.learning_rate)[:, None]
         # Smoothed twice, hence the square: published checkpoints are tested so.
         sizes = state.sizes + rate**2 * (box[:, 2:] / scale - state.sizes)
-        limits = np.array([frame.shape[1::-1] for frame in frames], np.float64)
-        centers = np.clip(state.centers + shift / scale, 0, limits)
-        sizes = np.maximum(np.minimum(sizes, limits), self.min_size)
-        state = replace(state, centers=centers, sizes=sizes)
-        return state, np.concatenate((centers - sizes / 2, sizes), axis=1), score
+        state, moved = move_to(state, state.centers + shift / scale, sizes, frames, self.min_size)
+        return state, moved, score
 
     def _crops(self, state: TrackState, frames: Sequence[np.ndarray], sides: np.ndarray, out: int) -> Tensor:
         """Normalised crops (B, 3, out, out) of whole image pixels around the targets."""

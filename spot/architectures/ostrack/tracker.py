@@ -12,7 +12,7 @@ from torch import Tensor
 
 from spot.architectures.base import TrackerNetwork
 from spot.architectures.subwindow import mean_colour, subwindow
-from spot.architectures.tracker import Tracker, TrackState, centred_boxes
+from spot.architectures.tracker import Tracker, TrackState
 
 
 class OSTrackTracker(Tracker):
@@ -47,8 +47,7 @@ class OSTrackTracker(Tracker):
         fill = np.stack([np.zeros(3) if self.black else mean_colour(frame) for frame in frames])
         state = TrackState((), boxes[:, :2] + sizes / 2, sizes, fill)
         crops, sides = self._crops(state, frames, self.template_factor, self.network.template_size)
-        placed = torch.from_numpy(centred_boxes(sizes, sides, self.network.template_size)).to(crops)
-        return replace(state, template_features=self.network.encode_template(crops, placed))
+        return self._with_template(state, crops, sides)
 
     @torch.inference_mode()
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 
 from spot.architectures.base import TrackerNetwork, best_cell, hann_window
 from spot.architectures.subwindow import mean_colour, subwindows
-from spot.architectures.tracker import Tracker, TrackState, centred_boxes
+from spot.architectures.tracker import Tracker, TrackState, move_to
 
 
 class TransTTracker(Tracker):
@@ -45,8 +44,7 @@ class TransTTracker(Tracker):
         sizes = boxes[:, 2:]
         state = TrackState((), boxes[:, :2] + sizes / 2, sizes, np.stack([mean_colour(f) for f in frames]))
         crops, sides = self._crops(state, frames, self.template_factor, self.network.template_size)
-        placed = torch.from_numpy(centred_boxes(sizes, sides, self.network.template_size)).to(crops)
-        return replace(state, template_features=self.network.encode_template(crops, placed))
+        return self._with_template(state, crops, sides)
 
     @torch.inference_mode()
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
@@ -59,11 +57,8 @@ class TransTTracker(Tracker):
         boxes = found[:, :4] * (sides / self.network.search_size)[:, None]
         sizes = boxes[:, 2:]
         centers = state.centers + boxes[:, :2] + sizes / 2 - sides[:, None] / 2
-        limits = np.array([frame.shape[1::-1] for frame in frames], np.float64)
-        centers = np.clip(centers, 0, limits)
-        sizes = np.maximum(np.minimum(sizes, limits), self.min_size)
-        state = replace(state, centers=centers, sizes=sizes)
-        return state, np.concatenate((centers - sizes / 2, sizes), axis=1), found[:, 4]
+        state, moved = move_to(state, centers, sizes, frames, self.min_size)
+        return state, moved, found[:, 4]
 
     def _crops(
         self, state: TrackState, frames: Sequence[np.ndarray], factor: float, out: int

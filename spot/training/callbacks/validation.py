@@ -22,6 +22,7 @@ from spot.data.video import Video
 from spot.evaluation.metrics import OnePassMetric
 from spot.runtime.command import config_folder
 from spot.runtime.errors import SpotError
+from spot.runtime.yaml_files import read_yaml
 from spot.tracking.runner import Runner
 from spot.training.data_module import burn_in_of
 
@@ -102,7 +103,7 @@ def load_benchmark(name: str, paths: DictConfig | dict[str, Any]) -> tuple[Seque
     """Open the videos of a benchmark or of a folder of sequences; return them and the name of the protocol."""
     file = config_folder() / "benchmark" / f"{name}.yaml"
     if file.is_file():
-        cfg = OmegaConf.merge({"paths": paths}, OmegaConf.load(file))
+        cfg = OmegaConf.merge({"paths": paths}, read_yaml(file))
         return list(instantiate(cfg.videos)), str(cfg.protocol)
     if Path(name).is_dir():
         return list(folder.load(name)), "pytracking"
