@@ -1,4 +1,4 @@
-"""Options and classes of earlier versions and their names now. Old names work; an old option gives a notice of one line."""
+"""Renamed options and classes. The old names still work; an old option prints a one-line notice."""
 
 from __future__ import annotations
 

@@ -45,8 +45,8 @@ def refuse_foreign_targets(node: Any, own: Any, file: Path, key: str = "arch", c
         node: node of the file.
         own: the same node of the user's own configuration; the targets that it names are allowed too.
         file: for the message.
-        key: of the node, for the message.
-        conf: folders of configuration files; what these name is allowed too.
+        key: key of the node, for the message.
+        conf: folders of configuration files; the targets that these name are allowed too.
 
     Raises:
         SpotError: a target is neither a class of the modules above nor named by the user's own configuration.

@@ -16,9 +16,9 @@ LARGEST = 2_000_000  # bytes; a run's config.yaml has a few thousand
 
 
 def read_yaml(file: Path) -> DictConfig:
-    """Read a mapping; options and classes of version 0.1 get their present names.
+    """Read a YAML mapping; options and classes of version 0.1 get their present names.
 
-    Aliases are refused: a few nested ones expand to more than memory holds.
+    Aliases are refused: a few nested ones can expand to more than fits in memory.
 
     Raises:
         SpotError: the file cannot be read, is not a mapping, is too large or nested too deeply, or has aliases.
@@ -30,7 +30,7 @@ def read_yaml(file: Path) -> DictConfig:
         refuse_bombs(text, file)
         content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
         if not isinstance(content, dict):
-            raise SpotError(f"{file}: damaged (no mapping); restore it, or choose another run=")
+            raise SpotError(f"{file}: damaged (not a mapping); restore it, or choose another run=")
         return OmegaConf.create(new_settings(content))  # type: ignore[arg-type]
     except OSError as error:
         raise SpotError(f"{file}: cannot be read ({error.strerror or error})") from None

@@ -116,7 +116,7 @@ class StateStore:
         if fingerprint is not None and fingerprint != found:
             raise SpotError(
                 f"{folder}: belongs to other videos or key frames ({found[:8]}, not {fingerprint[:8]}); "
-                "use the labels that it was made with, or another run name"
+                "take the labels that it was made with, or another run name"
             )
         store.at(_EVER)
         return store
@@ -195,7 +195,7 @@ class StateStore:
         entries = self._versions()
         if version not in entries:
             remedy = "resume from another checkpoint" if version else "remove this folder to start again"
-            raise SpotError(f"{self.folder}: has no version {version} (but {_span(entries)}); {remedy}")
+            raise SpotError(f"{self.folder}: has no version {version} (it has {_span(entries)}); {remedy}")
         state = SamplerState(self._targets, self.folder / entries[version])
         if digest is not None and state.digest != digest:
             raise SpotError(
