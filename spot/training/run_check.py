@@ -20,7 +20,7 @@ def run_faults(folder: Path) -> Iterator[str]:
         SpotError: the folder has no run.
     """
     if not (folder / "config.yaml").is_file():
-        raise SpotError(f"{folder}: holds no run (no config.yaml); give run= the name of a folder in paths.outputs")
+        raise SpotError(f"{folder}: not a run (no config.yaml); give run= the name of a folder in paths.outputs")
     checks: list[Callable[[], object]] = [partial(read_yaml, folder / "config.yaml")]
     checks += [partial(read_checkpoint, file) for file in sorted((folder / "checkpoints").glob("*.ckpt"))]
     checks.append(partial(read_rows, folder / "metrics.csv"))

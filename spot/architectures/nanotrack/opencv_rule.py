@@ -16,7 +16,6 @@ On average it tracks a little worse, so it is not the default.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -25,7 +24,7 @@ from torch import Tensor
 from spot.architectures.nanotrack.tracker import MIN_SIZE, NanoTracker
 from spot.architectures.ocean.tracker import context_side
 from spot.architectures.subwindow import mean_colour, subwindows
-from spot.architectures.tracker import TrackState, centred_boxes
+from spot.architectures.tracker import TrackState, move_to
 
 
 class OpenCVTracker(NanoTracker):
@@ -39,8 +38,7 @@ class OpenCVTracker(NanoTracker):
         state = TrackState((), boxes[:, :2] + sizes / 2, sizes, np.zeros((len(boxes), 3)))
         sides = np.trunc(context_side(sizes, self.context))
         crops = self._crops(state, frames, sides, self.network.template_size)
-        placed = torch.from_numpy(centred_boxes(sizes, sides, self.network.template_size)).to(crops)
-        return replace(state, template_features=self.network.encode_template(crops, placed))
+        return self._with_template(state, crops, sides)
 
     @torch.inference_mode()
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
@@ -49,7 +47,7 @@ class OpenCVTracker(NanoTracker):
         template_side = np.sqrt((state.sizes + context).prod(axis=1))
         scale = (self.network.template_size / template_side)[:, None]
         crops = self._crops(state, frames, np.trunc(2 * template_side), self.network.search_size)
-        boxes, scores = self._found(state, crops)
+        boxes, scores = self._all_cells(state, crops)
 
         penalty = position_penalty(boxes[..., 2:], state.sizes, state.centers, self.penalty)
         blended = (1 - self.window_weight) * penalty * scores + self.window_weight * np.sqrt(self.window)
@@ -58,12 +56,9 @@ class OpenCVTracker(NanoTracker):
 
         shift = box[:, :2] + box[:, 2:] / 2 - self.network.search_size // 2
         rate = (penalty[best] * scores[best] * self.learning_rate)[:, None]
-        limits = np.array([frame.shape[1::-1] for frame in frames], np.float64)
-        centers = np.clip(state.centers + shift / scale, 0, limits)
         sizes = (1 - rate) * state.sizes + rate * box[:, 2:] / scale
-        sizes = np.maximum(np.minimum(sizes, limits), MIN_SIZE)
-        state = replace(state, centers=centers, sizes=sizes)
-        return state, np.trunc(np.concatenate((centers - sizes / 2, sizes), axis=1)), blended[best]
+        state, moved = move_to(state, state.centers + shift / scale, sizes, frames, MIN_SIZE)
+        return state, np.trunc(moved), blended[best]
 
     def _crops(self, state: TrackState, frames: Sequence[np.ndarray], sides: np.ndarray, out: int) -> Tensor:
         sides = np.maximum(sides, 1).astype(np.int64)
