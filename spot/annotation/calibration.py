@@ -1,4 +1,4 @@
-"""Turn what speaks for a box into the probability that it is right: that its IoU with the true box is at least 0.5.
+"""Estimate the probability that a box is right, which means an IoU of at least 0.5 with the true box.
 
 The labels themselves are the test: each is hidden in turn, its frame is tracked from its neighbours, and the joined box
 is compared with the human one (leave one out). A logistic regression over all targets of all videos is fitted to these
@@ -20,7 +20,7 @@ from spot.annotation.candidates import Candidates
 from spot.annotation.joining import FEATURES, box_iou, join
 
 RIGHT = 0.5  # IoU from which a box counts as right
-LOWEST, HIGHEST = 0.01, 0.99  # nothing is certain but a human's box
+LOWEST, HIGHEST = 0.01, 0.99  # only a human's box is certain
 
 # Intercept and coefficients in the order of FEATURES, and how much each may move (standard deviation of the prior).
 PRIOR = np.array([-1.57, -1.82, -4.72, 3.15, 1.69, 1.85, -2.91, 0.56, 0.55, 5.15, 3.46])

@@ -1,4 +1,4 @@
-"""All that is known of one target's box in every frame, before it is joined into one box."""
+"""The candidates for one target's box in every frame, before they are joined into one box."""
 
 from __future__ import annotations
 

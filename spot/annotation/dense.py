@@ -1,7 +1,7 @@
 """Dense boxes: from a few labels a video to one box with a calibrated score in every frame.
 
-Videos are tracked one after another through a common batch. What was found on each is written to a file of its own at
-once, so that a stopped run continues with the next video.
+The targets of all videos are tracked in common batches. The candidates of a target are written to a file as soon as it
+is tracked, so an interrupted run continues with the next target.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def collect_candidates(
         relay: pseudo labels (frames, boxes, confidences) of a video's target from the training run.
 
     Raises:
-        SpotError: a label belongs to no video, or lies outside of its video.
+        SpotError: a label belongs to no video, or is outside its video.
     """
     wanted: dict[tuple[str, int], BoxTable] = {}
     for video, target in labels.targets:

@@ -1,8 +1,8 @@
-"""Join the candidates of each frame into one box: what a target's box most likely is, given all that was tried.
+"""Join the candidates of each frame into one box, the most likely one.
 
-A pass from one label arrives at the next one, where its error is known. That error is taken off the pass, in proportion
-to the time since its start, and a direction that arrives elsewhere counts less. Then the candidates of each frame vote.
-`docs/own_videos.md` has the figures behind the rule.
+A pass that starts at one label ends at the next one, where its error is known. The pass is corrected by this error, in
+proportion to the time since its start. A direction with a large error counts less. Then the candidates of each frame
+vote. `docs/own_videos.md` has the measurements behind the rule.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ def _centre_and_size(boxes: np.ndarray) -> np.ndarray:
 
 
 def _box_of(values: np.ndarray) -> np.ndarray:
-    """Return what `_centre_and_size` came from."""
+    """Return boxes (..., 4) xywh: the inverse of `_centre_and_size`."""
     sizes = np.exp(values[..., 2:])
     return np.concatenate([values[..., :2] - sizes / 2, sizes], axis=-1)
 

@@ -1,4 +1,4 @@
-"""The local server behind the label page: this machine only, for whoever has the address with its one-time token."""
+"""The local server of the label page. It serves this machine only, and only with the one-time token in its address."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the label page knows and writes: frames to label, boxes, progress. Every change is on disk before it returns."""
+"""The data of the label page: frames to label, boxes, progress. Every change is on disk before the call returns."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class LabelSession:
         file: CSV of labels (`spot.data.box_table`); read if it is there, written at every change.
 
     Raises:
-        SpotError: another session holds the file, it cannot be written, or what it says does not fit the videos.
+        SpotError: another session uses the file, it cannot be written, or its labels do not fit the videos.
     """
 
     def __init__(self, videos: VideoSet, sizes: Sizes, chosen: Sequence[Frame], file: Path) -> None:
@@ -51,7 +51,7 @@ class LabelSession:
         }
 
     def close(self) -> None:
-        """Let others label."""
+        """Release the lock, so that another session can label."""
         self._lock.close()
 
     def put(self, video: str, target: int, frame: int, box: Sequence[float] | None) -> list[float] | None:

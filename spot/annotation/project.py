@@ -1,4 +1,4 @@
-"""The videos, labels and pseudo labels that dense boxes are made from, as a command's options name them."""
+"""Open the videos, labels and pseudo labels for dense boxes, as a command's options name them."""
 
 from __future__ import annotations
 

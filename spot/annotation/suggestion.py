@@ -1,8 +1,8 @@
-"""Which frames to label next: where a label helps most, over all videos under one budget.
+"""Suggest the frames to label next: those where a label helps most, over all videos with one budget.
 
-A frame's need is the probability that its box is wrong (one less the score). A label at frame f meets the need of the
-frames around it, less the farther they are, as far as the next labels. Frames are taken greedily; what a frame meets no
-longer counts for the next one. Videos count alike, however long they are.
+A frame's need is the probability that its box is wrong (1 - score). A label at frame f reduces the need of the frames
+up to the next labels, less for frames farther away. Frames are chosen greedily: need that a chosen frame reduces does
+not count for the next choice. All videos have the same weight, whatever their length.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class _Need:
         self.labelled = sorted([*self.labelled, frame])
 
     def _gains(self) -> np.ndarray:
-        """Return (n,) what a label at each frame would meet."""
+        """Return (n,) the need that a label at each frame would reduce."""
         gains = np.zeros(len(self.need))
         bounds = [-1, *np.searchsorted(self.frames, self.labelled).tolist(), len(self.need)]
         for low, high in pairwise(bounds):

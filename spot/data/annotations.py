@@ -23,7 +23,7 @@ _SPACE, _LINE_END = 32, 10
 
 
 class Annotation(NamedTuple):
-    """What the files of one video say: boxes (n, 4) float32 xywh in pixels and visible (n,) bool."""
+    """The annotation of one video: boxes (n, 4) float32 xywh in pixels and visible (n,) bool."""
 
     boxes: np.ndarray
     visible: np.ndarray
@@ -98,7 +98,9 @@ def _numbers(text: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
     total = int(starts.sum())
     counts[-1] = total - counts[:-1].sum()
     with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # numpy's way to say that the text is not all numbers
+        warnings.simplefilter(
+            "error", DeprecationWarning
+        )  # NumPy's warning that the text has something other than numbers
         try:
             values = np.fromstring(text.replace(b"\n", b" "), np.float64, sep=" ")
         except (DeprecationWarning, ValueError):

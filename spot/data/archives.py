@@ -34,10 +34,10 @@ def list_members(archive: str) -> list[str]:
 
 
 class _Archive:
-    """An index, and reads that leave the file's position alone.
+    """An archive's index, and reads that do not move the file's position.
 
-    The index is a few sorted arrays (4 MB for 50,000 frames), as a process may hold a hundred archives open.
-    `os.pread` shares no position, so a file that was opened before a fork serves parent and child alike.
+    The index is a few sorted arrays (4 MB for 50,000 frames), because a process may have a hundred open archives.
+    `os.pread` uses no shared position, so a file opened before a fork can be read by parent and child.
     """
 
     def __init__(self, path: str) -> None:
@@ -69,7 +69,7 @@ class _Archive:
             data = self._pread(stored, offset)
             intact = len(data) == stored
         else:
-            # the data follow a header whose length only the header itself tells
+            # the data follow a header, whose length is written in the header
             header = self._pread(30, offset)
             offset += 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
             data = self._pread(stored, offset)

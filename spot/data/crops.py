@@ -1,12 +1,12 @@
-"""Square crops around boxes, and their geometry (docs/method.md section 3); `spot.data.boxes` takes boxes in and out.
+"""Square crops around boxes, and their geometry (docs/method.md section 3); `spot.data.boxes` converts boxes.
 
 A box is `[x, y, w, h]` in pixels, 0-based top-left corner. A crop's geometry is
 `[center_x, center_y, resize_factor]`: the centre of the box that it was taken around, in full-frame pixels,
 and crop pixels per full-frame pixel.
 
-The square starts at a whole pixel, while boxes are placed by the exact centre at (out - 1) / 2: a box lies
-half a crop pixel plus up to one full-frame pixel to the left of, and above, what the crop shows. Published
-weights were trained so; it is kept.
+The square starts at a whole pixel, but boxes are placed by the exact centre at (out - 1) / 2. So a box is half a crop
+pixel plus up to one full-frame pixel to the left of and above the target in the crop. This is kept because the
+published weights were trained so.
 """
 
 from __future__ import annotations
@@ -62,19 +62,19 @@ def crop(
     """Square crop around a box, mean colour outside the image, resized bilinearly.
 
     Args:
-        frame: what `read_frame` gave; a reduced frame gives the same geometry.
-        box: (4,) xywh in full-frame pixels, what to centre on (possibly jittered).
+        frame: a frame from `read_frame`; a reduced frame gives the same geometry.
+        box: (4,) xywh in full-frame pixels; the centre of the crop (possibly jittered).
         factor: area factor, see `crop_side`.
         out: side of the crop after resizing, pixels.
-        target: (4,) the box that must touch the image, `box` itself where None. Give it with a jittered box,
-            which may leave the image while its target does not.
+        target: (4,) the box that must overlap the image; None for `box`. Needed with a jittered box, which may leave
+            the image although its target does not.
         rule: see `crop_side`.
 
     Returns:
         (out, out, 3) uint8 RGB, and (3,) float32 geometry.
 
     Raises:
-        SpotError: the crop would be smaller than one pixel, or the target lies wholly outside the image.
+        SpotError: the crop would be smaller than one pixel, or the target is completely outside the image.
     """
     x, y, w, h = np.asarray(box, np.float64).tolist()
     side = float(crop_side(np.array([x, y, w, h]), factor, rule))
@@ -105,9 +105,9 @@ def _pad_and_resize(frame: Frame, left: int, top: int, side: int, out: int) -> n
 
 
 def _warp(frame: Frame, left: int, top: int, side: int, out: int) -> np.ndarray:
-    """Return the same square out of a reduced frame, where it may start between two pixels."""
+    """Cut the same square from a reduced frame, where it may start between two pixels."""
     step = side / out / frame.reduction
-    # pixel centres lie half a pixel past their index, in the full frame, the reduced frame and the crop alike
+    # pixel centres are half a pixel after their index, in the full frame, the reduced frame and the crop
     shift_x, shift_y = (corner / frame.reduction + step / 2 - 0.5 for corner in (left, top))
     return cv2.warpAffine(
         frame.pixels,
@@ -142,8 +142,8 @@ def jitter_box(box: np.ndarray, rng: np.random.Generator, center_jitter: float, 
 
     Args:
         box: (4,) xywh.
-        rng: source of the four draws, always made, so that settings do not shift later draws.
-        center_jitter: width of the uniform draw of the centre, in mean jittered sides, per axis; 0 stays.
+        rng: source of the four draws. All are always made, so that settings do not change later draws.
+        center_jitter: width of the uniform draw of the centre, in mean jittered sides, per axis; 0 for no shift.
         scale_jitter: standard deviation of the log of each side's factor; 0 keeps the size.
 
     Returns:

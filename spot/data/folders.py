@@ -1,6 +1,6 @@
-"""Folders and archives, seen alike: what is in them, and when it last changed.
+"""Look into folders and archives in the same way: list their content, and find out whether it has changed.
 
-A place inside an archive is written `/data/airplane.zip!/airplane-1/img`, as in `spot.data.images.read_bytes`.
+A path inside an archive is written `/data/airplane.zip!/airplane-1/img`, as in `spot.data.images.read_bytes`.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def need_root(root: str | None, key: str, variable: str) -> str:
         )
     root = os.path.expanduser(str(root)).rstrip("/") or "/"
     if not os.path.isdir(root):
-        raise SpotError(f"{root} is no folder; correct paths.{key} or {variable}")
+        raise SpotError(f"{root} is not a folder; correct paths.{key} or {variable}")
     return root
 
 
 def exists(path: str) -> bool:
-    """Return whether a file or folder is there, in an archive too."""
+    """Return whether a file or folder exists, also inside an archive."""
     archive, inside = _split(path)
     if archive is None:
         return os.path.exists(path)
@@ -78,8 +78,8 @@ def read_optional(path: str) -> bytes | None:
 def stamp(path: str) -> Stamp:
     """Return size, times of last change of content and of status in ns, and inode; `MISSING` where there is none.
 
-    Programs can set the first two of a file that they replace, but not the time of the status. For a place inside an
-    archive, those of the archive.
+    Programs can set the first two of a file that they replace, but not the time of the status. For a path inside an
+    archive, the stamp of the archive is returned.
     """
     try:
         status = os.stat(_split(path)[0] or path)
@@ -89,10 +89,10 @@ def stamp(path: str) -> Stamp:
 
 
 def locate(root: str, path: str) -> str:
-    """Return where the folder `path` lies under `root`, which need not be unpacked.
+    """Find the folder `path` under `root`, unpacked or in an archive.
 
-    An archive on the way may have any name and hold the folder at any depth. Where it is found nowhere, the
-    place where it would be if it were unpacked.
+    The archive may have any name and contain the folder at any depth. If the folder is not found, return its path as
+    if it were unpacked.
     """
     place = f"{root}/{path}"
     if os.path.isdir(place):
@@ -106,7 +106,7 @@ def locate(root: str, path: str) -> str:
 
 
 def packed_folders(folder: str) -> dict[str, str]:
-    """Return name -> place of all folders inside the archives that lie in a folder."""
+    """Return name -> path of all folders inside the archives of a folder."""
     return _packed(folder, stamp(folder))
 
 
@@ -125,7 +125,7 @@ def natural_key(name: str) -> list[tuple[int, str]]:
     ['f9.jpg', 'f010.jpg', 'f10.jpg']
     """
     parts = _DIGITS.split(name)
-    # text and digits take turns; names that differ in leading zeros alone are compared as text at the end
+    # text and digits alternate; names that differ only in leading zeros are compared as text at the end
     return [(int(part), "") if i % 2 else (0, part) for i, part in enumerate(parts)] + [(0, name)]
 
 
@@ -135,7 +135,7 @@ def is_clutter(name: str) -> bool:
 
 
 def name_frames(folder: str, names: Sequence[str]) -> Frames:
-    """Return frames of these names in this order, as a pattern where they follow one."""
+    """Return frames of these names in this order, as a pattern if they follow one."""
     stem, suffix = os.path.splitext(names[0])
     if stem.isdecimal() and stem.isascii():
         pattern, first = f"{{:0{len(stem)}d}}{suffix}", int(stem)
@@ -145,7 +145,7 @@ def name_frames(folder: str, names: Sequence[str]) -> Frames:
 
 
 def _split(path: str) -> tuple[str | None, str]:
-    """Return the archive and the place inside it; None and the path itself for a plain path."""
+    """Split a path into the archive and the path inside it; None and the path itself for a plain path."""
     match = _PLACE.fullmatch(path)
     return (match[1], (match[2] or "").strip("/")) if match else (None, path)
 
@@ -156,7 +156,7 @@ def _folders(archive: str) -> dict[str, set[str]]:
 
 @lru_cache(maxsize=8)
 def _tree(archive: str, stamped: Stamp) -> dict[str, set[str]]:
-    """Folder -> names in it, for all folders of an archive; `stamped` renews what is known of a changed one."""
+    """Return folder -> names in it for all folders of an archive; `stamped` is part of the cache's key."""
     tree: dict[str, set[str]] = {"": set()}
     for path in list_members(archive):
         while path:

@@ -1,4 +1,4 @@
-"""Which frames of a video are labelled: the draws behind label sampling (docs/method.md section 2)."""
+"""Draw which frames of a video are labelled (docs/method.md section 2)."""
 
 from __future__ import annotations
 

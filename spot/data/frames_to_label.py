@@ -1,4 +1,4 @@
-"""Which frames of the user's own videos to label, where no frame has a box yet.
+"""Choose which frames of the user's own videos to label, before any frame has a box.
 
 The list is a CSV of rows `video,target,frame` (`<paths.labels>/<name>_to_label.csv`), which `spot.label` reads.
 """
@@ -23,13 +23,13 @@ from spot.runtime.errors import SpotError
 
 Frame = tuple[str, int, int]  # video, target, frame
 STRATEGIES = ("windows", "uniform", "diverse")
-_CANDIDATES = 400  # frames of a video that "diverse" looks at
+_CANDIDATES = 400  # frames of a video that "diverse" chooses from
 _THUMBNAIL = 16  # pixels a side
 _ROUNDS = 50  # of k-means, at most
 
 
 def list_file(folder: str | Path, name: str) -> Path:
-    """Return where the list of a data set lies: `<paths.labels>/<name>_to_label.csv`."""
+    """Return the file of a data set's list: `<paths.labels>/<name>_to_label.csv`."""
     return Path(folder) / f"{name}_to_label.csv"
 
 
@@ -43,11 +43,11 @@ def choose_frames(
 ) -> list[Frame]:
     """Choose `count` frames of each video, the same for each of its targets.
 
-    The choice for a video follows from `seed` and its name alone. A label that a target has already stands for the
-    chosen frame that is nearest to it.
+    The choice for a video depends only on `seed` and its name. A frame that is already labelled replaces the nearest
+    chosen frame.
 
     Args:
-        videos: the user's videos; no annotation is looked at.
+        videos: the user's videos; their annotation is not used.
         strategy: "windows" (one frame around each of `count` evenly spaced ones: docs/method.md section 2), "uniform"
             (anywhere) or "diverse" (`diverse_frames`; needs no seed).
 
@@ -83,7 +83,7 @@ def choose_frames(
 
 
 def _without_nearest(frames: list[int], done: Sequence[int]) -> list[int]:
-    """Return the frames but for the one nearest to each that is done."""
+    """Return the frames without the one nearest to each labelled frame."""
     rest = list(frames)
     for label in done:
         if rest:
@@ -94,8 +94,8 @@ def _without_nearest(frames: list[int], done: Sequence[int]) -> list[int]:
 def diverse_frames(video: Video, count: int) -> np.ndarray:
     """Return (k,) int64 frames that look different: k-means on thumbnails and time, the frame nearest to each centre.
 
-    At most 400 evenly spaced frames are looked at. The time of a frame weighs as much as a quarter of what its
-    thumbnail says, so that the frames of a video that hardly changes are spread evenly.
+    At most 400 evenly spaced frames are used. The time of a frame has a quarter of the weight of its thumbnail, so that
+    the chosen frames of a video that hardly changes are spread evenly.
     """
     candidates = np.unique(np.linspace(0, len(video) - 1, min(len(video), _CANDIDATES)).round().astype(np.int64))
     if count >= len(candidates):
@@ -110,8 +110,8 @@ def diverse_frames(video: Video, count: int) -> np.ndarray:
 def nearest_to_centers(features: np.ndarray, count: int) -> np.ndarray:
     """Return (k,) int64: for each of `count` clusters of features (n, d) the row nearest to its centre; deterministic.
 
-    Lloyd's k-means. It starts from the row nearest to the mean and then, again and again, the row that is farthest from
-    all that are chosen.
+    This is Lloyd's k-means. The first centre is the row nearest to the mean. Each further centre is the row farthest
+    from all centres so far.
     """
     chosen = [int(_distances(features, features.mean(0, keepdims=True))[:, 0].argmin())]
     while len(chosen) < count:
@@ -141,7 +141,7 @@ def _thumbnail(path: str) -> np.ndarray:
 
 
 def write_frames(file: str | Path, frames: Sequence[Frame]) -> None:
-    """Write a list of frames to label, whole or not at all."""
+    """Write a list of frames to label atomically."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerows([("video", "target", "frame"), *((csv_cell(video), *rest) for video, *rest in frames)])

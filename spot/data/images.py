@@ -43,8 +43,8 @@ class Frame:
         pixels: (h, w, 3) uint8 RGB; h and w are the full size over `reduction`, rounded down.
         width, height: size of the full frame in pixels; boxes refer to it.
         mean: (3,) float64 RGB mean colour of `pixels`.
-        path: where it was read from, for errors; "" for a frame that was not.
-        warning: what libjpeg says of a picture that it reads whole all the same; else "".
+        path: its file, for error messages; "" if it was not read from a file.
+        warning: libjpeg's warning about an image that is complete nevertheless; else "".
         reduction: 1, 2, 4 or 8. Decoded pixel j covers the full frame's pixels
             `reduction * j` to `reduction * (j + 1) - 1`.
     """
@@ -65,7 +65,7 @@ def read_bytes(path: str) -> bytes:
         path: `/data/video/00000001.jpg`, or `/data/airplane.zip!/airplane-1/img/00000001.jpg`; .tar likewise.
 
     Raises:
-        SpotError: the file, archive or member is missing, unreadable or cut short; the text names it.
+        SpotError: the file, archive or member is missing, unreadable or truncated; the message names it.
     """
     archive, separator, member = path.partition("!/")
     if separator:
@@ -78,9 +78,10 @@ def read_bytes(path: str) -> bytes:
 
 
 def find_frame(path: str) -> str:
-    """Return the path of a frame, or of the image of the same name and another ending that lies in its place.
+    """Return the path of a frame, or of an image of the same name with another extension.
 
-    Lists and patterns say `0001.jpg` where a data set has `0001.png`. A frame in an archive keeps its path.
+    Lists and patterns may have `0001.jpg` where the data set has `0001.png`. The path of a frame in an archive is
+    returned unchanged.
     """
     if "!/" in path or os.path.exists(path):
         return path

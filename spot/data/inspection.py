@@ -1,4 +1,4 @@
-"""Is a data set complete? Walks its files and says what training would stumble over."""
+"""Check whether a data set is complete: find faults in its files that would stop or disturb training."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Fault:
     """One fault.
 
     Attributes:
-        kind: what is wrong, in words that are the same for all faults of this kind.
+        kind: name of this kind of fault.
         text: the line for the user, which names the file.
     """
 
@@ -33,12 +33,12 @@ class Fault:
 
 @dataclass(frozen=True)
 class Finding:
-    """What the check found of one video.
+    """The result of the check of one video.
 
     Attributes:
         video: its name.
-        frames: how many frames it has.
-        faults: all of them, in the order of the frames within a kind.
+        frames: number of its frames.
+        faults: all faults, in the order of the frames within a kind.
         warnings: harmless JPEG warnings -> number of frames.
     """
 
@@ -49,14 +49,13 @@ class Finding:
 
 
 def check_videos(videos: VideoSet, quick: bool = False, exact: bool = True, workers: int = 1) -> Iterator[Finding]:
-    """Check every video of a set, in parallel; findings come as they are ready.
+    """Check every video of a set in parallel and yield each finding when it is ready.
 
     Args:
         videos: the set.
-        quick: only look whether the frames are there; otherwise decode each of them and look whether the visible boxes
-            lie inside.
-        exact: a folder with more images than annotated frames is a fault (benchmarks cut videos from longer folders).
-        workers: processes.
+        quick: check only that the frames exist; otherwise decode each frame and check that visible boxes are inside.
+        exact: report a folder with more images than annotated frames. (Benchmarks cut videos from longer folders.)
+        workers: number of processes.
     """
     look = partial(check_video, quick=quick, exact=exact)
     if workers <= 1:
@@ -109,9 +108,9 @@ def _check_boxes(video: Video, faults: list[Fault]) -> None:
 
 
 def _check_frames(video: Video, missing: set[int], faults: list[Fault], warnings: dict[str, int]) -> None:
-    """Decode all frames (at an eighth of their size) and look whether the visible boxes touch the image.
+    """Decode all frames (at an eighth of their size) and check that the visible boxes overlap the image.
 
-    The size may change from frame to frame: crops are taken from each frame by itself.
+    Frames of a video may differ in size.
     """
     for i in range(len(video)):
         if i in missing:
@@ -147,7 +146,7 @@ def _inside(box: np.ndarray, width: int, height: int) -> bool:
 
 
 class Report:
-    """Collects faults, of which the first few of each kind are worth a line; `summary` counts the rest."""
+    """Collects faults. The first few of each kind get a line; `summary` counts the rest."""
 
     def __init__(self) -> None:
         self._counts: dict[str, int] = {}
@@ -159,7 +158,7 @@ class Report:
         return sum(self._counts.values())
 
     def add(self, finding: Finding) -> list[str]:
-        """Count a video's faults; gives the lines to show."""
+        """Count a video's faults and return the lines to show."""
         lines = []
         for fault in finding.faults:
             count = self._counts[fault.kind] = self._counts.get(fault.kind, 0) + 1

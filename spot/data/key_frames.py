@@ -1,4 +1,4 @@
-"""Key frames: which frames of which videos carry a human box, and the files that say so (docs/method.md section 2)."""
+"""Key frames, the frames with a human box (docs/method.md section 2), and their files (docs/formats.md)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LabelledTarget:
     Attributes:
         ids: (k,) int64 frame indices, 0-based, strictly ascending.
         boxes: (k, 4) float32 xywh in pixels of the full frame.
-        own: the boxes belong to the key-frame file (target discovery) and not to the data set's annotation.
+        own: the boxes come from the key-frame file (target discovery), not from the data set's annotation.
     """
 
     ids: np.ndarray
@@ -134,7 +134,7 @@ def sample_key_frames(
 ) -> KeyFrames:
     """Draw `count` key frames for each video.
 
-    The draw of a video follows from `seed` and its name alone, whatever other videos there are.
+    The draw of a video depends only on `seed` and its name, not on other videos.
 
     Args:
         videos: the set to label.
@@ -167,8 +167,8 @@ def sample_budget(
 ) -> KeyFrames:
     """Spread at most `budget` boxes over as many videos as possible, two or more a video.
 
-    With fewer than two boxes for each video, videos are drawn; with more, all have as many, give or take one. Frames
-    that coincide in short videos leave the budget unspent. Arguments as for `sample_key_frames`.
+    With fewer than two boxes for each video, videos are drawn. With more, the numbers of boxes differ by at most one.
+    If frames coincide in short videos, part of the budget is not used. Arguments as for `sample_key_frames`.
 
     Raises:
         SpotError: `budget` below 2; an unknown strategy.
@@ -233,7 +233,7 @@ def _draw(
     for video in progress(videos):
         if video.name not in counts:
             continue
-        if is_sparse(video) and video.visible.any():  # drawn by hand: none of these boxes is given up
+        if is_sparse(video) and video.visible.any():  # drawn by hand: all of these boxes are kept
             drawn = np.flatnonzero(video.visible)
             targets[video.name] = (LabelledTarget(drawn, video.boxes[drawn]),)
             continue

@@ -14,7 +14,7 @@ Sizes = Mapping[str, tuple[int, int, int]]  # name of a video -> frames, width, 
 
 
 def labels_file(folder: str | Path, name: str) -> Path:
-    """Return where the hand-drawn labels of a data set lie: `<paths.labels>/<name>.csv`."""
+    """Return the file of a data set's hand-drawn labels: `<paths.labels>/<name>.csv`."""
     return Path(folder) / f"{name}.csv"
 
 
@@ -57,10 +57,10 @@ def check_labels(table: BoxTable, sizes: Sizes, source: str) -> None:
 
 
 def merge_labels(file: str | Path, new: BoxTable, sizes: Sizes) -> BoxTable:
-    """Add labels to a file, whole or not at all; a new label replaces an old one of the same frame and target.
+    """Add labels to a file atomically. A new label replaces an old one of the same frame and target.
 
     Returns:
-        What the file now holds.
+        The new content of the file.
 
     Raises:
         SpotError: the new labels or the file do not fit the videos.

@@ -1,7 +1,7 @@
 """Training instances: labelled pairs and unlabelled instances (docs/method.md section 4).
 
-Both are map-style: an item follows from (seed, epoch, index) alone, whichever worker makes it. Workers cut uint8
-crops and draw the augmentation; the pixels are augmented later, in batches, on the device.
+Both data sets are map-style: an item depends only on (seed, epoch, index), not on the worker. Workers cut uint8 crops
+and draw the augmentation. The pixels are augmented later, in batches, on the device.
 """
 
 from __future__ import annotations
@@ -65,10 +65,10 @@ class AugmentSettings:
 
 
 class DrawnFrame(NamedTuple):
-    """What is drawn for one unlabelled instance; boxes are (4,) xywh in image pixels.
+    """The frames drawn for one unlabelled instance; boxes are (4,) xywh in image pixels.
 
     Attributes:
-        frame, box: the frame to label, and roughly where the target is in it.
+        frame, box: the frame to label, and the target's coarse box in it.
         key, key_box: the key frame of the teacher's template, and its human box.
         relay, relay_box: the frame of the student's template, and the box known for it.
         propagated: the frame is unexplored.
@@ -103,7 +103,7 @@ class LabelledPairs(NamedTuple):
 
 
 class UnlabelledInstances(NamedTuple):
-    """B unlabelled frames with what teacher and student need of each.
+    """B unlabelled frames with the crops for teacher and student.
 
     Attributes:
         key: (B, 3, T, T) uint8, the teacher's template, a key frame; key_box: (B, 4) float32 its target in the crop.
@@ -144,7 +144,7 @@ class UnlabelledInstances(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """The part of one step that one process makes; unlabelled is None in burn-in, broken says what could not be read on the way."""
+    """The part of a step of one process; `unlabelled` is None in burn-in, `broken` lists frames that cannot be read."""
 
     labelled: LabelledPairs
     unlabelled: UnlabelledInstances | None
@@ -166,7 +166,7 @@ def collate(kind: type[Instances], items: Sequence[Arrays]) -> Instances:
 
 
 class _Instances(Dataset):
-    """What both kinds share: seeded draws, and redraws where a frame cannot be read."""
+    """Common part of both kinds: seeded draws, and redraws if a frame cannot be read."""
 
     stream: int
 
@@ -178,7 +178,7 @@ class _Instances(Dataset):
         self.decode: Decode = decode
 
     def make(self, epoch: int, index: int, build: Callable[[np.random.Generator], Arrays]) -> tuple[Arrays, list[str]]:
-        """Return an instance and the complaints of the draws that failed before it."""
+        """Return an instance, and the error messages of the failed draws before it."""
         broken: list[str] = []
         for attempt in range(ATTEMPTS):
             rng = np.random.default_rng((self.seed, epoch, index, self.stream, attempt))
@@ -203,7 +203,7 @@ class _Instances(Dataset):
         return jitter_box(box, rng, self.crops.center_jitter, self.crops.scale_jitter)
 
     def read(self, path: str, wanted: list[tuple[np.ndarray, float, int]]) -> Frame:
-        """Decode a frame as far as the finest of the wanted crops (box, factor, output pixels) needs."""
+        """Decode a frame with the resolution that the finest of the wanted crops (box, factor, output pixels) needs."""
         box, factor, out = min(wanted, key=lambda w: float(crop_side(w[0], w[1], self.crops.rule)) / w[2])
         return read_frame(path, self.decode, crop_pixels=float(crop_side(box, factor, self.crops.rule)), out_pixels=out)
 
@@ -262,11 +262,11 @@ class LabelledDataset(_Instances):
 
 
 class UnlabelledDataset(_Instances):
-    """Unlabelled instances drawn from the sampler state in force at their epoch.
+    """Unlabelled instances, drawn from the sampler state of their epoch.
 
     Args:
-        store: where the state lies; every worker opens it by memory map.
-        explore: draws an instance from what is known of a target; see `spot.supervision.exploration.Exploration`.
+        store: the sampler state; every worker opens it by memory map.
+        explore: draws an instance of a target; see `spot.supervision.exploration.Exploration`.
         key_search: also make a search crop of the key frame.
     """
 
@@ -291,7 +291,7 @@ class UnlabelledDataset(_Instances):
         self._opened: tuple[int, SamplerState] | None = None
 
     def state(self, epoch: int) -> SamplerState:
-        """Return the state in force at this epoch, opened once per epoch and process."""
+        """Return the state of this epoch, opened once per epoch and process."""
         if self._opened is None or self._opened[0] != epoch:
             self._opened = (epoch, self.store.at(epoch))
         return self._opened[1]

@@ -1,4 +1,4 @@
-"""Regions of VOT: four corners, and the box that trackers are given instead."""
+"""Regions of VOT: polygons of four corners, and the boxes that trackers start from."""
 
 from __future__ import annotations
 

@@ -1,6 +1,4 @@
-"""From the files of a data set to its videos: parsed once, in parallel, and opened as memory maps from then
-on.
-"""
+"""Read the videos of a data set: its files are parsed once, in parallel, and then opened as memory maps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was labelled: the figures and the picture that `spot.sample` shows."""
+"""The counts and the histogram of key frames that `spot.sample` shows."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Splits: which videos of a data set belong together.
+"""Splits: lists of videos of a data set.
 
-A split is a name or a file. The files are those of the field: one video's name a line, or one 0-based index a line
-into the sorted videos of the data set.
+A split is a name or a file. The usual files have one video's name in each line, or one 0-based index into the sorted
+videos of the data set.
 """
 
 from __future__ import annotations

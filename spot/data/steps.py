@@ -1,4 +1,4 @@
-"""Whole training steps: how many instances of each kind a step has, and which of them a process makes."""
+"""Training steps: the number of instances of each kind in a step, and the instances that each process makes."""
 
 from __future__ import annotations
 
@@ -78,10 +78,10 @@ class Steps(Dataset):
 
 
 def _share(batch: Batch) -> None:
-    """Move a batch to shared memory, through which a loader process hands it over.
+    """Move a batch to shared memory, where the main process reads it.
 
-    The queue between the processes would do this in a thread of its own. When /dev/shm is full, that thread prints an
-    error and the run waits for ever; here the error reaches the run.
+    The queue between the processes would do this in a separate thread. If /dev/shm is full, that thread prints an error
+    and the run hangs. Here the error reaches the run.
 
     Raises:
         SpotError: shared memory is full.

@@ -28,10 +28,10 @@ class Targets:
     Attributes:
         set_index: (P,) int32, the set of each target.
         video_index: (P,) int32, the video within that set.
-        key_offsets: (P + 1,) int64, where target p begins and ends in `key_ids` (K,) int64, `key_boxes` (K, 4) float32.
+        key_offsets: (P + 1,) int64, begin and end of target p in `key_ids` (K,) int64 and `key_boxes` (K, 4) float32.
 
     Raises:
-        SpotError: a set has no video with key frames, or a key frame lies outside its video.
+        SpotError: a set has no video with key frames, or a key frame is outside its video.
     """
 
     def __init__(self, sets: Sequence[VideoSet], key_frames: Sequence[KeyFrames], distinct: bool = False) -> None:
@@ -98,7 +98,7 @@ class Targets:
         return self.names, self.lengths, [ids for ids, _ in keys], [boxes for _, boxes in keys]
 
     def frame_path(self, target: int, frame: int) -> str:
-        """Return where a frame of the target's video lies."""
+        """Return the path of a frame of the target's video."""
         return self.sets[self.set_index[target]].frames[self.video_index[target]].path(frame)
 
     def annotated_boxes(self, targets: np.ndarray, frames: np.ndarray) -> np.ndarray:
@@ -131,7 +131,7 @@ class Targets:
         return box_iou(boxes[known], annotated[known])
 
     def recorded_labels(self, state: SamplerState) -> tuple[np.ndarray, np.ndarray]:
-        """Confidence of each explored frame's label but those of key frames, and IoU as `label_iou` gives it."""
+        """Return confidence and IoU (see `label_iou`) of the labels of all explored frames that are not key frames."""
         explored = [state.target(index) for index in range(len(self))]
         relay = [~np.isin(target.ids, target.key_ids) for target in explored]
         targets = np.repeat(np.arange(len(explored)), [mask.sum() for mask in relay])

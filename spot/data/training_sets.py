@@ -1,4 +1,4 @@
-"""The training sets of a run and their key frames: read where a file lies, drawn and written where none does."""
+"""The training sets of a run and their key frames: read from a file, or drawn and written if there is no file."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ log = logging.getLogger(__name__)
 
 
 def key_frames_of(videos: VideoSet, labels: int, folder: str | Path, seed: int, file: str | None = None) -> KeyFrames:
-    """Return the k key frames of each video of a set; of the user's own videos, every box that is drawn.
+    """Return the k key frames of each video of a set; of the user's own videos, every drawn box.
 
     Args:
         labels: k.
-        folder: where key-frame files lie; a drawn one is written there, under its usual name.
-        seed: of the draw, where there is no file yet.
+        folder: folder of the key-frame files; new draws are written there under the usual name.
+        seed: seed of the draw, if there is no file yet.
         file: another file to read.
 
     Raises:
-        SpotError: k < 1, or larger than every video allows; a file that does not fit.
+        SpotError: k < 1, or too large for every video; a file does not fit the videos.
     """
     if labels < 1:
         raise SpotError(f"labels={labels}: choose at least 1 labelled frame a video (published: 2, 3 or 5)")

@@ -1,7 +1,7 @@
-"""Videos: all that the rest of the project knows of a data set.
+"""Videos and sets of videos: the interface between the data sets and the rest of the project.
 
-Annotations of a whole set live in three flat arrays (one row a frame over all videos), so that a set of
-30,000 videos is a few memory maps and not millions of Python objects; a `Video` is a view of one slice.
+The annotations of a whole set are flat arrays with one row for each frame of all videos. So a set of 30,000 videos
+needs a few memory maps and not millions of Python objects. A `Video` is a view of one slice.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from spot.runtime.errors import SpotError
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """Where the frames of one video lie.
+    """The frame files of one video.
 
     `folder` is a directory, or a place inside an archive written `/data/airplane.zip!/airplane-1/img`. Frame
-    `i` (0-based) is `folder/pattern.format(first + i)`, or `folder/names[i]` where the names follow no
-    pattern; an array of strings there spares a Python object per frame.
+    `i` (0-based) is `folder/pattern.format(first + i)`, or `folder/names[i]` if the names follow no
+    pattern; an array of strings saves a Python object per frame.
     """
 
     folder: str
@@ -49,10 +49,10 @@ class Video:
     Attributes:
         name: unique within its set; training sets use the form of docs/formats.md (`LaSOT_airplane-10`), benchmarks
             the official name.
-        frames: where its n frames lie.
+        frames: its n frames.
         boxes: (n, 4) float32, xywh in pixels of the full frame, 0-based top-left corner. Rows of absent
-            frames hold what the data set wrote there (zeros as a rule): ask `visible` first. Rows without
-            annotation (test servers, sparse annotation) hold NaN.
+            frames have the data set's numbers (usually zeros): check `visible` first. Rows without annotation
+            (test servers, sparse annotation) are NaN.
         visible: (n,) bool, the target can be seen and labelled in this frame.
         attributes: the benchmark's attribute names that hold for this video.
         polygons: (n, 8) float32 corner points x1,y1..x4,y4 for VOT benchmarks, else None.

@@ -41,7 +41,7 @@ class DecodedFrame:
 
 
 class BrokenTail(Exception):
-    """A file that breaks off: raised by the iterators behind the last frame that could be decoded."""
+    """A truncated file: raised by the iterators after the last frame that could be decoded."""
 
 
 def has_pyav() -> bool:

@@ -16,7 +16,7 @@ from spot.runtime.errors import SpotError
 
 @dataclass(frozen=True, eq=False)
 class Scores:
-    """What one tracker scored on V videos.
+    """The scores of one tracker on V videos.
 
     Attributes:
         names: names of the videos.

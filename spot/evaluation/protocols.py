@@ -24,7 +24,7 @@ LENGTHS = ("exact", "cut_or_pad", "cut_both")
 
 @dataclass(frozen=True)
 class FrameMask:
-    """What the ground truth alone decides about each frame.
+    """The part of each frame's evaluation that depends only on the ground truth.
 
     Attributes:
         overlap, error, normalized: (n,) int8, MEASURED, or HIT or MISSED whatever the tracker predicts.

@@ -1,4 +1,4 @@
-"""How sure a number is: bootstrap intervals over videos, and a paired test between two trackers.
+"""Uncertainty of scores: bootstrap intervals over videos, and a paired test between two trackers.
 
 Frames of one video are not independent, so whole videos are resampled. Both methods are SciPy's.
 """

@@ -1,1 +1,1 @@
-"""A trained network on a video."""
+"""Track videos with a trained network."""

@@ -1,4 +1,4 @@
-"""A benchmark's videos, shared out over the processes of a Lightning trainer."""
+"""Track a benchmark's videos with the processes of a Lightning trainer."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class TrackingStats:
-    """Videos and frames tracked, unreadable frames among them, seconds. The sum of two that ran side by side."""
+    """Numbers of tracked videos and frames, of unreadable frames, and the seconds. The sum is of parallel processes."""
 
     videos: int
     frames: int
@@ -55,13 +55,13 @@ class TrackingStats:
 
 
 class BenchmarkRun(pl.LightningModule):
-    """Tracks the videos that have no result yet and writes each result as the video ends.
+    """Tracks the videos that have no result yet, and writes each result when the video ends.
 
     Args:
         network: the trained network.
-        tracker: makes the tracker from the network, once that is on its device.
+        tracker: makes the tracker from the network when that is on its device.
         videos: the benchmark.
-        results: where result files go; those that are there are kept.
+        results: folder of the result files; existing files are kept.
         batch: videos in lock-step, in each process.
         corrupt_fraction: see `Runner`.
         backend: what runs the network, see `with_backend`; a precision other than float32 takes PyTorch.
@@ -95,11 +95,11 @@ class BenchmarkRun(pl.LightningModule):
         self.failure: str | None = None
 
     def predict_dataloader(self) -> DataLoader:
-        """Return one item: the names of this process's share, which may be none.
+        """Return one item: the names of this process's videos, possibly none.
 
-        Dealing out by turns, longest first, gives every process about as many frames. Lightning's own sampler
-        would need at least a video for each process, and a batch of fixed videos would end with its longest.
-        The first process looks what is waiting, as results may appear while the others look.
+        The videos are assigned in turn, longest first, so every process gets about the same number of frames.
+        Lightning's own sampler needs at least one video for each process. The first process lists the waiting videos,
+        since results may appear while the others look.
         """
         trainer = self.trainer
         waiting = waiting_videos(self.videos, self.results) if trainer.is_global_zero else []
@@ -107,10 +107,10 @@ class BenchmarkRun(pl.LightningModule):
         return DataLoader(_Single(waiting[trainer.global_rank :: trainer.world_size]), batch_size=None)
 
     def predict_step(self, names: Sequence[str]) -> TrackingStats:
-        """Track the share of this process; tells what all have done.
+        """Track the videos of this process and return the statistics of all processes.
 
-        A process that fails says so at once and waits for the others, whose finished videos are worth keeping;
-        then `failure` holds the first complaint in every process.
+        A process that fails logs the error at once and waits for the others, so that their videos are finished. Then
+        `failure` is the first error in every process.
         """
         everyone = _gather(self._track([self.videos[name] for name in names]))
         self.failure = next((failure for _, failure in everyone if failure is not None), None)
@@ -124,7 +124,7 @@ class BenchmarkRun(pl.LightningModule):
         return with_backend(self.network, "torch" if torch.is_autocast_enabled(self.device.type) else self.backend)
 
     def _track(self, share: Sequence[Video]) -> tuple[TrackingStats, str | None]:
-        """Return what was done, and why it stopped early if it did."""
+        """Return the statistics, and the error if tracking stopped early."""
         frames, label = sum(len(video) for video in share), self.results.folder.name
         done, failure = 0, None
         network = self._network() if share else self.network
@@ -183,7 +183,7 @@ def run_benchmark(
 
     Raises:
         KeyboardInterrupt: stopped by Ctrl-C, or by a scheduler's SIGTERM or SIGUSR1.
-        SpotError: what stopped a process, told by the first process; the others end silently.
+        SpotError: an error stopped a process. The first process raises it; the others exit silently.
     """
     trainer = pl.Trainer(
         accelerator=accelerator,
@@ -197,7 +197,7 @@ def run_benchmark(
         enable_model_summary=False,
         use_distributed_sampler=False,
     )
-    # TF32 convolutions, cuDNN's default, round a thousand times coarser: boxes would depend on the batch's size
+    # with TF32, cuDNN's default, rounding is a thousand times coarser and boxes would depend on the batch size
     exact = torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=False)
     with warnings.catch_warnings(), exact:
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")

@@ -1,4 +1,4 @@
-"""How far tracking has come, and how fast: a bar on a terminal, now and then a line elsewhere."""
+"""Show the progress and speed of tracking: a bar on a terminal, else a line from time to time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class FrameProgress:
         return time.perf_counter() - self._start
 
     def advance(self, frames: int) -> None:
-        """So many frames more are done."""
+        """Count further frames as done."""
         self.done += frames
         now = time.perf_counter()
         if self._bar is not None:

@@ -1,4 +1,4 @@
-"""From a run, a checkpoint or start weights to a tracker that is ready for video."""
+"""Load a tracker from a run, a checkpoint or start weights."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from spot.tracking.test_setup import build_network, recorded_arch
 
 @dataclass(frozen=True)
 class LoadedTracker:
-    """A tracker and where it comes from.
+    """A tracker and its source.
 
     Attributes:
         tracker: on its device, in evaluation mode.
@@ -46,7 +46,7 @@ def open_tracker(cfg: DictConfig, explicit: Sequence[str] = ()) -> LoadedTracker
         explicit: `key=value` options of the command line, which win over a run's settings.
 
     Raises:
-        SpotError: none of them is given or more than one; no such file; a file of another architecture.
+        SpotError: not exactly one of them is given; the file does not exist or belongs to another architecture.
     """
     given = [key for key in ("run", "checkpoint", "initial") if cfg.get(key) is not None]
     if len(given) != 1:
@@ -54,7 +54,7 @@ def open_tracker(cfg: DictConfig, explicit: Sequence[str] = ()) -> LoadedTracker
     device = choose_device(cfg.accelerator)
     if given == ["initial"]:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)  # what no weights are loaded for is the same in every call
+            torch.manual_seed(0)  # parts without loaded weights are the same in every call
             network = instantiate(cfg.arch.network)
         load_initial(network, cfg.initial, cfg.arch.name)
         source, run = str(cfg.initial), None

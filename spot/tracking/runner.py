@@ -1,4 +1,4 @@
-"""Many videos through one tracker, in lock-step."""
+"""Track many videos with one tracker, in lock-step."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ log = logging.getLogger(__name__)
 
 
 class Slot:
-    """One video on its way through the tracker.
+    """A video that is being tracked.
 
-    `index` is the frame that comes next, at first the first one with a box; `box` the last known box, `state` the
-    tracker's, None before a (re)start.
+    `index` is the next frame, initially the first frame with a box. `box` is the last known box. `state` is the
+    tracker's state, None before a (re)start.
     """
 
     def __init__(self, video: Video, readers: ThreadPoolExecutor, supervised: bool) -> None:
@@ -59,7 +59,7 @@ class Slot:
         return self._readers.submit(lambda: read_frame(path).pixels)
 
     def record(self, box: np.ndarray, score: float, seconds: float, code: int = REGION) -> None:
-        """Fill the row of the frame `index` and go on to the next one."""
+        """Fill the row of frame `index` and move to the next frame."""
         track, i = self.track, self.index
         track.boxes[i], track.scores[i], track.seconds[i], track.codes[i] = box, score, seconds, code
         self.box = box
@@ -72,7 +72,7 @@ class Slot:
             self._aim()
 
     def fail(self, seconds: float) -> None:
-        """Note a failure; the tracker restarts from the truth some frames later."""
+        """Record a failure; the tracker restarts from the ground truth some frames later."""
         self.track.seconds[self.index] = seconds
         self.track.codes[self.index] = FAILED
         self.state = None
@@ -80,7 +80,7 @@ class Slot:
         self._aim()
 
     def _aim(self) -> None:
-        """Go on to the next frame with a true box, and take it."""
+        """Move to the next frame with a true box and take that box."""
         while not self.done and not drawable(self.video.boxes[self.index : self.index + 1])[0]:
             self.index += 1
         if not self.done:
@@ -98,12 +98,12 @@ class Runner:
     """Tracks videos, `batch` of them through each forward pass; a slot is filled again as soon as its video ends.
 
     Args:
-        tracker: the boxes of a video do not depend on the others of its batch, but for rounding.
+        tracker: the tracker; the boxes of a video do not depend on the other videos, apart from rounding.
         batch: videos in lock-step, at least 1.
-        supervised: VOT's protocol: where box and truth do not overlap at all, restart 5 frames later.
-        corrupt_fraction: share of unreadable frames above which the run stops. Below it, such a frame is logged and
-            the last box repeated.
-        advance: called with the number of frames that each tick is done with.
+        supervised: VOT's protocol: restart 5 frames after a frame in which box and ground truth do not overlap.
+        corrupt_fraction: fraction of unreadable frames above which the run stops. Below it, such a frame is logged and
+            the last box is repeated.
+        advance: called with the number of frames after each step.
     """
 
     def __init__(
@@ -190,9 +190,9 @@ class Runner:
 
 
 def overlaps(box: np.ndarray, video: Video, index: int, size: tuple[int, int]) -> bool:
-    """Return whether a box xywh and the truth (its polygon where there is one) share any area inside the image.
+    """Return whether a box xywh and the ground truth (its polygon if there is one) overlap inside the image.
 
-    `size` is the image's (height, width). A frame without truth counts as overlapping.
+    `size` is the image's (height, width). A frame without ground truth counts as overlapping.
     """
     truth = video.boxes[index] if video.polygons is None else video.polygons[index]
     if not np.isfinite(truth).all():

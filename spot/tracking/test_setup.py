@@ -1,4 +1,4 @@
-"""From a configuration to the objects of a test."""
+"""Make the objects of a test from a configuration."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ def locate_checkpoint(cfg: DictConfig) -> Path:
 
 
 def run_label(run: str) -> str:
-    """Return a run's name as part of a file's: a job of a sweep has a slash in it."""
+    """Return a run's name for use in a file name: the name of a sweep's job has a slash."""
     return run.strip("/").replace("/", "_")
 
 
 def recorded_arch(cfg: DictConfig, checkpoint: Path, explicit: Sequence[str] = ()) -> DictConfig:
-    """`cfg.arch` as the run of the checkpoint was trained with; settings that are given explicitly win.
+    """Return `cfg.arch` with the settings of the checkpoint's run; explicitly given settings take precedence.
 
     Args:
         cfg: of a test.
@@ -82,7 +82,7 @@ def build_network(cfg: DictConfig, checkpoint: Path) -> tuple[TrackerNetwork, Lo
 
 
 def untrained_network(cfg: DictConfig) -> TrackerNetwork:
-    """Return the architecture with random weights: its backbone's need not be at hand where a checkpoint has them."""
+    """Return the architecture with random weights; no backbone weights are loaded, since the checkpoint has them."""
     # the network's part alone: the recipe's refers to settings of training
     network = OmegaConf.to_container(cfg.arch.network, resolve=True)
     assert isinstance(network, dict)
@@ -104,7 +104,7 @@ def tracker_name(cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> str:
 
 
 def select_videos(videos: VideoSet, choice: int | str | ListConfig | None) -> VideoSet:
-    """Return the first so many videos, or those of these names. Raise SpotError for a name that there is not."""
+    """Return the first `choice` videos, or the videos of these names. Raise SpotError for an unknown name."""
     if choice is None:
         return videos
     if isinstance(choice, int):
@@ -116,12 +116,12 @@ def select_videos(videos: VideoSet, choice: int | str | ListConfig | None) -> Vi
 
 @rank_zero_only
 def check_results_folder(results: ResultFolder, cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> None:
-    """Write down whose results the folder holds, and refuse to mix them with those of another checkpoint.
+    """Note the checkpoint of the results in the folder, and refuse to mix them with results of another one.
 
-    With `overwrite` the folder is emptied first. Done by the first process alone.
+    With `overwrite` the folder is emptied first. Called by the first process only.
 
     Raises:
-        SpotError: the folder holds other results.
+        SpotError: the folder has other results.
     """
     with open(checkpoint, "rb") as file:
         digest = hashlib.file_digest(file, "blake2b").hexdigest()[:32]

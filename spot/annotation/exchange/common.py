@@ -201,7 +201,7 @@ class Files:
             raise SpotError(f"{self.place(name)}: not a JSON file ({error})") from None
 
     def place(self, name: str) -> str:
-        """Return how errors call a file."""
+        """Return a file's name for error messages."""
         return f"{self.path}/{name}" if name else str(self.path)
 
     def _zip_names(self, archive: zipfile.ZipFile) -> list[str]:
@@ -227,14 +227,14 @@ def reading(files: Files, kind: str) -> Iterator[None]:
 
 
 def write_text(file: Path, text: str) -> Path:
-    """Write a text file, whole or not at all."""
+    """Write a text file atomically."""
     with replacing(file, "choose another folder") as aside:
         aside.write_text(text, encoding="utf-8")
     return file
 
 
 def write_small(file: Path, text: str) -> Path:
-    """Write one of very many small text files: whole or not at all, but without waiting for the disk."""
+    """Write one of very many small text files atomically, but without waiting for the disk."""
     aside = file.with_name(f".{file.name}.part")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -250,11 +250,11 @@ def number(value: float, decimals: int = 4) -> str:
     return f"{value:.{decimals}f}".rstrip("0").rstrip(".") or "0"
 
 
-FLAGS = "flags.csv"  # what a format has no place for: absence, scores, whether a human drew the box
+FLAGS = "flags.csv"  # data that a format cannot store: absence, scores, whether a human drew the box
 
 
 def write_flags(table: BoxTable, folder: Path) -> list[Path]:
-    """Write `flags.csv` with the rows that are absent or not drawn by a human; nothing where there is none."""
+    """Write `flags.csv` with the rows that are absent or not drawn by a human; no file if there are no such rows."""
     rows = table.take(table.absent | ~table.is_gt | (table.score != 1))
     if not len(rows):
         return []
@@ -268,7 +268,7 @@ def write_flags(table: BoxTable, folder: Path) -> list[Path]:
 
 
 def apply_flags(table: BoxTable, files: Files) -> BoxTable:
-    """Add what `flags.csv` says, where there is one. Raise SpotError if it is broken."""
+    """Apply `flags.csv` if there is one. Raise SpotError if it is broken."""
     name = next((n for n in files.names if n.rpartition("/")[2] == FLAGS), None)
     if name is None:
         return table

@@ -40,8 +40,8 @@ def load(
         root: the folder that holds `train`, `val` and `test`.
         split: `val` and `test`, the official ones; `all` or `train`, all 9,335 training videos; `vottrain` (7,086),
             `votval`, or another list of training videos (see `spot.data.splits`). The list behind `vottrain` is used as
-            published: it means to leave out the 1,000 videos that VOT excludes, but counts folders from 0 where their
-            names count from 1, so 765 of them are in it.
+            published: it should leave out the 1,000 videos that VOT excludes, but it counts folders from 0 and their
+            names count from 1. So it contains 765 of them.
         splits: folder of list files.
         annotations: read the videos from this JSON file of the pysot toolkit instead.
         cache, broken: see `spot.data.reading.read_videos`.

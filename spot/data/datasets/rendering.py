@@ -15,11 +15,11 @@ import numpy as np
 from spot.data.datasets.motion import Layer, displace, excursion, moving, smooth_path, wave
 from spot.data.datasets.sprites import SPAN, Look, look_alike, paint_background, random_look
 
-ABSENT_SHARE = 0.05  # a target of which less than this can be seen counts as absent
+ABSENT_FRACTION = 0.05  # a target with a smaller visible fraction counts as absent
 
 
 class Rendered(NamedTuple):
-    """A video with its truth.
+    """A video with its ground truth.
 
     Attributes:
         images: (n, height, width, 3) uint8 RGB.
@@ -43,7 +43,7 @@ def render_video(rng: np.random.Generator, frames: int, size: tuple[int, int]) -
     """
     width, height = size
     target = _target(rng, frames, size)
-    behind, front = _company(rng, target, size)
+    behind, front = _distractors(rng, target, size)
     background = _background(rng, target.look, frames, size)
     tables, noise, blur = _camera(rng, frames, size)
 
@@ -64,7 +64,7 @@ def render_video(rng: np.random.Generator, frames: int, size: tuple[int, int]) -
         images[t] = cv2.add(exposed, noise[i : i + height, j : j + width], dtype=cv2.CV_8U)
 
     boxes = bounds(target.outlines, size)
-    shares[(shares < ABSENT_SHARE) | (boxes[:, 2:] < 1).any(axis=1)] = 0
+    shares[(shares < ABSENT_FRACTION) | (boxes[:, 2:] < 1).any(axis=1)] = 0
     boxes[shares == 0] = 0
     return Rendered(images, boxes, np.minimum(shares, 1))
 
@@ -78,7 +78,7 @@ def _target(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> Lay
     return moving(rng, random_look(rng), center, base)
 
 
-def _company(rng: np.random.Generator, target: Layer, size: tuple[int, int]) -> tuple[list[Layer], list[Layer]]:
+def _distractors(rng: np.random.Generator, target: Layer, size: tuple[int, int]) -> tuple[list[Layer], list[Layer]]:
     """Look-alikes and an occluder, sorted into those drawn behind the target and those in front of it."""
     frames = len(target.center)
     base = float(np.sqrt(np.abs(np.linalg.det(target.to_image))).mean())
