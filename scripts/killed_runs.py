@@ -37,7 +37,7 @@ def start_fork(options: Sequence[str], outputs: Path) -> int:
         return child
     status = 1
     try:
-        os.setpgid(0, 0)  # whichever of the two comes first
+        os.setpgid(0, 0)  # the parent does the same; one of the two is first
         signal.alarm(LONGEST)
         tempfile.tempdir = str(outputs)  # what a killed loader process leaves there goes with the round
         said = os.open(outputs / "said", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
@@ -85,7 +85,7 @@ def being_written(run: Path, since: float) -> str:
 
 
 def written(file: Path) -> float:
-    """When a file was written last; 0 where it is gone."""
+    """Return when a file was written last; 0 if it does not exist."""
     try:
         return file.stat().st_mtime
     except FileNotFoundError:
@@ -130,7 +130,7 @@ def kill_again_and_again(
 
 
 def wait_until_gone(group: int) -> None:
-    """Raises RuntimeError if a process of a killed run lives on."""
+    """Wait for the end of a killed run's processes. Raise RuntimeError if one of them does not end."""
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         try:

@@ -1,4 +1,4 @@
-"""Kill training runs at random moments, again and again, and compare where they end with runs that were never stopped.
+"""Kill training runs at random moments, again and again, and compare their results with uninterrupted runs.
 
     python scripts/stress_resume.py --kills 300
 
@@ -45,7 +45,7 @@ SMOKE = ("experiment=smoke", "run=smoke", "training.epochs=5", "training.steps=3
 
 
 class Kind(NamedTuple):
-    """A kind of run: its options, and those that must not change where it ends."""
+    """A kind of run: its options, and options that must not change its result."""
 
     options: Sequence[str]
     free: Sequence[str] = ()

@@ -1,4 +1,4 @@
-"""python -m spot.check data=lasot: is the data set complete? Names missing and broken files and wrong boxes.
+"""python -m spot.check data=lasot: check that a data set is complete; list missing and broken files and wrong boxes.
 
 `run=NAME` checks the files of a training run: checkpoints, sampler state, metrics.
 """
@@ -16,7 +16,7 @@ from spot.runtime.errors import SpotError
 
 
 def check(cfg: DictConfig) -> int:
-    """Check the sets of `data=` and the videos of `benchmark=`; prints a line for each fault, of many equal ones a few and their number.
+    """Check the sets of `data=` and the videos of `benchmark=`. Print faults; of many equal ones, some and their number.
 
     Returns:
         The number of faults.

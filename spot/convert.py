@@ -55,7 +55,7 @@ def convert(cfg: DictConfig) -> tuple[Path, ...]:
 
 
 def to_native(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
-    """Return one network by our names, as `checkpoint=` of the other commands takes it."""
+    """Write one network by our names, for `checkpoint=` of the other commands."""
     from spot.architectures.checkpoint import native_content
     from spot.architectures.weight_files import write_file
 
@@ -64,7 +64,7 @@ def to_native(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
 
 
 def to_safetensors(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
-    """Return one network by our names, and the settings that build it, in a file that other programs read too."""
+    """Write one network by our names with its settings as a safetensors file, which other programs can read."""
     from spot.architectures.checkpoint import SAFETENSORS, write_safetensors
 
     if target.suffix != SAFETENSORS:
@@ -77,14 +77,14 @@ def to_safetensors(cfg: DictConfig, sources: Sequence[Path], target: Path) -> No
 
 
 def to_published(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
-    """Return one network as the published program writes it."""
+    """Write one network as the published program does."""
     network, weights = _read(cfg, sources)
     assert network.published is not None  # `convert` has looked
     network.published.write(weights, network, target)
 
 
 def to_onnx(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
-    """Template and search network for other runtimes."""
+    """Write template and search network as ONNX files."""
     from spot.architectures.export import export_onnx
 
     network, weights = _read(cfg, sources)
@@ -93,7 +93,7 @@ def to_onnx(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
 
 
 def to_backbone(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
-    """Pre-trained weights as `backbone.weights=` takes them; the architecture's backbone itself checks them."""
+    """Write pre-trained weights for `backbone.weights=`, after the architecture's backbone has checked them."""
     from hydra.utils import instantiate
 
     from spot.architectures.weight_files import write_file
@@ -105,7 +105,7 @@ def to_backbone(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
 
 
 def to_state(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
-    """Return a sampler state (its folder, or its run's) as the published JSON file, or such a file as a folder."""
+    """Write a sampler state (or a run's) as the published JSON file, or such a file as a sampler state."""
     from hydra.utils import instantiate
 
     from spot.state.interchange import read_published, write_published
@@ -118,7 +118,7 @@ def to_state(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
         write_published(store.at(float("inf") if cfg.epoch is None else cfg.epoch), target)
         return
     if target.exists() and not StateStore.exists(target):
-        raise SpotError(f"{target} is no sampler state; choose a new folder as target=")
+        raise SpotError(f"{target} is not a sampler state; choose a new folder as target=")
     if cfg.get("data") is None:
         raise SpotError("a published state names videos but not their lengths; add data=, the sets it was made with")
     sets = [instantiate(node) for node in cfg.data.train]

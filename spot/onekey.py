@@ -22,8 +22,8 @@ _SET_BY_LIGHTNING = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "W
 def onekey(cfg: DictConfig) -> None:
     """Run the chosen stages in order; each continues what an interrupted one left.
 
-    A further process that Lightning starts for a stage does that stage alone. Of the processes that torchrun or SLURM start,
-    those beyond the first train, and test where `testing.devices` or `testing.num_nodes` ask for several.
+    A process that Lightning starts for a stage runs only that stage. Processes that torchrun or SLURM have started after
+    the first one train; they test only if `testing.devices` or `testing.num_nodes` ask for several processes.
     """
     _check(cfg)
     tests = {f"test {epoch}": _test_options(cfg, epoch) for epoch in _tested_epochs(cfg)}
@@ -43,7 +43,7 @@ def onekey(cfg: DictConfig) -> None:
 
 
 def _check(cfg: DictConfig) -> None:
-    """Refuse before training what cannot be tested after it.
+    """Refuse settings with which the run cannot be tested after training.
 
     Raises:
         SpotError: one line that names the key.
@@ -58,7 +58,7 @@ def _check(cfg: DictConfig) -> None:
             if cfg.supervision.pseudo_labels
             else f"supervision={cfg.supervision.name}"
         )
-        raise SpotError(f"model=teacher: there is none ({why}); leave model= out, or set model=student")
+        raise SpotError(f"model=teacher: no teacher exists ({why}); leave model= out, or set model=student")
     if "train" in cfg.stages:
         kept = [e for e in epochs if e % cfg.checkpoint.every == 0 and e <= cfg.training.epochs]
         there = Path(cfg.paths.outputs) / cfg.run / "checkpoints"
@@ -82,7 +82,7 @@ def _has_teacher(cfg: DictConfig, epoch: int) -> bool:
 
 @contextlib.contextmanager
 def _processes_of(job: str) -> Iterator[None]:
-    """Processes that Lightning starts meanwhile belong to this job, and leave nothing to the next."""
+    """Within this context, processes that Lightning starts belong to this stage and do not affect the next one."""
     free = [name for name in (_JOB, *_SET_BY_LIGHTNING) if name not in os.environ]
     os.environ.setdefault(_JOB, job)
     try:
@@ -119,7 +119,7 @@ def _tested_epochs(cfg: DictConfig) -> list[int]:
 
 
 def _test_options(cfg: DictConfig, epoch: int) -> DictConfig:
-    """Return what `python -m spot.test run=<run> epoch=<epoch>` would be given."""
+    """Return the configuration of `python -m spot.test run=<run> epoch=<epoch>`."""
     options = copy.deepcopy(cfg)
     with open_dict(options):
         options.update({**cfg.testing, "checkpoint": None, "epoch": epoch})

@@ -90,7 +90,7 @@ def _train(cfg: DictConfig, run: Run) -> None:
 
 
 def _is_done(cfg: DictConfig, run: Run) -> bool:
-    """Return whether all epochs are trained; if so, say it."""
+    """Return whether all epochs are trained; if so, print it."""
     from spot.reporting.plots import draw_exploration
     from spot.training.csv_logger import read_rows
 

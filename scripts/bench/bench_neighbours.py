@@ -2,7 +2,7 @@
 
     python scripts/bench/bench_neighbours.py [--json FILE]
 
-Trains a small network twice by the command that users type, alone and beside processes that do nothing but compute. The
+Trains a small network twice with the users' command, alone and beside processes that only compute. The
 goal is 0.3; a fair scheduler gives 0.5 to a program that uses every core. Run it on a quiet machine.
 """
 

@@ -65,8 +65,8 @@ def noise(network: TrackerNetwork, labelled: int, unlabelled: int) -> Batch:
     def boxes(count: int, size: int) -> torch.Tensor:
         return uniform(count, (0.3, 0.4), (0.3, 0.4), (0.15, 0.35), (0.15, 0.35)) * size
 
-    def whether(count: int, share: float) -> torch.Tensor:
-        return torch.rand(count, generator=generator) < share
+    def whether(count: int, fraction: float) -> torch.Tensor:
+        return torch.rand(count, generator=generator) < fraction
 
     def places(count: int) -> torch.Tensor:
         return uniform(count, (310, 330), (170, 190), (0.9, 1.1))

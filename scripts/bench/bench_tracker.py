@@ -35,7 +35,7 @@ from spot.tracking.backends import NEEDED, choose_backend, with_backend
 
 WAYS = {"transt": (TransTTracker, PlainTransTTracker), "ocean": (OceanTracker, PlainOceanTracker)}
 STREAMS = 8
-RUN = 3  # frames in a turn: the others' use of the caches is no part of the comparison
+RUN = 3  # frames in a turn, so that the others' use of the caches has little effect
 
 
 def videos(folder: Path, frames: int) -> tuple[list[list[np.ndarray]], np.ndarray]:
@@ -50,7 +50,7 @@ STEPS: list[Callable[[], np.ndarray]] = []  # of a process that tracks: one for 
 
 
 def begin(arch: str, way: str, frames: list[np.ndarray], box: np.ndarray) -> None:
-    """What a process does first: start a tracker on the first frame, and take the second one."""
+    """Start a tracker on the first frame and take the second one, at the start of a process."""
     torch.set_num_threads(1)
     network = build(arch).student.eval()
     make, make_plain = WAYS[arch.removesuffix("_tiny")]

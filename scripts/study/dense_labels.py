@@ -1,4 +1,4 @@
-"""Dense boxes from k labels a video on real data: how good they are, and how honest their scores.
+"""Measure dense boxes from k labels a video on real data: their quality and the calibration of their scores.
 
     python scripts/study/dense_labels.py --split val --k 3 --seeds 0               # baselines, and the joined boxes
     python scripts/study/dense_labels.py --split test --k 3 5 --adapt nano.pt      # train experiment=nano_adapt too
@@ -77,7 +77,7 @@ class Case:
 
 
 def nanotrack(version: int) -> TrackPass | None:
-    """OpenCV's NanoTrack on a pass; None where its files are not at hand."""
+    """Return OpenCV's NanoTrack for a pass; None if its files are missing."""
     nets = SHARED / "peers" / "nanotrack"
     files = [nets / f"nanotrackv{version}_nanotrack_{part}_sim.onnx" for part in ("backbone", "head")]
     if not all(file.is_file() for file in files):

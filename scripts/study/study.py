@@ -1,4 +1,4 @@
-"""The label-efficiency study: how much of full supervision's accuracy do a few labels a video reach?
+"""The label-efficiency study: compare training from a few labels per video with full supervision.
 
     python scripts/study/study.py [--minutes 90] [--jobs 2] [--seeds 0 1 2]
 
@@ -40,14 +40,14 @@ def spot(command: str, log: Path, *options: str) -> None:
 
 
 def pretrain() -> None:
-    """Return the common start of all runs: the head learns from procedural videos, whose labels cost nothing."""
+    """Train the common start of all runs on procedural videos, whose labels cost nothing."""
     if not (OUTPUTS / PRETRAINED / "checkpoints" / "done").exists():
         spot("train", OUTPUTS / "logs" / f"{PRETRAINED}.log", "experiment=study_pretraining", f"run={PRETRAINED}")
         (OUTPUTS / PRETRAINED / "checkpoints" / "done").touch()
 
 
 def lay_out_tracks() -> None:
-    """Return a folder of sequences, links to the frames, that track each held-out video from all its starts."""
+    """Write a folder of sequences with links to the frames: each held-out video from all its starts."""
     for video in (REAL / "test" / "list.txt").read_text().split():
         source = REAL / "test" / video
         frames = sorted(source.glob("*.jpg"))

@@ -67,7 +67,7 @@ def build_app(
     unused = {token}
     names = list(session.sizes)
 
-    def guarded(endpoint: Callable[[Request], Response | Awaitable[Response]]) -> Endpoint:
+    def protected(endpoint: Callable[[Request], Response | Awaitable[Response]]) -> Endpoint:
         async def checked(request: Request) -> Response:
             if not secrets.compare_digest(request.cookies.get(COOKIE, ""), cookie):
                 return PlainTextResponse(
@@ -92,7 +92,7 @@ def build_app(
             response: Response = RedirectResponse("/", 303)
             response.set_cookie(COOKIE, cookie, httponly=True, samesite="lax")
             return response
-        return await guarded(lambda _: Response(_file("index.html"), media_type="text/html"))(request)
+        return await protected(lambda _: Response(_file("index.html"), media_type="text/html"))(request)
 
     def static(request: Request) -> Response:
         name = request.path_params["name"]
@@ -125,11 +125,11 @@ def build_app(
 
     routes = [
         Route("/", page),
-        Route("/static/{name}", guarded(static)),
-        Route("/api/project", guarded(project)),
-        Route("/api/frame/{video:int}/{frame:int}", guarded(image)),
-        Route("/api/label", guarded(label), methods=["PUT", "DELETE"]),
-        Route("/api/finish", guarded(finished), methods=["POST"]),
+        Route("/static/{name}", protected(static)),
+        Route("/api/project", protected(project)),
+        Route("/api/frame/{video:int}/{frame:int}", protected(image)),
+        Route("/api/label", protected(label), methods=["PUT", "DELETE"]),
+        Route("/api/finish", protected(finished), methods=["POST"]),
     ]
     hosts = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     return Starlette(routes=routes, middleware=[hosts], exception_handlers={IndexError: _no_frame})

@@ -1,1 +1,1 @@
-"""The networks: one folder an architecture, with its network, loss, tracker and published names."""
+"""The networks: one folder for each architecture, with its network, loss, tracker and published names."""

@@ -1,7 +1,7 @@
-"""The interface of an architecture: its network and its loss, and what passes through them.
+"""The interface of an architecture: its network, its loss, and their inputs and outputs.
 
-The rest of the program knows an architecture by this file, `tracker.py` and `published.py` alone. Raw outputs of a
-network are its own business: other code slices them with `rows` and reads them through `TrackerNetwork.candidates`.
+The rest of the program uses an architecture only through this file, `tracker.py` and `published.py`. Each network has
+its own raw outputs: other code slices them with `rows` and reads them through `TrackerNetwork.candidates`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ P = TypeVar("P", bound=Prediction)
 
 
 class Candidates(NamedTuple):
-    """What any network predicts for B search crops, with N candidate boxes each.
+    """The predictions of a network for B search crops, with N candidate boxes each.
 
     Attributes:
         scores: (B, N) in [0, 1].
@@ -54,11 +54,11 @@ class TrackerNetwork(nn.Module, ABC):
     Attributes:
         template_size, search_size: sides of the crops in pixels.
         grid: score cells a side; N = grid * grid candidates, row by row.
-        backbone: the pretrained part. `begin_epoch` freezes it, `parameter_groups` gives it a rate of its own.
-        frozen_epochs: the first epochs, in which the backbone is not trained.
-        published: how other programs store this architecture's weights; None if there is no such format.
-        optional: beginnings of the names of tensors that a file may lack, such as a head that other programs do not
-            have; they start from random.
+        backbone: the pretrained part. `begin_epoch` freezes it, `parameter_groups` gives it a separate learning rate.
+        frozen_epochs: number of first epochs in which the backbone is not trained.
+        published: format in which other programs store this architecture's weights; None if there is no such format.
+        optional: prefixes of the names of tensors that a file need not have, such as a head that other programs do not
+            have. Without a file they are initialised at random.
     """
 
     published: ClassVar[PublishedFormat | None] = None
@@ -112,14 +112,14 @@ class TrackerNetwork(nn.Module, ABC):
         return (images - self.pixel_mean.to(images.dtype)) / self.pixel_std.to(images.dtype)
 
     def parameter_groups(self, lr: float, backbone_lr_ratio: float = 1.0) -> list[dict[str, Any]]:
-        """Return the optimiser's groups: `params`, `lr`, a `name` for the log, and what else differs (`weight_decay`).
+        """Return the optimiser's groups: `params`, `lr`, a `name` for the log, and other settings (`weight_decay`).
 
         An architecture with other needs (layer-wise decay, no decay on norms) overrides this method. Its arguments
         after `lr` are options of `arch.recipe`.
 
         Args:
             lr: highest learning rate.
-            backbone_lr_ratio: the backbone's rate over that.
+            backbone_lr_ratio: ratio of the backbone's rate to `lr`.
         """
         backbone = list(self.backbone.parameters())
         inside = {id(parameter) for parameter in backbone}
@@ -132,7 +132,7 @@ class TrackerNetwork(nn.Module, ABC):
     def begin_epoch(self, epoch: int) -> None:
         """Prepare for training epoch `epoch` (0-based): freeze the backbone in the first `frozen_epochs`, then train it.
 
-        What is done must follow from the number alone, so that a resumed run is the same run.
+        The result must depend only on `epoch`, so that a resumed run is the same run.
 
         Raises:
             SpotError: `frozen_epochs` is set and the backbone has no method `freeze`.
@@ -172,11 +172,11 @@ def rows(prediction: P, start: int, stop: int | None = None) -> P:
 
 
 class Mean(NamedTuple):
-    """A mean that is not divided yet, because its parts may lie on several processes.
+    """A mean as sum and weight. It is divided later, because its parts may be on several processes.
 
     Attributes:
         sum: scalar, with gradient.
-        weight: scalar, number or total weight of what was added; with 0 the sum is 0, too.
+        weight: scalar, number or total weight of the values in the sum; if it is 0, the sum is 0 too.
     """
 
     sum: Tensor
@@ -208,7 +208,7 @@ class TrackerLoss(nn.Module, ABC):
         """
 
     def total(self, terms: dict[str, Tensor]) -> Tensor:
-        """Return the weighted sum of the terms that `mean_terms` made."""
+        """Return the weighted sum of the terms from `mean_terms`."""
         return torch.stack([self.weights[name] * term for name, term in terms.items()]).sum()
 
 
@@ -220,7 +220,7 @@ def mean_terms(terms: Terms, average: Callable[[Tensor], Tensor] = lambda counts
     values over the processes gives the whole batch's loss.
 
     Args:
-        terms: of this process's part of the batch.
+        terms: terms of this process's part of the batch.
         average: returns the mean over all processes of a 1-D tensor without gradient, for example
             `lambda counts: fabric.all_reduce(counts, reduce_op="mean")`. It is called once, with the same number of
             counts on every process. The default suits a single process.
@@ -240,7 +240,7 @@ def mean_terms(terms: Terms, average: Callable[[Tensor], Tensor] = lambda counts
 
 
 def masked_sum(values: Tensor, mask: Tensor) -> Mean:
-    """Add the values where the mask is True, and count them; values elsewhere may be anything, NaN too."""
+    """Add and count the values where the mask is True. Values elsewhere are ignored, NaN too."""
     return Mean(torch.where(mask, values, 0).sum(), mask.sum())
 
 
@@ -254,9 +254,9 @@ def best_cell(candidates: Candidates, window: Tensor, window_weight: float) -> B
     """Blend the scores with a window centred on the crop and take the best cell of each crop.
 
     Args:
-        candidates: of B crops with N cells.
+        candidates: candidates of B crops with N cells.
         window: (N,) from `hann_window`.
-        window_weight: 0 trusts the scores alone, 1 the window alone (temporal calibration, docs/method.md section 4).
+        window_weight: 0 uses only the scores, 1 only the window (temporal calibration, docs/method.md section 4).
     """
     score, cell = (window_weight * window + (1 - window_weight) * candidates.scores).max(dim=1)
     box = candidates.boxes.gather(1, cell[:, None, None].expand(-1, 1, 4)).squeeze(1)

@@ -1,4 +1,4 @@
-"""Checkpoints: the weights of one network, out of every kind of file that holds some.
+"""Checkpoints: read the weights of one network from any supported kind of file.
 
 A run's checkpoint   Lightning's: `state_dict` with student and teacher, `hyper_parameters`, `epoch`
 A native file        `{"arch", "model", "epoch", "net", "rest"}`: one network by our names, and what else was plain data
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 SAFETENSORS = ".safetensors"
 
-# Where a run's checkpoint keeps its networks, the preferred one first.
+# Prefixes of the networks in a run's checkpoint, the preferred one first.
 PREFIXES = {"teacher": "teacher.network.", "student": "student."}
 
 
@@ -41,9 +41,9 @@ def load_network(
     arch: str | None = None,
     allow_pickle: bool = False,
 ) -> Loaded:
-    """Load a network in place; all of its tensors are set, or none. Arguments and errors as in `read_weights`.
+    """Load a network in place; either all tensors are set or none. Arguments and errors as in `read_weights`.
 
-    Tensors that the file lacks because they are optional (`TrackerNetwork.optional`) stay, and a warning names them.
+    Optional tensors (`TrackerNetwork.optional`) that the file lacks are unchanged, and a warning names them.
     """
     weights = read_weights(path, network, model, arch, allow_pickle)
     network.load_state_dict(weights.tensors, strict=False)  # `read_weights` has compared the names
@@ -59,7 +59,7 @@ def read_weights(
     arch: str | None = None,
     allow_pickle: bool = False,
 ) -> Weights:
-    """Return the weights of one network out of a checkpoint.
+    """Read the weights of one network from a checkpoint.
 
     Args:
         path: a file of one of the kinds above, or a run's folder, whose latest checkpoint is taken; several files if a
@@ -70,7 +70,7 @@ def read_weights(
         allow_pickle: see `spot.architectures.weight_files.read_file`.
 
     Raises:
-        SpotError: no such file, no checkpoint, no such network in it, one of another architecture, or one whose
+        SpotError: the file does not exist, is not a checkpoint, lacks this network, has another architecture, or its
             tensors are not exactly those of `network` (optional ones may be missing).
     """
     files = [Path(path)] if isinstance(path, (str, Path)) else [Path(each) for each in path]
@@ -113,7 +113,7 @@ def find_checkpoint(run: str | Path, epoch: int | None = None) -> Path:
     """Return the checkpoint of a run's folder after `epoch` finished epochs; the latest without a number.
 
     Raises:
-        SpotError: no such run, or no such epoch; the text lists those that there are.
+        SpotError: the run or epoch does not exist; the message lists the existing epochs.
     """
     folder = Path(run) / "checkpoints"
     kept = {int(m[1]): p for p in folder.glob("*.ckpt") if (m := re.fullmatch(r"epoch_(\d+)", p.stem))}
@@ -129,7 +129,7 @@ def find_checkpoint(run: str | Path, epoch: int | None = None) -> Path:
 
 
 def native_content(weights: Weights, arch: str) -> dict[str, Any]:
-    """Return what a native file holds: these weights, of the architecture of that name."""
+    """Return the content of a native file: these weights and the name of the architecture."""
     return {"arch": arch, "model": weights.model, "epoch": weights.epoch, "net": weights.tensors, "rest": weights.rest}
 
 
@@ -152,12 +152,12 @@ def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
 
 
 def write_safetensors(target: Path, weights: Weights, config: Mapping[str, Any]) -> None:
-    """Write one network as safetensors, whole or not at all.
+    """Write one network as safetensors atomically.
 
     Args:
         target: the file.
         weights: what to write; `rest` is left out.
-        config: plain settings of the architecture, among them its `name`; `safetensors_config` gives them back.
+        config: plain settings of the architecture with its `name`; `safetensors_config` returns them.
     """
     about = {
         "arch": config["name"],
@@ -171,7 +171,7 @@ def write_safetensors(target: Path, weights: Weights, config: Mapping[str, Any])
 
 
 def safetensors_config(path: Path) -> dict[str, Any] | None:
-    """Return the settings of the architecture that a safetensors file holds, or None for files without any.
+    """Return the architecture's settings from a safetensors file; None for files without settings.
 
     Raises:
         SpotError: the file or the settings in it are damaged.

@@ -30,7 +30,7 @@ TOLERANCE = 1e-3  # of scores and IoUs; of boxes in pixels
 
 
 class TemplateNetwork(nn.Module):
-    """What runs once a video."""
+    """The part that runs once for each video."""
 
     def __init__(self, network: TrackerNetwork) -> None:
         super().__init__()
@@ -42,7 +42,7 @@ class TemplateNetwork(nn.Module):
 
 
 class SearchNetwork(nn.Module):
-    """What runs in every frame."""
+    """The part that runs in every frame."""
 
     def __init__(self, network: TrackerNetwork) -> None:
         super().__init__()
@@ -107,12 +107,12 @@ def _export(part: TemplateNetwork | SearchNetwork, inputs: dict[str, Tensor], ou
 
 
 def _compare(part: nn.Module, inputs: dict[str, Tensor], file: Path, name: str) -> None:
-    """Both runtimes round, and some weights amplify that: PyTorch's own error sets the measure where it is large."""
+    """Compare outputs. Some weights amplify rounding, so the tolerance grows with PyTorch's own rounding error."""
     import onnxruntime
 
     try:
         session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
-    except Exception as error:  # one class of its own for each of its error codes
+    except Exception as error:  # onnxruntime has a class for each error code
         reason = str(error).split("\n", 1)[0]
         raise SpotError(f"{name}: onnxruntime {onnxruntime.__version__} cannot run it: {reason}; update it") from None
     found = session.run(None, {value.name: inputs[value.name].numpy() for value in session.get_inputs()})
@@ -140,7 +140,7 @@ def _need_packages() -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The exporter makes hundreds of remarks on its own passes."""
+    """Hide the exporter's hundreds of messages about its passes."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -18,11 +18,11 @@ from spot.runtime.errors import SpotError
 
 @dataclass(frozen=True)
 class Loaded:
-    """What was loaded.
+    """Information about loaded weights.
 
     Attributes:
-        model: teacher or student, None where a file does not say.
-        epoch: number of finished epochs, None where a file does not say.
+        model: teacher or student; None if the file does not tell.
+        epoch: number of finished epochs; None if the file does not tell.
     """
 
     model: str | None
@@ -34,9 +34,9 @@ class Weights(Loaded):
     """One network's weights.
 
     Attributes:
-        tensors: all that `state_dict()` has, by our names, in the order of the file.
-        rest: what else a published file holds that is plain data.
-        left_out: names of what it holds that is not.
+        tensors: all tensors of `state_dict()` by our names, in the order of the file.
+        rest: other plain data of a published file.
+        left_out: names of its objects that are not plain data.
     """
 
     tensors: dict[str, Tensor]
@@ -49,15 +49,15 @@ class PublishedFormat(ABC):
 
     @abstractmethod
     def read(self, files: Sequence[Path], content: Any, network: nn.Module) -> Weights | None:
-        """Return the weights that foreign files hold, or None if they are of no format known here.
+        """Return the weights in foreign files, or None if the files do not have this format.
 
         Args:
             files: one file, or several that belong together.
-            content: what a single file of `torch.save` holds; None for files of another kind.
-            network: of the architecture.
+            content: content of a single file of `torch.save`; None for files of another kind.
+            network: network of the architecture.
 
         Raises:
-            SpotError: the files are of this format, and hold another architecture.
+            SpotError: the files have this format, but another architecture.
         """
 
     @abstractmethod
@@ -110,7 +110,7 @@ class NetTypeFormat(PublishedFormat):
         )
 
     def content(self, weights: Weights) -> dict[str, Any]:
-        """Return what a published file holds: these weights by their published names, in the same order."""
+        """Return the content of a published file: these weights by their published names, in the same order."""
         epoch = {} if weights.epoch is None else {"epoch": weights.epoch}
         net = OrderedDict((self.published_key(key), tensor) for key, tensor in weights.tensors.items())
         return {"net_type": self.net_type, "net": net, **epoch, **weights.rest}
@@ -121,7 +121,7 @@ class NetTypeFormat(PublishedFormat):
 
 
 def _role(path: Path, rest: Mapping[str, Any]) -> str | None:
-    """Teacher or student: by the file's name, else the student is the one that is saved with its optimiser."""
+    """Return teacher or student: from the file's name, else student if the file has an optimiser."""
     ending = re.search(r"_([ts])\.pth\.tar$", path.name)
     if ending:
         return "teacher" if ending[1] == "t" else "student"

@@ -1,7 +1,7 @@
-"""Weights that training starts from: those that come with the project, or those of a file.
+"""Weights from which training starts: the project's own or those of a file.
 
-A start file is safetensors: the tensors in half precision, without those that the architecture has from its ImageNet
-package. Its metadata name the architecture and what it was trained on.
+A start file is safetensors. It has the tensors in half precision, without those from an ImageNet package. Its metadata
+name the architecture and the training data.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ log = logging.getLogger(__name__)
 
 
 def start_file(arch: str) -> Path:
-    """Return where the start weights of an architecture lie that come with the project; the file may not exist."""
+    """Return the file of the project's start weights of an architecture. It may not exist."""
     return FOLDER / f"{arch}{ENDING}"
 
 
 def load_initial(network: TrackerNetwork, initial: str | Path | None, arch: str) -> None:
-    """Load the weights that training starts from, in place.
+    """Load the weights from which training starts, in place.
 
     Args:
         network: as the configuration builds it.
@@ -63,7 +63,7 @@ def load_initial(network: TrackerNetwork, initial: str | Path | None, arch: str)
 
 
 def read_start(file: Path, network: TrackerNetwork, arch: str) -> None:
-    """Load a start file, in place; tensors that it leaves out stay.
+    """Load a start file in place; tensors that it does not have are unchanged.
 
     Raises:
         SpotError: the file is missing, damaged, or of another architecture.
@@ -84,11 +84,11 @@ def read_start(file: Path, network: TrackerNetwork, arch: str) -> None:
 
 
 def write_start(file: Path, trained: TrackerNetwork, fresh: TrackerNetwork, arch: str, source: str) -> None:
-    """Write a start file, whole or not at all.
+    """Write a start file atomically.
 
     Args:
         trained: the network whose weights are kept.
-        fresh: the same architecture before training; tensors that both have alike are left out.
+        fresh: the same architecture before training; tensors that are equal in both are left out.
         arch: name of the architecture.
         source: what the weights were trained on, in words.
     """

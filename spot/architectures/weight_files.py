@@ -1,4 +1,4 @@
-"""Files of tensors: read without running what they hold, written whole or not at all."""
+"""Files of tensors: read without running code from the file, written atomically."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ log = logging.getLogger(__name__)
 def read_file(path: str | Path, allow_pickle: bool = False) -> Any:
     """Read a file that `torch.save` wrote, tensors on the CPU and mapped from the file where it allows that.
 
-    No code of the file runs. Tensors and plain values are read; objects of other classes, as published files hold
-    them, become empty stand-ins.
+    No code of the file runs. Tensors and plain values are read. Objects of other classes, which published files have,
+    are replaced by empty objects.
 
     Args:
         path: the file.
@@ -53,15 +53,15 @@ def read_file(path: str | Path, allow_pickle: bool = False) -> Any:
 
 
 def write_file(target: str | Path, content: Any) -> None:
-    """`torch.save` a file, whole or not at all. Raise SpotError if it cannot be written."""
+    """`torch.save` a file atomically. Raise SpotError if it cannot be written."""
     with replacing(target, "choose another target") as aside, open(aside, "wb") as file:
         torch.save(content, file)
 
 
 def state_faults(own: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
-    """Return what keeps `found` from being a state dict like `own`, in words; empty where nothing does.
+    """Describe how `found` differs from the state dict `own`; empty if it fits.
 
-    Names of missing, surplus and misshapen tensors are given, the first of each.
+    The first names of missing tensors, unknown tensors and tensors of another shape are given.
     """
     faults = {
         "missing": [key for key in own if key not in found],
@@ -77,7 +77,7 @@ def _some(keys: list[str], shown: int = 3) -> str:
 
 
 class _StandIn(dict):
-    """Stands in for an object of a class that is not read; takes whatever a pickle puts into it, and drops it."""
+    """Replaces an object of a class that is not read. It ignores everything that a pickle puts into it."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]
 
@@ -113,7 +113,7 @@ _READ = {
 
 
 class _Unpickler(pickle.Unpickler):
-    """Reads tensors and plain values; every other class or function becomes a stand-in, which does nothing."""
+    """Reads tensors and plain values. Every other class or function is replaced by `_StandIn`."""
 
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) in _READ:
@@ -125,7 +125,7 @@ class _Unpickler(pickle.Unpickler):
 
 
 class _TensorsAlone:
-    """What `torch.load` needs of a pickle module."""
+    """The part of a pickle module that `torch.load` needs."""
 
     Unpickler = _Unpickler
 
@@ -138,4 +138,4 @@ def _unreadable(path: str | Path, error: Exception) -> SpotError:
     text = str(error).split("\n", 1)[0]
     # the reader's advice to trust the file would mislead here
     reason = "" if isinstance(error, pickle.UnpicklingError) or not text else f" ({text[:160]})"
-    return SpotError(f"{path} is no file of tensors, or is damaged{reason}; take another or a fresh copy")
+    return SpotError(f"{path} is not a file of tensors, or is damaged{reason}; take another or a fresh copy")

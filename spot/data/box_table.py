@@ -150,7 +150,7 @@ class BoxTable:
         return text.getvalue()
 
     def write_csv(self, file: str | Path, dense: bool = False) -> None:
-        """Write a CSV file, whole or not at all. Raise SpotError if it cannot be written."""
+        """Write a CSV file atomically. Raise SpotError if it cannot be written."""
         with replacing(file, "choose another folder") as aside:
             aside.write_text(self.to_csv(dense), encoding="utf-8")
 

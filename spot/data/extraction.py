@@ -77,7 +77,7 @@ class Manifest:
         return manifest
 
     def write(self, folder: Path) -> None:
-        """Write `manifest.json` into a folder, whole or not at all."""
+        """Write `manifest.json` into a folder atomically."""
         with replacing(folder / "manifest.json", "choose another paths.frames=") as aside:
             aside.write_text(json.dumps(asdict(self), ensure_ascii=False), encoding="utf-8")
 

@@ -24,7 +24,7 @@ _REDUCTIONS = (8, 4, 2)
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 LARGEST = int(os.environ.get("SPOT_LARGEST_IMAGE", 2**28))  # pixels; a small file may ask for gigabytes of memory
 
-# What libjpeg says of pictures that lose nothing: an odd header, padding. It reads them, as all programs do that use it.
+# Warnings of libjpeg about images that are complete: an odd header, padding. All programs with libjpeg read them.
 _HARMLESS = (
     "extraneous bytes",
     "SOS parameters",
@@ -170,7 +170,7 @@ def _decompress(data: bytes, **size: int) -> tuple[np.ndarray, str]:
     if "JFIF revision" in warning and (at := data.find(b"JFIF\0") + 5) > 4:
         # simplejpeg refuses it even when it is not strict; with the usual number the rest is decoded strictly
         return _decompress(data[:at] + b"\1\1" + data[at + 2 :], **size)[0], warning
-    # Only the first warning is told; a picture that is cut short as well would hide behind a harmless one.
+    # Only the first warning is reported; a harmless one would hide that the image is also truncated.
     if not any(text in warning for text in _HARMLESS) or _END not in data[-2048:]:
         raise ValueError(warning)
     return simplejpeg.decode_jpeg(data, "RGB", strict=False, **size), warning

@@ -97,7 +97,7 @@ def draw_plots(outcome: EvaluationResult, folder: Path) -> list[Path]:
 
 
 def save(figure: Figure, stem: Path) -> Path:
-    """Write a figure as PNG and PDF, each whole or not at all; return the PNG."""
+    """Write a figure as PNG and PDF, each atomically; return the PNG."""
     with rc_context(STYLE):
         for kind, options in (("png", {"dpi": 200}), ("pdf", {"metadata": {"CreationDate": None}})):
             with replacing(stem.with_name(f"{stem.name}.{kind}")) as aside:

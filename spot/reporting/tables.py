@@ -175,7 +175,7 @@ def markdown_table(cells: pd.DataFrame, texts: int, bold: set[tuple[int, str]] |
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all. Raise a SpotError that names it."""
+    """Write a file atomically. Raise a SpotError that names it."""
     with replacing(path) as aside:
         aside.write_text(text, encoding="utf-8")
 

@@ -29,7 +29,7 @@ class NameRule:
 
 
 class Free:
-    """Marks a key that may change when a run is continued, because it does not change the weights."""
+    """Marks a key that may change in a continued run, because it does not change the weights."""
 
 
 Count = Annotated[int, Range(0)]

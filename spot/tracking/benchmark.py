@@ -125,7 +125,7 @@ class BenchmarkRun(pl.LightningModule):
 
     def _track(self, share: Sequence[Video]) -> tuple[TrackingStats, str | None]:
         """Return the statistics, and the error if tracking stopped early."""
-        frames, label = sum(len(video) for video in share), self.results.folder.name
+        frames, label = sum(len(video) for video in own), self.results.folder.name
         done, failure = 0, None
         network = self._network() if share else self.network
         with FrameProgress(label, frames, shown=self.trainer.is_global_zero and bool(share)) as progress:
@@ -137,13 +137,13 @@ class BenchmarkRun(pl.LightningModule):
                 advance=progress.advance,
             )
             try:
-                for video, track in runner.run(share):
+                for video, track in runner.run(own):
                     self.results.write(video.name, track)
                     done += 1
             except SpotError as error:
                 failure = str(error)
         if failure is not None and self.trainer.world_size > 1:
-            log.error("process %d stopped at %d of %d videos: %s", self.global_rank, done, len(share), failure)
+            log.error("process %d stopped at %d of %d videos: %s", self.global_rank, done, len(own), failure)
         return TrackingStats(done, progress.done, runner.corrupt, progress.seconds), failure
 
 

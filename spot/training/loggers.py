@@ -131,11 +131,11 @@ def log_histogram(
                 global_step=step,
             )
         elif isinstance(logger, EpochCSVLogger):
-            shares: dict[str, Any] = {
+            fractions: dict[str, Any] = {
                 f"{name}/{low:.2f}": float(count)
                 for low, count in zip(edges, counts / max(1, counts.sum()), strict=False)
             }
-            logger.log_metrics({**shares, "epoch": epoch}, step)
+            logger.log_metrics({**fractions, "epoch": epoch}, step)
 
 
 @rank_zero_only

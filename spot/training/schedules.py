@@ -44,8 +44,8 @@ class WarmupLogDecay(LRScheduler):
         step = min(epoch * self.steps // self.epochs, self.steps - 1)
         if step < self.warmup_steps:
             return self.warmup_start * (self.peak / self.warmup_start) ** (step / self.warmup_steps)
-        share = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps - 1)
-        return math.exp((1 - share) * math.log(self.peak) + share * math.log(self.final))
+        fraction = (step - self.warmup_steps) / max(1, self.steps - self.warmup_steps - 1)
+        return math.exp((1 - fraction) * math.log(self.peak) + fraction * math.log(self.final))
 
     def get_lr(self) -> list[float | Any]:
         fastest = max(self.base_lrs)

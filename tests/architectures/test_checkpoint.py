@@ -275,7 +275,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
     cases = {
         tmp_path / "absent.ckpt": "No such file",
         cut: "damaged",
-        text: "is no file of tensors",
+        text: "is not a file of tensors",
         save(tmp_path, [1, 2], "list.pt"): "is no checkpoint of a tracker",
         save(tmp_path, dict(TEACHER.state_dict()), "bare.pt"): "is no checkpoint of a tracker",
     }

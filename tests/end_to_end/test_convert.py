@@ -130,7 +130,7 @@ def test_sampler_state_in_and_out(tmp_path: Path) -> None:
     assert sorted(p.name for p in folder.parent.iterdir()) == ["sampler_state"]
     with pytest.raises(SpotError, match="add data="):
         run(tmp_path, f"source={source}", f"target={tmp_path}/other", "kind=state")
-    with pytest.raises(SpotError, match="is no sampler state"):
+    with pytest.raises(SpotError, match="is not a sampler state"):
         run(tmp_path, *DATA, f"source={source}", f"target={tmp_path}/run", "kind=state", "overwrite=true")
 
 

@@ -1,1 +1,1 @@
-"""Backbones that architectures share."""
+"""Backbones for several architectures."""

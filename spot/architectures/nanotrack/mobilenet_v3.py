@@ -24,7 +24,7 @@ BLOCKS = (
 
 
 class MobileNetV3Small(StagedBackbone):
-    """Features at stride 16 with 48 channels; one stage, which is frozen as a whole or not at all.
+    """Features at stride 16 with 48 channels; one stage, which is frozen completely or not.
 
     Shapes: (B, 3, H, W) float with values in [0, 255] to (B, 48, ceil(H / 16), ceil(W / 16)).
     """

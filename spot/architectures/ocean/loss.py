@@ -22,7 +22,7 @@ class OceanLoss(TrackerLoss):
         grid, stride, search_size: those of the network.
         class_weight, box_weight, align_weight, iou_weight: weights of the terms in the total.
         radius: cells up to this city-block distance from the target's centre cell are positive.
-        iou_margin: share of the target's size by which each side moves outwards for the IoU head's cells.
+        iou_margin: fraction of the target's size by which each side moves outwards for the IoU head's cells.
     """
 
     cells: Tensor

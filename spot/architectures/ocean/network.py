@@ -52,7 +52,7 @@ class Ocean(TrackerNetwork):
         template_margin: cells cut off each side of the template's features, which leaves those of the target.
         channels: width of all that comes after the backbone.
         tower_depth: convolutions in each tower.
-        class_fraction: share of the class score in a candidate's score; the rest is the align score's.
+        class_fraction: fraction of the class score in a candidate's score; the rest is the align score.
         align: whether there is an align head. Its deformable convolution costs a small network on a CPU half of its step.
         first_distance: box distances in pixels before training. From few pixels the IoU is near 0 everywhere, and
             quick steps can drive the IoU head's sigmoid flat for good; half a target's side avoids that.

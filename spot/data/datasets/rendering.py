@@ -47,7 +47,7 @@ def render_video(rng: np.random.Generator, frames: int, size: tuple[int, int]) -
     background = _background(rng, target.look, frames, size)
     tables, noise, blur = _camera(rng, frames, size)
 
-    shares = np.empty(frames)
+    fractions = np.empty(frames)
     images = np.empty((frames, height, width, 3), np.uint8)
     offsets = rng.integers(0, 32, (frames, 2))
     for t in range(frames):
@@ -58,15 +58,15 @@ def render_video(rng: np.random.Generator, frames: int, size: tuple[int, int]) -
         draw(canvas, target, t, seen)
         for layer in front:
             draw(canvas, layer, t, hidden=seen)
-        shares[t] = seen.sum() / _area(target.outlines[t])
+        fractions[t] = seen.sum() / _area(target.outlines[t])
         i, j = offsets[t]
         exposed = cv2.LUT(cv2.GaussianBlur(canvas, (0, 0), blur).clip(0, 255).astype(np.uint8), tables[t][None])
         images[t] = cv2.add(exposed, noise[i : i + height, j : j + width], dtype=cv2.CV_8U)
 
     boxes = bounds(target.outlines, size)
-    shares[(shares < ABSENT_FRACTION) | (boxes[:, 2:] < 1).any(axis=1)] = 0
-    boxes[shares == 0] = 0
-    return Rendered(images, boxes, np.minimum(shares, 1))
+    fractions[(fractions < ABSENT_FRACTION) | (boxes[:, 2:] < 1).any(axis=1)] = 0
+    boxes[fractions == 0] = 0
+    return Rendered(images, boxes, np.minimum(fractions, 1))
 
 
 def _target(rng: np.random.Generator, frames: int, size: tuple[int, int]) -> Layer:

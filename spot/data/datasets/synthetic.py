@@ -21,7 +21,7 @@ from spot.data.video import VideoSet
 from spot.runtime.errors import SpotError
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
-RENDERER = 2  # raise when the same seed renders other pixels
+RENDERER = 2  # increase when the same seed renders other pixels
 JPEG_QUALITY = 85
 SETTINGS_FILE = "settings.json"
 
@@ -38,8 +38,8 @@ def load(
 ) -> VideoSet:
     """Return the synthetic videos of a split; rendered on first use (about 5 ms a frame).
 
-    Each choice of settings has a folder of its own under `root`, which appears whole or not at all. Splits
-    share no random number: their targets, textures and motions differ.
+    Each choice of settings has its own folder under `root`, which is written atomically. Splits use different random
+    numbers: their targets, textures and motions differ.
 
     Args:
         root: where the folders go (`paths.synthetic`).
@@ -137,19 +137,19 @@ def _write(place: Path, rendered: Rendered) -> None:
     for i, image in enumerate(rendered.images, start=1):
         jpeg = simplejpeg.encode_jpeg(image, quality=JPEG_QUALITY, colorspace="RGB", colorsubsampling="420")
         (place / f"{i:08d}.jpg").write_bytes(jpeg)
-    share = rendered.visible_fraction
+    fraction = rendered.visible_fraction
     np.savetxt(place / "groundtruth.txt", rendered.boxes, fmt="%.3f", delimiter=",")
-    np.savetxt(place / "absence.label", share == 0, fmt="%d")
-    np.savetxt(place / "cover.label", _cover_level(share), fmt="%d")
+    np.savetxt(place / "absence.label", fraction == 0, fmt="%d")
+    np.savetxt(place / "cover.label", _cover_level(fraction), fmt="%d")
     count, height, width, _ = rendered.images.shape
     (place / "meta_info.ini").write_text(
         "[METAINFO]\nurl: procedural\nbegin: 00:00:00\nend: 00:00:00\nanno_fps: 30Hz\nobject_class: sprite\n"
         "motion_class: drifting\nmajor_class: synthetic\nroot_class: object\nmotion_adverb: smoothly\n"
-        f"resolution: ({width}, {height})\nframes: {count}\nframes_absent: {int((share == 0).sum())}\n"
+        f"resolution: ({width}, {height})\nframes: {count}\nframes_absent: {int((fraction == 0).sum())}\n"
     )
 
 
-def _cover_level(share: np.ndarray) -> np.ndarray:
+def _cover_level(fraction: np.ndarray) -> np.ndarray:
     """GOT-10k's eight levels of visibility: 0 unseen, 1 up to 15 %, ... 6 up to 90 %, 8 whole."""
-    whole = share > 0.99  # the rasterised area is exact to about half a per cent
-    return np.where(whole, 8, np.minimum(np.ceil(share / 0.15), 7)).astype(np.int64)
+    whole = fraction > 0.99  # the rasterised area is exact to about half a per cent
+    return np.where(whole, 8, np.minimum(np.ceil(fraction / 0.15), 7)).astype(np.int64)

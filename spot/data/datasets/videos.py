@@ -144,7 +144,7 @@ def _find(root: Path) -> dict[str, Path]:
 
 
 def _manifest(video: str, source: Path, folder: Path, advance: Progress) -> Manifest:
-    """Return the manifest of a video that is as it was; extracts the frames of a new one."""
+    """Return the manifest of an unchanged video; extract the frames of a new one."""
     known = Manifest.read(folder)
     if source.is_dir():
         found = _image_folder(video, source)
