@@ -56,7 +56,7 @@ def refuse_foreign_targets(node: Any, own: Any, file: Path, key: str = "arch", c
     for target in sorted(targets_of(node) - named):
         if not _is_allowed(target):
             raise SpotError(
-                f"{file}: {key} names {target}, which is no part of SPOT and could run any code; if you trust it, give "
+                f"{file}: {key} names {target}, which is not part of SPOT and could run any code; if you trust it, give "
                 "its own configuration by --config-dir"
             )
 

@@ -244,7 +244,7 @@ def test_counts_that_do_not_fit_are_named(tmp_path, rows, labels, said):
 def test_a_root_that_is_not_set_says_how_to_set_it(load, key, variable, tmp_path):
     with pytest.raises(SpotError, match=f"paths.{key} is not set.*{variable}.*data=synthetic"):
         load(None)
-    with pytest.raises(SpotError, match=f"nowhere is no folder; correct paths.{key} or {variable}"):
+    with pytest.raises(SpotError, match=f"nowhere is not a folder; correct paths.{key} or {variable}"):
         load(str(tmp_path / "nowhere"))
 
 
