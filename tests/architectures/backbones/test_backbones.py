@@ -133,7 +133,7 @@ def test_files_that_hold_no_state_dict(tmp_path: Path) -> None:
     (tmp_path / "text.pth").write_text("no weights")
     for name, message in (
         ("checkpoint.pth", "not a state dict of tensors"),
-        ("text.pth", "no file of tensors"),
+        ("text.pth", "not a file of tensors"),
         ("absent.pth", "no such file"),
     ):
         with pytest.raises(SpotError, match=message) as error:
