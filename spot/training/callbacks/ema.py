@@ -44,8 +44,13 @@ class TeacherAverage(Callback):
             return
         if trainer.current_epoch < burn_in_of(trainer):
             teacher.update_ema(pl_module.student, decay=0)
-        sums = torch.stack([tensor.double().sum() for tensor in teacher.network.state_dict().values()])
-        gathered = pl_module.all_gather(sums)
-        assert isinstance(gathered, Tensor)
-        spread = float((gathered.reshape(-1, len(sums)) - sums).abs().max())
+        spread = teacher_spread(pl_module, teacher)
         pl_module.log("teacher_spread", spread, on_step=False, on_epoch=True, rank_zero_only=True)
+
+
+def teacher_spread(pl_module: pl.LightningModule, teacher: Teacher) -> float:
+    """Return the largest difference between the processes' teachers in the sum of a parameter or buffer."""
+    sums = torch.stack([tensor.double().sum() for tensor in teacher.network.state_dict().values()])
+    gathered = pl_module.all_gather(sums)
+    assert isinstance(gathered, Tensor)
+    return float((gathered.reshape(-1, len(sums)) - sums).abs().max())
