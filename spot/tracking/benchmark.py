@@ -123,12 +123,12 @@ class BenchmarkRun(pl.LightningModule):
         """The network as it runs here: a precision other than float32 takes PyTorch."""
         return with_backend(self.network, "torch" if torch.is_autocast_enabled(self.device.type) else self.backend)
 
-    def _track(self, share: Sequence[Video]) -> tuple[TrackingStats, str | None]:
+    def _track(self, own: Sequence[Video]) -> tuple[TrackingStats, str | None]:
         """Return the statistics, and the error if tracking stopped early."""
         frames, label = sum(len(video) for video in own), self.results.folder.name
         done, failure = 0, None
-        network = self._network() if share else self.network
-        with FrameProgress(label, frames, shown=self.trainer.is_global_zero and bool(share)) as progress:
+        network = self._network() if own else self.network
+        with FrameProgress(label, frames, shown=self.trainer.is_global_zero and bool(own)) as progress:
             runner = Runner(
                 self._make_tracker(network),
                 self.batch,
