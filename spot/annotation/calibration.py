@@ -23,8 +23,8 @@ RIGHT = 0.5  # IoU from which a box counts as right
 LOWEST, HIGHEST = 0.01, 0.99  # only a human's box is certain
 
 # Intercept and coefficients in the order of FEATURES, and how much each may move (standard deviation of the prior).
-PRIOR = np.array([-1.57, -1.82, -4.72, 3.15, 1.69, 1.85, -2.91, 0.56, 0.55, 5.15, 3.46])
-PRIOR_SPREAD = 0.2
+PRIOR = np.array([-1.65, -1.79, -4.70, 3.26, 1.65, 1.85, -2.97, 0.52, 0.59, 5.07, 3.53])
+PRIOR_SPREAD = 0.15
 RANKED = [FEATURES.index("score"), FEATURES.index("lower_score")]  # features that are the tracker's scores
 
 
