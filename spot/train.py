@@ -54,7 +54,7 @@ def _train(cfg: DictConfig, run: Run) -> None:
     with waiting("reading annotations"):
         data = instantiate(cfg.datamodule)(fresh=run.resume_from is None)
     if grows and is_first_process():
-        run = next_round(run, data.targets)
+        run = next_round(run, data.targets, data.pseudo_labels)
         data.fresh = run.resume_from is None
         if _is_done(cfg, run):
             return

@@ -2,7 +2,8 @@
 
 A new round trains for the same number of epochs. It starts from the network of the previous round. Its sampler state
 has the new key frames and the frames that the previous round had explored. `<run>/rounds/001/` keeps the first round:
-checkpoints, sampler state, metrics and configuration. `<run>/round.json` has the number of the present round.
+checkpoints, sampler state, metrics and configuration. `<run>/round.json` has the number of the present round. A run
+without pseudo labels has no sampler state: there, `round.json` has the fingerprint of the labels too.
 """
 
 from __future__ import annotations
@@ -31,15 +32,16 @@ MOVED = ("checkpoints", STATE, "metrics.csv", "exploration.png", "exploration.pd
 
 def labels_may_grow(cfg: DictConfig) -> bool:
     """Return whether the run trains on labels that its user draws (data=videos)."""
-    return bool(cfg.supervision.pseudo_labels) and any(node.get("labels") is not None for node in cfg.data.train)
+    return any(node.get("labels") is not None for node in cfg.data.train)
 
 
-def next_round(run: Run, targets: Targets) -> Run:
+def next_round(run: Run, targets: Targets, has_state: bool = True) -> Run:
     """Begin a new round if the labels have changed since the run was trained. Called by the first process only.
 
     Args:
         run: the run on disk.
         targets: targets with the present labels.
+        has_state: the run keeps a sampler state (`supervision.pseudo_labels`).
 
     Returns:
         The same run, or the new round, which has no checkpoint yet.
@@ -48,10 +50,13 @@ def next_round(run: Run, targets: Targets) -> Run:
     if record.get("moving"):  # a start before this one was stopped while it moved files
         _begin(run.folder, record["number"], targets)
         return replace(run, resume_from=None)
-    if run.resume_from is None or not StateStore.exists(run.folder / STATE):
+    today = StateStore.fingerprint(*targets.state_arguments())
+    if run.resume_from is None and not has_state:
+        _write(run.folder, {"number": 1, **record, "labels": today})
+    if run.resume_from is None or (has_state and not StateStore.exists(run.folder / STATE)):
         return run
-    arguments = targets.state_arguments()
-    if StateStore.open(run.folder / STATE).fingerprint_of_targets == StateStore.fingerprint(*arguments):
+    known = StateStore.open(run.folder / STATE).fingerprint_of_targets if has_state else record.get("labels", today)
+    if known == today:
         return run
     number = record.get("number", 1)
     _begin(run.folder, number, targets)
@@ -64,7 +69,7 @@ def next_round(run: Run, targets: Targets) -> Run:
 def start_of_round(folder: Path) -> Path | None:
     """Return the checkpoint that the run's round starts from; None in the first round."""
     record = _read(folder)
-    return find_checkpoint(_place(folder, record["number"] - 1)) if record else None
+    return find_checkpoint(_place(folder, record["number"] - 1)) if record.get("number", 1) > 1 else None
 
 
 def _begin(folder: Path, number: int, targets: Targets) -> None:
@@ -79,9 +84,13 @@ def _begin(folder: Path, number: int, targets: Targets) -> None:
     if (folder / "config.yaml").is_file():
         shutil.copyfile(folder / "config.yaml", place / "config.yaml")
     shutil.rmtree(folder / STATE, ignore_errors=True)  # left by a call that was interrupted after this line
-    explored = _explored(StateStore.open(place / STATE).at(float("inf")), targets)
-    StateStore.create(folder / STATE, *targets.state_arguments(), explored=explored)
-    _write(folder, {"number": number + 1})
+    record: dict = {"number": number + 1}
+    if StateStore.exists(place / STATE):
+        explored = _explored(StateStore.open(place / STATE).at(float("inf")), targets)
+        StateStore.create(folder / STATE, *targets.state_arguments(), explored=explored)
+    else:
+        record["labels"] = StateStore.fingerprint(*targets.state_arguments())
+    _write(folder, record)
 
 
 def _explored(before: SamplerState, targets: Targets) -> PseudoLabels:

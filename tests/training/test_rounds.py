@@ -111,3 +111,18 @@ def test_a_stop_on_the_way_is_completed_by_the_next_start(run, targets, stop, mo
     assert json.loads((run.folder / "round.json").read_text()) == {"number": 2}
     assert start_of_round(run.folder).read_bytes() == b"network"
     assert StateStore.open(run.folder / "sampler_state").at(0).target(0).ids.tolist() == [4, 6, 9, 12]
+
+
+def test_a_run_without_pseudo_labels_begins_a_round_too(targets, tmp_path):
+    last = tmp_path / "plain" / "checkpoints" / "last.ckpt"
+    run = Run(last.parent.parent, None)
+    assert next_round(run, targets(ROWS), has_state=False) == run
+    assert start_of_round(run.folder) is None
+    for number in (1, 2):
+        last.parent.mkdir(parents=True)
+        last.write_bytes(b"network %d" % number)
+        run = Run(run.folder, last)
+        assert next_round(run, targets(ROWS[: 3 - number + 1]), has_state=False) == run
+        assert next_round(run, targets(ROWS[: 3 - number]), has_state=False).resume_from is None
+        assert start_of_round(run.folder).read_bytes() == b"network %d" % number
+    assert not (run.folder / "sampler_state").exists()
