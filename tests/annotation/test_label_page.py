@@ -57,7 +57,7 @@ class Page:
 
     def until(self, condition: str) -> None:
         """Wait until an expression is true. The page's policy forbids Playwright's own way, which evaluates text in it."""
-        wait_until(lambda: self.page.evaluate(condition), self.process, 20)
+        wait_until(lambda: self.page.evaluate(condition), self.process)
 
     def on_screen(self, x: float, y: float) -> tuple[float, float]:
         """Where an image pixel is on the page."""
