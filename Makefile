@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-quick lowest check docs bench gpu stress study study-dense clean
+.PHONY: help install demo test test-commands test-units test-quick lowest check docs bench gpu stress study study-dense clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -39,14 +39,21 @@ $(DEMO_LABELS): | install
 	$(BIN)/python -m spot.sample data=synthetic labels=3 overwrite=true
 	touch $@
 
-# a process a core, each of one thread: tests are small, more threads only wait for each other
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 8 --dist worksteal
+# tests are small: more threads only wait for each other
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+COMMANDS := tests/end_to_end tests/docs tests/scripts tests/annotation
 
-test: install check  ## lint, format, types and all tests, on the CPU
-	$(PYTEST)
+test: install check  ## lint, format, types and all tests, on the CPU, in two processes
+	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync test-commands test-units
+
+test-commands: install  # tests that start commands
+	$(PYTEST) $(COMMANDS)
+
+test-units: install
+	$(PYTEST) $(addprefix --ignore=,$(COMMANDS))
 
 test-quick: install  ## unit tests alone, at most two minutes: no commands, no runs
-	$(PYTEST) -m "not slow" --ignore=tests/end_to_end --ignore=tests/scripts --ignore=tests/docs
+	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(COMMANDS))
 
 lowest:  ## install the lowest versions that pyproject.toml allows and run the smoke experiment with them
 	$(PYTHON) scripts/lowest_versions.py
