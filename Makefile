@@ -46,10 +46,10 @@ COMMANDS := tests/end_to_end tests/docs tests/scripts tests/annotation
 test: install check  ## lint, format, types and all tests, on the CPU, in two processes
 	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync test-commands test-units
 
-test-commands: install  # tests that start commands
+test-commands: install  ## the tests that start commands, alone
 	$(PYTEST) $(COMMANDS)
 
-test-units: install
+test-units: install  ## all other tests, alone
 	$(PYTEST) $(addprefix --ignore=,$(COMMANDS))
 
 test-quick: install  ## unit tests alone, at most two minutes: no commands, no runs

@@ -45,6 +45,7 @@ class Page:
         self.log = log
         self.page.goto(self.address)
         self.page.wait_for_selector("#videos li.on")
+        self.until("view.x !== 0 || view.y !== 0")  # the picture is there and fits
 
     def stop(self, number: int = signal.SIGINT) -> str:
         self.process.send_signal(number)

@@ -31,6 +31,8 @@ class RunStart(Callback):
         if before in (None, now) or self.run.resume_from is None or self.cfg.resume == "anyway":
             return
         if any(isinstance(each, _BatchNorm) and _learns(each) for each in pl_module.modules()):
+            if not trainer.is_global_zero:
+                raise SystemExit(1)  # the first process says why
             raise SpotError(
                 f"run {self.cfg.run} was trained by {before} processes, not {now}, and its network has BatchNorm layers, "
                 f"which see the batch of one process: continue with {before} devices, or resume=anyway"
