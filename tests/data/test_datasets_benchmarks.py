@@ -245,7 +245,7 @@ def test_unknown_versions_are_refused(load, choice, tmp_path):
 
 
 def test_what_a_mac_leaves_behind_is_ignored(tmp_path):
-    """Companions `._x` beside every file, and `__MACOSX` inside a zip."""
+    """Files `._x` beside every file, and `__MACOSX` inside a zip."""
     layouts.write_lasot(tmp_path / "lasot")
     layouts.write_uav(tmp_path / "uav")
     expected = lasot.load(str(tmp_path / "lasot"), "train").names, uav.load(str(tmp_path / "uav")).names

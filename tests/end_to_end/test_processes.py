@@ -140,7 +140,7 @@ LONG_TEST = ("run=smoke", "benchmark.videos.videos=2", "benchmark.videos.frames=
     ],
 )
 def test_tracking_ends_with_the_first_process(outputs, elsewhere, number, status, said):
-    """The second one, which waits for its companions as long as their videos take, says why and ends too."""
+    """The second process, which would wait until the others' videos end, says why and ends too."""
     (elsewhere / "smoke").symlink_to(outputs / "smoke")
     options = (*LONG_TEST, "benchmark=synthetic", "accelerator=cpu", "devices=2")
     process = started(*options, outputs=elsewhere, name="test")

@@ -1,4 +1,4 @@
-"""What is left when writing stops: the old state or the new one, whole, and a way on."""
+"""What is left when writing stops: the old state or the new one, whole; the next start continues."""
 
 import os
 import resource
@@ -132,7 +132,7 @@ def test_an_action_stopped_anywhere_leaves_a_whole_state(tmp_path, action, cause
             assert "could not be written (No space left on device)" in str(raised.value)
             assert final in found or files_below(folder.parent) <= files, "nothing half written stays"
 
-        # The way on is to start again.
+        # The next start continues.
         if final not in found or action in (rollback, prune, snapshot):
             action(StateStore.open(folder) if found else None, folder)
         assert StateStore.open(folder).at(99).digest == final
