@@ -52,7 +52,7 @@ test-commands: install  ## the tests that start commands, alone
 test-units: install  ## all other tests, alone
 	$(PYTEST) $(addprefix --ignore=,$(COMMANDS))
 
-test-quick: install  ## unit tests alone, at most two minutes: no commands, no runs
+test-quick: install  ## unit tests alone: no commands, no runs
 	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(COMMANDS))
 
 lowest:  ## install the lowest versions that pyproject.toml allows and run the smoke experiment with them
