@@ -21,8 +21,7 @@ from spot.architectures.tracker import Tracker, TrackState
 from spot.data.images import read_frame
 from spot.data.video import Frames
 from spot.runtime.errors import SpotError
-from spot.tracking.runner import _join as join_states
-from spot.tracking.runner import _row as state_row
+from spot.tracking.runner import join_states, state_row
 
 AHEAD = 2  # frames of a pass that are decoded before they are needed
 

@@ -105,8 +105,8 @@ class JointViT(nn.Module):
             if keep < remaining:
                 attention = attention_from(block.attn, normed, voters, split)
                 order = attention.argsort(dim=1, descending=True)
-                dropped.append(_take(places, order[:, keep:]))
-                places = _take(places, order[:, :keep])
+                dropped.append(places.gather(1, order[:, keep:]))
+                places = places.gather(1, order[:, :keep])
                 kept = order[:, :keep, None].expand(-1, -1, x.shape[2])
                 x = torch.cat([x[:, :split], x[:, split:].gather(1, kept)], dim=1)
             x = x + block.drop_path2(block.ls2(block.mlp(block.norm2(x))))
@@ -157,10 +157,6 @@ def resize_positions(pos_embed: Tensor, grid: int) -> Tensor:
     maps = pos_embed[:, 1:].detach().transpose(1, 2).unflatten(2, (side, side))
     resized = F.interpolate(maps, size=(grid, grid), mode="bicubic", align_corners=False)
     return resized.flatten(2).transpose(1, 2)
-
-
-def _take(values: Tensor, order: Tensor) -> Tensor:
-    return values.gather(1, order)
 
 
 def _timm_model(model: str, pretrained: bool, drop_path: float, options: dict[str, Any]) -> Any:
