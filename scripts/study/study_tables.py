@@ -1,0 +1,123 @@
+"""Rows of a study to paired intervals, a Markdown table and a plot."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from runs import Row
+
+from spot.evaluation.statistics import Comparison, bootstrap_interval, compare_paired
+from spot.reporting.plots import COLOURS
+from spot.runtime.atomic_files import replacing
+
+DRAWS = 10_000
+TITLES = {"full": "all labels", "key_frames_only": "key frames alone", "spot": "SPOT"}
+Cell = tuple[str, int | None]  # setting and k
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Write a JSON list, one row a line."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as aside:
+        aside.write_text("[\n" + ",\n".join(json.dumps(row) for row in rows) + "\n]\n")
+
+
+def read_rows(path: Path) -> list[Row]:
+    """Return the rows of a study."""
+    return list(json.loads(path.read_text()))
+
+
+def seeds_of(rows: Sequence[Row], cell: Cell) -> list[int]:
+    """Return the seeds that a setting was run with, ascending."""
+    return sorted({row["seed"] for row in rows if (row["setting"], row["k"]) == cell})
+
+
+def per_video(rows: Sequence[Row], cell: Cell, seeds: Sequence[int]) -> np.ndarray:
+    """Return (V,) scores of a setting, averaged over seeds, in the order of the videos' names."""
+    scores: dict[str, list[float]] = {}
+    for row in rows:
+        if (row["setting"], row["k"]) == cell and row["seed"] in seeds:
+            scores.setdefault(row["video"], []).append(row["score"])
+    return np.array([np.mean(scores[video]) for video in sorted(scores)])
+
+
+def difference(rows: Sequence[Row], first: Cell, second: Cell) -> Comparison | None:
+    """Compare two settings, paired over videos, averaged over the seeds that both have; None where there are none."""
+    common = sorted(set(seeds_of(rows, first)) & set(seeds_of(rows, second)))
+    if not common:
+        return None
+    names = (TITLES.get(first[0], first[0]), TITLES.get(second[0], second[0]))
+    return compare_paired(names, "success", *(per_video(rows, cell, common) for cell in (first, second)), DRAWS, 0)
+
+
+def closed(rows: Sequence[Row], setting: str, k: int) -> float | None:
+    """Return the fraction of the gap from key frames alone to full supervision that a setting closes."""
+    cells: list[Cell] = [(setting, k), ("key_frames_only", k), ("full", None)]
+    common = sorted(set.intersection(*(set(seeds_of(rows, cell)) for cell in cells)))
+    if not common:
+        return None
+    ours, alone, full = (per_video(rows, cell, common).mean() for cell in cells)
+    return float((ours - alone) / (full - alone))
+
+
+def points(comparison: Comparison) -> str:
+    """Return a difference in points with its interval: `+1.9 (+1.2 to +2.5)`."""
+    low, high = 100 * comparison.low, 100 * comparison.high
+    return f"{100 * comparison.difference:+.1f} ({low:+.1f} to {high:+.1f})"
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return a Markdown table: success of each setting, and the difference from key frames alone with the same k."""
+    lines = [
+        "| labels | k | seeds | success | over key frames alone (95 %) | of the gap |",
+        "|---|---|---|---|---|---|",
+    ]
+    for setting, k in dict.fromkeys((row["setting"], row["k"]) for row in rows):
+        seeds = seeds_of(rows, (setting, k))
+        mean = per_video(rows, (setting, k), seeds).mean()
+        ahead, gap = "", ""
+        if k and setting != "key_frames_only":
+            gain, fraction = difference(rows, (setting, k), ("key_frames_only", k)), closed(rows, setting, k)
+            ahead = "" if gain is None else points(gain)
+            gap = "" if fraction is None else f"{100 * fraction:.0f} %"
+        title = TITLES.get(setting, setting.replace("_", " "))
+        lines.append(f"| {title} | {k or 'all'} | {len(seeds)} | {100 * mean:.1f} | {ahead} | {gap} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_between_marks(text: str, file: Path, mark: str) -> None:
+    """Replace what lies between the file's lines `<!-- mark -->` and `<!-- /mark -->`."""
+    before, opening, rest = file.read_text().partition(f"<!-- {mark} -->\n")
+    _, closing, after = rest.partition(f"<!-- /{mark} -->")
+    if not (opening and closing):
+        raise SystemExit(f"{file} has no <!-- {mark} --> ... <!-- /{mark} --> to write between")
+    file.write_text(before + opening + text + closing + after)
+
+
+def plot(rows: Sequence[Row], path: Path, videos: str) -> None:
+    """Draw success against k with 95 % intervals over videos, and the line of full supervision. `videos` names the axis."""
+    figure = Figure(figsize=(5.2, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.subplots()
+    if seeds := seeds_of(rows, ("full", None)):
+        values = 100 * per_video(rows, ("full", None), seeds)
+        axes.axhline(values.mean(), color=COLOURS[6], lw=1.5, label=f"all labels ({values.mean():.1f})")
+    for setting, colour, shift in (("spot", COLOURS[0], -0.03), ("key_frames_only", COLOURS[1], 0.03)):
+        ks = sorted({row["k"] for row in rows if row["setting"] == setting})
+        scores = [100 * per_video(rows, (setting, k), seeds_of(rows, (setting, k))) for k in ks]
+        means = np.array([each.mean() for each in scores])
+        ends = np.array([bootstrap_interval(each, np.ones(len(each)), DRAWS, 0) for each in scores]).T
+        axes.errorbar(
+            np.array(ks) + shift, means, np.abs(ends - means), fmt="o-", color=colour, capsize=3, label=TITLES[setting]
+        )
+    axes.set_xticks(sorted({row["k"] for row in rows if row["k"]}))
+    axes.set_xlabel("labelled frames a video (k)")
+    axes.set_ylabel(f"success AUC on {videos} [%]")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False)
+    figure.savefig(path, dpi=130)
