@@ -3,36 +3,55 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from spot.runtime.command import command
 from spot.runtime.errors import SpotError
 
 if TYPE_CHECKING:
     from spot.architectures.base import TrackerNetwork
+    from spot.architectures.hub import HubFile
     from spot.architectures.published import PublishedFormat, Weights
 
 
-def convert(cfg: DictConfig) -> tuple[Path, ...]:
-    """Write `source` as `target`, in the form that `kind` names.
+def convert(cfg: DictConfig) -> tuple[Path | HubFile, ...]:
+    """Write `source` as `target`, in the form that `kind` names. Both may be files on the hub (`hf:...`).
 
     Returns:
         The files written; for a sampler state from a published file its folder.
     """
+    from spot.architectures.hub import check_upload, on_hub, parse, upload
+
     if cfg.source is None or cfg.target is None:
         raise SpotError("say what to convert: source=<file or folder> target=<file or folder>")
-    sources = [Path(each).expanduser() for each in ([cfg.source] if isinstance(cfg.source, str) else cfg.source)]
-    target = Path(cfg.target).expanduser()
+    if not on_hub(cfg.target):
+        return _convert(cfg, Path(cfg.target).expanduser())
+    if cfg.kind == "state":
+        raise SpotError(f"target={cfg.target}: the hub takes weights; write a sampler state to a local target=")
+    place = parse(cfg.target)
+    check_upload(place, cfg.overwrite)
+    with tempfile.TemporaryDirectory() as folder:
+        return upload(_convert(cfg, Path(folder) / Path(place.file).name), place)
+
+
+def _convert(cfg: DictConfig, target: Path) -> tuple[Path, ...]:
+    from spot.architectures.hub import local_path
+
+    sources = [local_path(each) for each in ([cfg.source] if isinstance(cfg.source, str) else cfg.source)]
     for each in sources:
         if not each.exists():
             raise SpotError(f"source={each}: no such file or folder; check the path")
     kind = cfg.kind or {".onnx": "onnx", ".safetensors": "safetensors"}.get(target.suffix, "native")
     if kind not in KINDS:
         raise SpotError(f"kind={kind}: choose {', '.join(KINDS)}")
+    if kind not in ("backbone", "state"):
+        sources = _with_settings(cfg, sources)
     written: tuple[Path, ...] = (target,)
     if kind == "onnx":
         from spot.architectures.export import onnx_files
@@ -131,15 +150,26 @@ def to_state(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
     fresh.rename(target)
 
 
-def _read(cfg: DictConfig, sources: Sequence[Path]) -> tuple[TrackerNetwork, Weights]:
-    """Return the architecture, with random weights, and those of the source."""
-    from spot.architectures.checkpoint import find_checkpoint, read_weights
-    from spot.tracking.test_setup import untrained_network
+def _with_settings(cfg: DictConfig, sources: Sequence[Path]) -> list[Path]:
+    """Return the sources, the checkpoint for a run's folder; `cfg.arch` takes the settings that the source records."""
+    from spot.architectures.checkpoint import find_checkpoint
+    from spot.tracking.test_setup import recorded_arch
 
     if sources[0].is_dir():
         sources = [find_checkpoint(sources[0], cfg.epoch)]
     elif cfg.epoch is not None:
         raise SpotError(f"epoch={cfg.epoch} chooses among a run's checkpoints; give the run's folder as source=")
+    explicit = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    with open_dict(cfg):
+        cfg.arch = recorded_arch(cfg, sources[0], explicit)
+    return list(sources)
+
+
+def _read(cfg: DictConfig, sources: Sequence[Path]) -> tuple[TrackerNetwork, Weights]:
+    """Return the architecture, with random weights, and those of the source."""
+    from spot.architectures.checkpoint import read_weights
+    from spot.tracking.test_setup import untrained_network
+
     network = untrained_network(cfg)
     weights = read_weights(sources, network, cfg.model, cfg.arch.name, cfg.allow_pickle)
     if weights.left_out:

@@ -59,7 +59,8 @@ def _train(cfg: DictConfig, run: Run) -> None:
         if _is_done(cfg, run):
             return
     network = instantiate(cfg.arch.network)
-    load_initial(network, start_of_round(run.folder) or cfg.initial, cfg.arch.name)
+    if run.resume_from is None:  # a checkpoint has all weights; what `initial` names need not exist any more
+        load_initial(network, start_of_round(run.folder) or cfg.initial, cfg.arch.name)
     tracker = instantiate(cfg.module)(network=network)
     loggers = build_loggers(cfg, run.folder)
     trainer = instantiate(

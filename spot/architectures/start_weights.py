@@ -14,21 +14,21 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from spot.architectures.base import TrackerNetwork
-from spot.architectures.checkpoint import load_network
+from spot.architectures.checkpoint import SAFETENSORS, load_network
+from spot.architectures.hub import local_path
 from spot.architectures.weight_files import state_faults
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
 
 DEFAULT = "default"
 FOLDER = Path(__file__).with_name("start_files")
-ENDING = ".safetensors"
 
 log = logging.getLogger(__name__)
 
 
 def start_file(arch: str) -> Path:
     """Return the file of the project's start weights of an architecture. It may not exist."""
-    return FOLDER / f"{arch}{ENDING}"
+    return FOLDER / f"{arch}{SAFETENSORS}"
 
 
 def load_initial(network: TrackerNetwork, initial: str | Path | None, arch: str) -> None:
@@ -37,7 +37,8 @@ def load_initial(network: TrackerNetwork, initial: str | Path | None, arch: str)
     Args:
         network: as the configuration builds it.
         initial: None keeps the network as it is. "default" takes the weights that come with the project. Else a start
-            file, a checkpoint or a run's folder (see `spot.architectures.checkpoint.load_network`).
+            file, a checkpoint, a run's folder (see `spot.architectures.checkpoint.load_network`), or one of these files
+            on the hub (see `spot.architectures.hub`).
         arch: name of the architecture.
 
     Raises:
@@ -47,7 +48,7 @@ def load_initial(network: TrackerNetwork, initial: str | Path | None, arch: str)
         return
     if str(initial) == DEFAULT:
         if not start_file(arch).is_file():
-            known = ", ".join(sorted(file.stem for file in FOLDER.glob(f"*{ENDING}"))) or "none"
+            known = ", ".join(sorted(file.stem for file in FOLDER.glob(f"*{SAFETENSORS}"))) or "none"
             log.warning(
                 "initial=default: no start weights come with arch=%s (there are some for: %s). The network starts from "
                 "its backbone alone: expect to need ten times as many epochs, or give initial=FILE",
@@ -56,10 +57,12 @@ def load_initial(network: TrackerNetwork, initial: str | Path | None, arch: str)
             )
             return
         read_start(start_file(arch), network, arch)
-    elif Path(initial).suffix == ENDING:
-        read_start(Path(initial), network, arch)
+        return
+    path = local_path(initial)
+    if path.suffix == SAFETENSORS:
+        read_start(path, network, arch)
     else:
-        load_network(initial, network, arch=arch)
+        load_network(path, network, arch=arch)
 
 
 def read_start(file: Path, network: TrackerNetwork, arch: str) -> None:

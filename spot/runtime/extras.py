@@ -17,6 +17,7 @@ PACKAGES = {
     "onnx": ("onnx", "onnxscript", "onnxruntime"),
     "cpu": ("openvino", "onnxruntime"),
     "video": ("av",),
+    "hub": ("huggingface_hub",),
     "label": ("starlette", "uvicorn"),
 }
 """The packages of each extra of pyproject.toml that a message may name."""

@@ -12,12 +12,13 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from spot.architectures.checkpoint import SAFETENSORS, find_checkpoint, safetensors_config
+from spot.architectures.checkpoint import SAFETENSORS, safetensors_config
+from spot.architectures.hub import local_path
 from spot.architectures.start_weights import DEFAULT, load_initial
 from spot.architectures.tracker import Tracker
 from spot.runtime.errors import SpotError
 from spot.tracking.backends import with_backend
-from spot.tracking.test_setup import build_network, recorded_arch
+from spot.tracking.test_setup import build_network, locate_checkpoint, recorded_arch, run_label
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,12 @@ def open_tracker(cfg: DictConfig, explicit: Sequence[str] = ()) -> LoadedTracker
             digest.update(key.encode() + tensor.detach().cpu().numpy().tobytes())
         weights = digest.hexdigest()
     else:
-        checkpoint, run = _locate(cfg)
+        checkpoint = locate_checkpoint(cfg)
+        run = _run_of(checkpoint)
         with open_dict(cfg):
             cfg.arch = recorded_arch(cfg, checkpoint, explicit)
         network, _ = build_network(cfg, checkpoint)
-        name = cfg.run.strip("/").replace("/", "_") if cfg.run else (run.name if run else checkpoint.stem)
+        name = run_label(cfg.run) if cfg.run else (run.name if run else checkpoint.stem)
         with open(checkpoint, "rb") as file:
             weights = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
     settings = json.dumps(OmegaConf.to_container(cfg.arch.tracker, resolve=True), sort_keys=True)
@@ -81,7 +83,8 @@ def load_tracker(source: str | Path, arch: str | None = None, **options: str | i
     """Load a tracker from Python; see `spot.load`.
 
     Args:
-        source: a run's folder, a checkpoint or start weights; "default": the start weights that come with the project.
+        source: a run's folder, a checkpoint or start weights; a file on the hub, `hf:OWNER/REPOSITORY/FILE`; "default":
+            the start weights that come with the project.
         arch: name of the architecture, where `source` is not of a run.
         options: `model`, `epoch`, `accelerator` and `backend`, as of `spot.track`.
     """
@@ -89,8 +92,11 @@ def load_tracker(source: str | Path, arch: str | None = None, **options: str | i
 
     from spot.runtime.command import config_folder
 
-    is_start = Path(source).suffix == SAFETENSORS and safetensors_config(Path(source)) is None
-    kind = "initial" if str(source) == DEFAULT or is_start else "checkpoint"
+    kind = "initial"
+    if str(source) != DEFAULT:
+        source = local_path(source)
+        is_start = source.suffix == SAFETENSORS and safetensors_config(source) is None
+        kind = "initial" if is_start else "checkpoint"
     words = [f"arch={arch}"] if arch else []
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         cfg = compose("track", words)
@@ -109,13 +115,7 @@ def choose_device(accelerator: str) -> torch.device:
     return torch.device("cuda" if accelerator != "cpu" and there["gpu"] else "cpu")
 
 
-def _locate(cfg: DictConfig) -> tuple[Path, Path | None]:
-    """Return the checkpoint file, and the run's folder that it belongs to."""
-    place = Path(cfg.checkpoint) if cfg.run is None else Path(cfg.paths.outputs) / cfg.run
-    if place.is_dir() or cfg.run is not None:
-        return find_checkpoint(place, cfg.epoch), place
-    if cfg.epoch is not None:
-        raise SpotError(f"epoch={cfg.epoch} chooses among a run's checkpoints; give run= instead of a file")
-    folder = place.resolve().parent
-    is_of_run = folder.name == "checkpoints" and (folder.parent / "config.yaml").is_file()
-    return place, folder.parent if is_of_run else None
+def _run_of(checkpoint: Path) -> Path | None:
+    """Return the run's folder that a checkpoint belongs to; None for other files."""
+    folder = checkpoint.resolve().parent
+    return folder.parent if folder.name == "checkpoints" and (folder.parent / "config.yaml").is_file() else None

@@ -15,6 +15,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from spot.architectures.base import TrackerNetwork
 from spot.architectures.checkpoint import find_checkpoint, load_network, safetensors_config
+from spot.architectures.hub import local_path
 from spot.architectures.published import Loaded
 from spot.data.video import VideoSet
 from spot.results.result_folder import ResultFolder, write_result
@@ -30,7 +31,7 @@ def locate_checkpoint(cfg: DictConfig) -> Path:
     """Return the checkpoint file that `checkpoint`, or `run` and `epoch`, name. Raise SpotError if it does not exist."""
     if (cfg.checkpoint is None) == (cfg.run is None):
         raise SpotError("say what to test: either checkpoint=<file or run's folder>, or run=<name>")
-    place = Path(cfg.checkpoint) if cfg.run is None else Path(cfg.paths.outputs) / cfg.run
+    place = local_path(cfg.checkpoint) if cfg.run is None else Path(cfg.paths.outputs) / cfg.run
     if place.is_dir() or cfg.run is not None:
         return find_checkpoint(place, cfg.epoch)
     if cfg.epoch is not None:
