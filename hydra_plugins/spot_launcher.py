@@ -82,7 +82,7 @@ class ProcessLauncher(Launcher):
                     write_record(self.folder / name, Record("failed", str(end._return_value).splitlines()[-1]))
             waiting = summarise(sweep)
         if waiting:
-            raise SpotError(f"{waiting} of {len(names)} jobs are not done; the same command does these again")
+            raise SpotError(f"{waiting} of {len(names)} jobs are not finished; the same command runs them again")
         done = [JobReturn(overrides=words, status=JobStatus.COMPLETED) for words in job_overrides]
         for each in done:
             each.return_value = None

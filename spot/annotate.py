@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from spot.runtime.command import command
 from spot.runtime.errors import SpotError
 from spot.runtime.locks import locked
+from spot.runtime.wording import counted
 
 if TYPE_CHECKING:
     from spot.annotation.passes import Pass, Tracked
@@ -30,7 +31,7 @@ def annotate(cfg: DictConfig) -> Path:
     if cfg.suggest is not None and cfg.suggest < 1:
         raise SpotError(f"suggest={cfg.suggest}: give the number of frames to label next")
     if cfg.batch < 1:
-        raise SpotError(f"batch={cfg.batch}: track at least 1 pass at a time")
+        raise SpotError(f"batch={cfg.batch}: give at least 1")
     from spot.annotation.project import open_project
     from spot.tracking.loading import open_tracker
 
@@ -60,7 +61,9 @@ def _annotate(cfg: DictConfig, loaded: LoadedTracker, videos: VideoSet, labels: 
     dense.write_csv(file, dense=True)
     unlabelled = dense.score[~dense.is_gt]
     mean = f", mean score {unlabelled.mean():.2f}" if len(unlabelled) else ""
-    print(f"wrote {file}: {len(dense)} rows of {len(collected)} targets in {len(videos)} videos{mean}")
+    print(
+        f"wrote {file}: {len(dense)} rows of {counted(len(collected), 'target')} in {counted(len(videos), 'video')}{mean}"
+    )
     if cfg.suggest is not None:
         _suggest(cfg, videos, dense)
         return file
@@ -68,7 +71,7 @@ def _annotate(cfg: DictConfig, loaded: LoadedTracker, videos: VideoSet, labels: 
         from spot.annotation.exchange import export_boxes, video_infos
 
         written = export_boxes(name, dense, video_infos(videos), folder / "export" / name)
-        print(f"export={name}: {len(written)} files in {folder / 'export' / name}")
+        print(f"export={name}: {counted(len(written), 'file')} in {folder / 'export' / name}")
     if cfg.review:
         from spot.annotation.review import write_review
 
@@ -89,7 +92,8 @@ def _suggest(cfg: DictConfig, videos: VideoSet, dense: BoxTable) -> None:
     frames = suggest_frames(dense, cfg.suggest)
     file = list_file(cfg.data.train[0].get("labels") or cfg.paths.labels, videos.name)
     write_frames(file, frames)
-    print(f"wrote {file}: {len(frames)} frames to label next in {len({video for video, *_ in frames})} videos")
+    names = {video for video, *_ in frames}
+    print(f"wrote {file}: {counted(len(frames), 'frame')} to label next in {counted(len(names), 'video')}")
     print(f"next: {_label_command(cfg, videos)}")
 
 

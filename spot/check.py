@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from spot.runtime.command import command
 from spot.runtime.cpu import count_cores
 from spot.runtime.errors import SpotError
+from spot.runtime.wording import counted
 
 
 def check(cfg: DictConfig) -> int:
@@ -43,7 +44,7 @@ def check(cfg: DictConfig) -> int:
 
         for line in run_faults(Path(cfg.paths.outputs) / str(cfg.run)):
             show(Finding(line, 0, (Fault("damaged file of a run", line),)))
-        print(f"run {cfg.run}: {len(report)} damaged files")
+        print(f"run {cfg.run}: {counted(len(report), 'damaged file')}")
     for node, is_benchmark in _sets(cfg):
         broken: list[str] = []
         with console.status(f"reading annotations of {node._target_.split('.')[-2]}"):
@@ -58,10 +59,11 @@ def check(cfg: DictConfig) -> int:
                 show(finding)
         videos += len(opened) + len(broken)
         frames += int(opened.lengths.sum())
-        print(f"{opened.name} {opened.split}: {len(opened)} videos, {opened.lengths.sum()} annotated frames")
+        print(f"{opened.name} {opened.split}: {counted(len(opened), 'video')}, {opened.lengths.sum()} annotated frames")
     for line in report.summary():
         print(line)
-    print(f"{videos} videos, {frames} frames, {len(report)} faults" + (" (existence only)" if cfg.quick else ""))
+    found = f"{counted(videos, 'video')}, {counted(frames, 'frame')}, {counted(len(report), 'fault')}"
+    print(found + (" (existence only)" if cfg.quick else ""))
     return len(report)
 
 
@@ -79,7 +81,7 @@ def _sets(cfg: DictConfig) -> Iterator[tuple[DictConfig, bool]]:
 @command("check")
 def main(cfg: DictConfig) -> None:
     if faults := check(cfg):
-        raise SpotError(f"{faults} faults, named above; repair or download these files again")
+        raise SpotError(f"{counted(faults, 'fault')}, named above; repair or download these files again")
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ def convert(cfg: DictConfig) -> tuple[Path | HubFile, ...]:
     from spot.architectures.hub import check_upload, on_hub, parse, upload
 
     if cfg.source is None or cfg.target is None:
-        raise SpotError("say what to convert: source=<file or folder> target=<file or folder>")
+        raise SpotError("give source= and target=, each a file or a folder")
     if not on_hub(cfg.target):
         return _convert(cfg, Path(cfg.target).expanduser())
     if cfg.kind == "state":
@@ -173,7 +173,7 @@ def _read(cfg: DictConfig, sources: Sequence[Path]) -> tuple[TrackerNetwork, Wei
     network = untrained_network(cfg)
     weights = read_weights(sources, network, cfg.model, cfg.arch.name, cfg.allow_pickle)
     if weights.left_out:
-        print(f"left out, as no plain data: {', '.join(weights.left_out)}")
+        print(f"left out, because they are not plain data: {', '.join(weights.left_out)}")
     return network, weights
 
 

@@ -120,7 +120,7 @@ def _label(folder: Path, outputs: Path) -> str:
 def main(cfg: DictConfig) -> None:
     if cfg.get("logger") and not _to_wandb(cfg):
         raise SpotError(
-            "logger=: an evaluation goes to files, and with logger=wandb to Weights & Biases; choose wandb or none"
+            "logger=: an evaluation is written to files; choose wandb to send it to Weights & Biases too, or leave logger= out"
         )
     if cfg.sweep is not None:
         evaluate_sweep(cfg)

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from spot.runtime.command import command
 from spot.runtime.errors import SpotError
 from spot.runtime.extras import how_to_install
+from spot.runtime.wording import counted
 
 if TYPE_CHECKING:
     from spot.data.labels import Sizes
@@ -33,17 +34,17 @@ def label(cfg: DictConfig) -> Path:
     videos = instantiate(cfg.data.train[0])
     file = labels_file(cfg.paths.labels, videos.name)
     if cfg.export is not None and cfg["import"] is not None:
-        raise SpotError("give one of export= and import=")
+        raise SpotError("give either export= or import=")
     if cfg.export is not None:
         from spot.annotation.label_files import export_labels
 
         written = export_labels(videos, cfg.export, Path(cfg.output or file.with_name(f"{file.stem}_{cfg.export}")))
-        print(f"wrote {written[0]}" + (f" and {len(written) - 1} more files" if written[1:] else ""))
+        print(f"wrote {written[0]}" + (f" and {counted(len(written) - 1, 'more file')}" if written[1:] else ""))
     elif cfg["import"] is not None:
         from spot.annotation.label_files import import_labels
 
         new = import_labels(videos, cfg["import"], cfg.format, file)
-        print(f"{len(new)} labels from {cfg['import']} -> {file}\nnext: {_next_command(cfg)}")
+        print(f"{counted(len(new), 'label')} from {cfg['import']} -> {file}\nnext: {_next_command(cfg)}")
     else:
         _serve(cfg, videos, frame_sizes(videos), file)
     return file
@@ -93,7 +94,7 @@ def _serve(cfg: DictConfig, videos: VideoSet, sizes: Sizes, file: Path) -> None:
     finally:
         session.close()
     done, total = session.progress()
-    print(f"{done} of {total} frames are labelled: {file}")
+    print(f"{done} of {counted(total, 'frame')} labelled: {file}")
     print(f"next: {next_command}" if done == total else "the same command continues")
 
 

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, open_dict
 
 from spot.runtime.command import command
 from spot.runtime.errors import SpotError
+from spot.runtime.wording import counted
 
 if TYPE_CHECKING:
     from spot.data.video import VideoSet
@@ -77,8 +78,8 @@ def _list_own(cfg: DictConfig, videos: VideoSet) -> Path:
         lambda each: track(each, "choosing frames", len(videos), console=show, transient=True),
     )
     write_frames(file, frames)
-    known = f"; {len(videos.own_labels)} labels are there already" if len(videos.own_labels) else ""
-    print(f"wrote {file}: {len(frames)} frames to label in {len(videos)} videos{known}")
+    known = f"; {counted(len(videos.own_labels), 'label')} exist already" if len(videos.own_labels) else ""
+    print(f"wrote {file}: {counted(len(frames), 'frame')} to label in {counted(len(videos), 'video')}{known}")
     print("next: python -m spot.label data=videos, with the same paths.videos=")
     return file
 

@@ -75,7 +75,7 @@ def test_sweep(cfg: DictConfig) -> None:
     folder = Path(cfg.paths.outputs) / "sweeps" / f"test_{cfg.benchmark.name}" / name
     jobs = [Job(folder / job, "test", (*options, f"run='{name}/{job}'")) for job in sweep.jobs]
     if waiting := run_sweep(Sweep(folder, "test", sweep.jobs), jobs):
-        raise SpotError(f"{waiting} of {len(jobs)} runs are not tested; the same command tests these")
+        raise SpotError(f"{waiting} of {len(jobs)} runs are not tested; the same command tests them")
     print(f"next: python -m spot.evaluate sweep={cfg.sweep} benchmark=NAME")
 
 

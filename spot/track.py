@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 
 from spot.runtime.command import command
 from spot.runtime.errors import SpotError
+from spot.runtime.wording import counted
 
 
 def track(cfg: DictConfig) -> Path:
@@ -20,7 +21,7 @@ def track(cfg: DictConfig) -> Path:
         The CSV file: `video,target,frame,x,y,w,h,score,is_gt,absent`; the score is the tracker's own.
     """
     if cfg.video is None or cfg.box is None or len(cfg.box) != 4:
-        raise SpotError("say what to track: video=FILE box=[x,y,w,h]")
+        raise SpotError("give video=FILE and box=[x,y,w,h]")
     if cfg.start < 0:
         raise SpotError(f"start={cfg.start}: frames are counted from 0")
     import numpy as np
@@ -67,7 +68,7 @@ def track(cfg: DictConfig) -> Path:
         file, dense=True
     )
     print(
-        f"{count} frames, mean score {np.mean(scores):.2f} -> {file}"
+        f"{counted(count, 'frame')}, mean score {np.mean(scores):.2f} -> {file}"
         + (f", {file.with_suffix('.mp4')}" if cfg.overlay else "")
     )
     return file

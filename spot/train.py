@@ -11,6 +11,7 @@ from spot.runtime.errors import SpotError
 from spot.runtime.locks import locked
 from spot.runtime.precision import resolve_precision
 from spot.runtime.ranks import is_first_process
+from spot.runtime.wording import counted
 from spot.training.run import Run, check_settings, open_run, repair
 
 
@@ -82,7 +83,7 @@ def _train(cfg: DictConfig, run: Run) -> None:
         if cfg.supervision.pseudo_labels:
             draw_exploration(read_rows(run.folder / "metrics.csv"), run.folder / "exploration")
         print(
-            f"run {cfg.run}: {cfg.training.epochs} epochs in {run.folder}, last checkpoint {run.checkpoints / 'last.ckpt'}"
+            f"run {cfg.run}: {counted(cfg.training.epochs, 'epoch')} in {run.folder}, last checkpoint {run.checkpoints / 'last.ckpt'}"
         )
         if grows:
             print(f"next: python -m spot.annotate run={cfg.run}")
@@ -97,7 +98,7 @@ def _is_done(cfg: DictConfig, run: Run) -> bool:
 
     if run.finished_epochs < cfg.training.epochs:
         return False
-    print(f"run {cfg.run} is done: {run.finished_epochs} epochs in {run.folder}")
+    print(f"run {cfg.run} is done: {counted(run.finished_epochs, 'epoch')} in {run.folder}")
     if is_first_process() and cfg.supervision.pseudo_labels and not (run.folder / "exploration.png").is_file():
         draw_exploration(read_rows(run.folder / "metrics.csv"), run.folder / "exploration")
     return True

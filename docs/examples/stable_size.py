@@ -22,8 +22,13 @@ class StableSize(LabelFilter):
         self.factor = factor
         self.threshold = threshold
 
-    def forward(self, labels: ProposedLabels, batch: UnlabelledInstances, network: TrackerNetwork) -> Tensor:
-        # template crops have area factor 2 and half the pixels of search crops, whose factor is 4: one scale for both
+    def forward(
+        self,
+        labels: ProposedLabels,
+        batch: UnlabelledInstances,
+        network: TrackerNetwork,
+    ) -> Tensor:
+        # both crops have the same scale: a template has half the factor and half the pixels
         ratio = labels.crop_box[:, 2:].prod(1) / batch.key_box[:, 2:].prod(1)
         stable = (ratio < self.factor) & (ratio > 1 / self.factor)
         return stable & (labels.confidence >= self.threshold)

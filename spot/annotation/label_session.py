@@ -117,10 +117,10 @@ class LabelSession:
 def _cut(box: Sequence[float], size: Sequence[int]) -> list[float]:
     values = np.asarray(box, np.float64)
     if values.shape != (4,) or not np.isfinite(values).all():
-        raise SpotError(f"{list(box)} is no box x, y, w, h")
+        raise SpotError(f"{list(box)} is not a box x, y, w, h")
     width, height = size
     low = np.clip(values[:2], 0, [width, height])
     high = np.clip(values[:2] + values[2:], 0, [width, height])
     if ((high - low) < 1).any():
-        raise SpotError("the box has no area of a pixel inside the image")
+        raise SpotError("the box covers less than one pixel of the image")
     return [round(float(value), 2) for value in (*low, *(high - low))]

@@ -48,7 +48,7 @@ def load_network(
     weights = read_weights(path, network, model, arch, allow_pickle)
     network.load_state_dict(weights.tensors, strict=False)  # `read_weights` has compared the names
     if new := [name for name, _ in network.named_parameters() if name not in weights.tensors]:
-        log.warning("%s has no %s: %d tensors start from random", path, new[0].split(".")[0], len(new))
+        log.warning("%s has no %s: its %d tensors start from random values", path, new[0].split(".")[0], len(new))
     return Loaded(weights.model, weights.epoch)
 
 
@@ -93,7 +93,7 @@ def read_weights(
         weights = _of_run(path, content, model)
     else:
         raise SpotError(
-            f"{path} is no checkpoint of a tracker: neither a run's nor a converted nor a published one "
+            f"{path} is not a checkpoint of a tracker, neither of a run nor converted nor published "
             "(for a backbone's weights: backbone.weights=, or kind=backbone in spot.convert)"
         )
     return _checked(path, weights, network, model)
@@ -138,7 +138,7 @@ def _of_run(path: Path, content: Mapping[str, Any], model: str | None) -> Weight
     present = [name for name, tensors in networks.items() if tensors]
     model = model or next(iter(present), None)
     if model not in present:
-        raise SpotError(f"{path} holds no {model or 'network'}; it has: {', '.join(present) or 'nothing known'}")
+        raise SpotError(f"{path} has no {model or 'network'}; it has: {', '.join(present) or 'nothing known'}")
     return Weights(model, content["epoch"] + 1, networks[model])
 
 

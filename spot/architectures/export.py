@@ -95,7 +95,9 @@ def _export(part: TemplateNetwork | SearchNetwork, inputs: dict[str, Tensor], ou
     except torch.onnx.errors.OnnxExporterError as error:
         operator = re.search(r"target=([\w.]+)", _causes(error))
         reason = f"operator {operator[1]}" if operator else str(error).split("\n", 1)[0]
-        raise SpotError(f"{file.name}: ONNX opset {OPSET} cannot express it: {reason}") from error
+        raise SpotError(
+            f"{file.name}: ONNX opset {OPSET} cannot express this network: {reason}; choose another kind="
+        ) from error
     assert program is not None
     for unused in [value for value in program.model.graph.inputs if not value.uses()]:
         program.model.graph.inputs.remove(unused)
@@ -120,7 +122,7 @@ def _compare(part: nn.Module, inputs: dict[str, Tensor], file: Path, name: str) 
     exact = copy.deepcopy(part).double()(*(value.double() for value in inputs.values()))
     for output, theirs, ours, truth in zip(session.get_outputs(), found, rounded, exact, strict=True):
         if not ours.isfinite().all():
-            raise SpotError(f"{name}: with these weights {output.name} is not finite; convert a sound checkpoint")
+            raise SpotError(f"{name}: with these weights {output.name} is not finite; convert an undamaged checkpoint")
         noise, difference = (float((truth - value).abs().max()) for value in (ours, torch.from_numpy(theirs)))
         if not difference <= max(TOLERANCE, 4 * noise):
             raise SpotError(

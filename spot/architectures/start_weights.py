@@ -50,8 +50,8 @@ def load_initial(network: TrackerNetwork, initial: str | Path | None, arch: str)
         if not start_file(arch).is_file():
             known = ", ".join(sorted(file.stem for file in FOLDER.glob(f"*{SAFETENSORS}"))) or "none"
             log.warning(
-                "initial=default: no start weights come with arch=%s (there are some for: %s). The network starts from "
-                "its backbone alone: expect to need ten times as many epochs, or give initial=FILE",
+                "initial=default: no start weights come with arch=%s (there are some for: %s); the network starts from "
+                "its backbone alone and needs about ten times as many epochs; or give initial=FILE",
                 arch,
                 known,
             )

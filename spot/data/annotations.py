@@ -116,5 +116,5 @@ def _culprit(text: bytes) -> str:
         for word in line.split():
             if not _NUMBER.fullmatch(word):
                 shown = word[:30].decode("utf-8", "replace")
-                return f"line {number} holds {shown!r}, which is no number"
+                return f"line {number} holds {shown!r}, which is not a number"
     return "it cannot be read as numbers"

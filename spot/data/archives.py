@@ -49,7 +49,7 @@ class _Archive:
             raise SpotError(f"{path}: {error.strerror}; check the path or restore the archive") from None
         except (zipfile.BadZipFile, tarfile.TarError) as error:
             raise SpotError(
-                f"{path}: cut short, or no zip or uncompressed tar ({error}); restore or repack it"
+                f"{path}: truncated, or not a zip or an uncompressed tar file ({error}); restore or repack it"
             ) from None
         for name, *_ in rows:
             if name.startswith("/") or ".." in name.split("/"):
@@ -83,7 +83,7 @@ class _Archive:
             except zlib.error:
                 intact = False
         if not intact:
-            raise SpotError(f"{self.path}!/{member}: cut short or broken; restore the archive")
+            raise SpotError(f"{self.path}!/{member}: truncated or damaged; restore the archive")
         return data
 
     def _find(self, member: str) -> list[int]:

@@ -172,7 +172,7 @@ class BoxTable:
         try:
             columns = rows.fieldnames or []
         except csv.Error as error:
-            raise SpotError(f"{source}: no CSV file ({error}); expected {','.join(COLUMNS)}") from None
+            raise SpotError(f"{source}: not a CSV file ({error}); expected {','.join(COLUMNS)}") from None
         if missing := {"video", "frame", "x", "y", "w", "h"} - set(columns):
             raise SpotError(f"{source}: no column {sorted(missing)[0]}; expected {','.join(COLUMNS)}")
         names, targets, frames, boxes, scores, human = [], [], [], [], [], []
@@ -196,7 +196,7 @@ class BoxTable:
 
 def _text(value: str | None) -> str:
     if not value or any(ord(symbol) < 32 for symbol in value):
-        raise ValueError(f"{value!r} is no name of a video")
+        raise ValueError(f"{value!r} is not the name of a video")
     return value
 
 
@@ -205,13 +205,13 @@ def _parse_box(row: dict[str, str]) -> list[float]:
     absent = bool(int(row.get("absent") or 0))
     if absent or not any(cells):
         if any(cells) and any(float(cell) for cell in cells if cell):
-            raise ValueError("a box although the target is absent")
+            raise ValueError("there is a box, but the target is absent")
         if not absent:
-            raise ValueError("no box although absent is not 1")
+            raise ValueError("there is no box, but absent is not 1")
         return [np.nan] * 4
     box = [float(cell) for cell in cells]
     if not (np.abs(box) < _LARGEST).all() or box[2] <= 0 or box[3] <= 0:
-        raise ValueError(f"{','.join(cells)} is no box with an area")
+        raise ValueError(f"{','.join(cells)} is not a box with an area")
     return box
 
 

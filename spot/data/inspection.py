@@ -14,6 +14,7 @@ from spot.data.folders import IMAGES, names_in
 from spot.data.images import read_frame
 from spot.data.video import Video, VideoSet
 from spot.runtime.errors import SpotError
+from spot.runtime.wording import counted
 
 SHOWN = 3  # faults of one kind that are shown one by one, of each video and in all
 
@@ -175,9 +176,11 @@ class Report:
     def summary(self) -> list[str]:
         """Return a line for each kind of fault that has more of them than were shown, and for each harmless warning."""
         lines = [
-            f"{kind}: {count} in {len(self._videos[kind])} videos"
+            f"{kind}: {count} in {counted(len(self._videos[kind]), 'video')}"
             for kind, count in sorted(self._counts.items())
             if count > 1
         ]
-        harmless = [f"read all the same: {count} JPEG files ({text})" for text, count in sorted(self.warnings.items())]
+        harmless = [
+            f"still readable: {counted(count, 'JPEG file')} ({text})" for text, count in sorted(self.warnings.items())
+        ]
         return lines + harmless

@@ -186,7 +186,9 @@ class _Instances(Dataset):
                 return build(rng), broken
             except SpotError as error:
                 broken.append(str(error))
-        raise SpotError(f"{ATTEMPTS} draws in a row could not be read, the last: {broken[-1]}")
+        raise SpotError(
+            f"{ATTEMPTS} draws in a row could not be read; check the data with python -m spot.check; the last: {broken[-1]}"
+        )
 
     def template(self, frame: Frame, box: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Crop of the template and the target's box in it."""

@@ -109,7 +109,7 @@ def _rows(
     """Return the sources that can be read, with their frame counts, and their rows."""
     errors = [r for r in results if isinstance(r, SpotError)]
     if errors and broken is None:
-        more = f" ({len(errors) - 1} more are broken; python -m spot.check names all)" if errors[1:] else ""
+        more = f" ({len(errors) - 1} more cannot be read; python -m spot.check names all)" if errors[1:] else ""
         raise SpotError(f"{errors[0]}{more}")
     if broken is not None:
         broken.extend(str(e) for e in errors)

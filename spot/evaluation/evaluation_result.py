@@ -54,8 +54,8 @@ VOT_LT_MEASURES = (
     Measure("recall", "Recall", "mean overlap over the frames with the target, at that threshold"),
 )
 CHOOSING = (
-    "Choosing an epoch by its score on the test set is choosing on the test set: report the epoch fixed beforehand, or "
-    "choose on a validation set."
+    "An epoch that is chosen by its score on the test set is chosen on the test set: report an epoch that was fixed "
+    "before, or choose on a validation set."
 )
 SPEED = Measure("fps", "FPS", "frames a second: mean of 1 / t over the frames with a time", is_fraction=False, digits=1)
 

@@ -101,7 +101,7 @@ def _known_truth(videos: VideoSet, benchmark: str, protocol: Protocol) -> Ground
             raise SpotError(
                 f"{benchmark}: no frame has a box but the first one of each video; annotate more to evaluate"
             )
-        raise SpotError(f"{benchmark} keeps its truth on a server; pack=true writes the zip to upload")
+        raise SpotError(f"the annotation of {benchmark} is on a server; pack=true writes the zip to upload")
     return truth
 
 

@@ -128,7 +128,7 @@ def _supervised(files: ResultFiles, truth: _Truth, benchmark: str, lengths: Leng
         for path in files.boxes[name]:
             regions, codes = truth.read(path, name, lengths)
             if not (codes == INITIALISED).any():
-                raise SpotError(f"{path}: no row is 1 (initialised); {benchmark} wants runs with restarts")
+                raise SpotError(f"{path}: no row is 1 (initialised); {benchmark} needs runs with restarts")
             runs.append(Run(v, codes, truth.overlaps(regions, name)))
             eao_runs.append(Run(v, codes, truth.overlaps(regions, name, less=1)))
     scores = accuracy_robustness(runs, len(names))

@@ -32,7 +32,7 @@ def parse_boxes(data: bytes, path: str) -> np.ndarray:
     """
     rows = parse_table(data, path)
     if not len(rows):
-        raise SpotError(f"{path} is empty")
+        raise SpotError(f"{path} is empty; track the video again")
     if isinstance(rows, np.ndarray):
         check_width(rows.shape[1], path, 1)
         boxes = rows[:, :4]
@@ -50,7 +50,7 @@ def check_width(numbers: int, path: str, line: int) -> None:
     if numbers < 4:
         raise SpotError(f"{path}, line {line}: {numbers} numbers where a box needs four")
     if numbers == 8:
-        raise SpotError(f"{path}, line {line}: eight numbers are a polygon, but this benchmark wants boxes x,y,w,h")
+        raise SpotError(f"{path}, line {line}: eight numbers are a polygon, but this benchmark needs boxes x,y,w,h")
 
 
 def parse_table(data: bytes, path: str) -> np.ndarray | list[list[float]]:

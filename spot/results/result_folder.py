@@ -64,5 +64,5 @@ class ResultFolder:
 
 def write_result(file: Path, content: str) -> None:
     """Write a file atomically. Raise SpotError if it cannot be written."""
-    with replacing(file, "free the place or set paths.results") as aside:
+    with replacing(file, "free space, or set paths.results") as aside:
         aside.write_text(content)

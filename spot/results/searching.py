@@ -100,8 +100,10 @@ def find_files(tracker: str, folder: Path, videos: Sequence[str], benchmark: str
     boxes = {video: tuple(groups[""][owner[video]]) for video in videos if video in owner}
     if not boxes:
         example = next((paths[0].name for paths in groups[""].values()), None)
-        has = f"has files such as {example}, results of another benchmark?" if example else "has no result files"
-        raise SpotError(f"{folder} {has} None of the {len(videos)} videos of {benchmark} is there")
+        has = f"has files such as {example}, perhaps of another benchmark" if example else "has no result files"
+        raise SpotError(
+            f"{folder} {has}: none of the {len(videos)} videos of {benchmark} has a result; check benchmark= and results="
+        )
     for video, paths in boxes.items():
         _check_repetitions(video, paths)
     times, confidences = (

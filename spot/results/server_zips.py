@@ -16,6 +16,7 @@ from spot.results import got10k_files, plain_files
 from spot.results.searching import ResultFiles, check_missing, find_files, find_trackers
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
+from spot.runtime.wording import counted
 
 SERVERS = {
     "got10k": "GOT-10k: http://got-10k.aitestunion.com/submit_instructions",
@@ -45,11 +46,11 @@ def pack(
     written = []
     for tracker, folder in find_trackers(results, benchmark, trackers).items():
         files = find_files(tracker, folder, list(lengths), benchmark)
-        check_missing(files, "stop", remedy="the server wants them all")
+        check_missing(files, "stop", remedy="the server needs all of them")
         make = _got10k_entries if server == "got10k" else _trackingnet_entries
         entries = {name: text for video, frames in lengths.items() for name, text in make(files, video, frames)}
         written.append(_write_zip(Path(output) / f"{benchmark}_{tracker}.zip", entries))
-        print(f"{written[-1]}  ({len(lengths)} videos, upload at {SERVERS[server]})")
+        print(f"{written[-1]}  ({counted(len(lengths), 'video')}, upload at {SERVERS[server]})")
     return written
 
 
@@ -80,7 +81,7 @@ def _got10k_entries(files: ResultFiles, video: str, frames: int) -> list[tuple[s
     tables = [_read_boxes(path, video, frames) for path in files.boxes[video]]
     if video not in files.times:
         raise SpotError(
-            f"{files.folder}: {video}_time.txt is missing; the GOT-10k server wants seconds for every frame"
+            f"{files.folder}: {video}_time.txt is missing; the GOT-10k server needs seconds for every frame"
         )
     path = files.times[video]
     seconds = got10k_files.read_seconds(path)

@@ -32,7 +32,7 @@ def explain(error: Exception, command: str, conf: Path) -> str:
     if "does not support sweep type" in text:
         return "an interval cannot be swept: list the values, or search intervals with scripts/tune.py"
     if several := re.search(r"Ambiguous value for argument '([^'=]+)", text):
-        return f"{several[1]}=...: several values are a sweep: add -m; a list stands in brackets, a text with a comma in quotes"
+        return f"{several[1]}=...: several values are a sweep: add -m; put a list in brackets, and a text with a comma in quotes"
     if re.search(r"LexerNoViableAlt|no viable alternative|mismatched input|extraneous input|token recognition", text):
         word = re.search(r"error parsing override '([^']*)'", text, re.IGNORECASE) or re.search(r"for '([^']+)'", text)
         return f"{word[1] if word else lines[0]}: quote the value, as in \"key='a value'\""

@@ -55,7 +55,9 @@ def locked(folder: str | Path, what: str) -> Iterator[None]:
         descriptor = _acquire(file, what)
     except OSError as error:
         if error.errno not in _UNSUPPORTED:
-            raise SpotError(f"{file}: cannot be locked ({error.strerror}); correct the folder or its rights") from None
+            raise SpotError(
+                f"{file}: cannot be locked ({error.strerror}); correct the folder or its permissions"
+            ) from None
         log.warning("%s: this file system has no locks; start nothing else on %s meanwhile", file, what)
         yield
         return

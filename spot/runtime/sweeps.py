@@ -79,7 +79,7 @@ def read_sweep(folder: Path) -> Sweep:
         jobs = {str(name): {str(k): str(v) for k, v in values.items()} for name, values in content["jobs"].items()}
         return Sweep(folder, str(content["command"]), jobs)
     except OSError:
-        raise SpotError(f"{folder} is no sweep: it has no {PLAN_FILE}; give sweep=<name or folder> of one") from None
+        raise SpotError(f"{folder} is not a sweep: it has no {PLAN_FILE}; give sweep=<name or folder> of one") from None
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise SpotError(f"{file}: damaged; delete it, the same sweep writes it again") from None
 

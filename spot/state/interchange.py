@@ -55,7 +55,7 @@ def read_published(source: str | Path, folder: str | Path, lengths: Mapping[str,
                 f"{source}: holds {name}, which is not in the data set; take the data that it was made with"
             )
         if not isinstance(entries, list):
-            raise SpotError(f"{source}: {name} is no list of targets; is this a published sampler state?")
+            raise SpotError(f"{source}: {name} is not a list of targets; is this a published sampler state?")
         found[name] = [_parse(f"{source}: {name} (target {i})", e, lengths[name]) for i, e in enumerate(entries)]
     names = [(name, i) for name in lengths for i in range(len(found.get(name, ())))]
     targets = [found[name][i] for name, i in names]
@@ -131,7 +131,7 @@ def _parse(where: str, entry: Any, length: int) -> _Target:
     elif not len(keys) or not np.isin(keys, ids).all():
         fault = "key_frame_ids are not among relay_frame_ids"
     elif not ((np.abs(boxes) < LARGEST).all() and (confidences >= 0).all() and (confidences <= LARGEST).all()):
-        fault = "boxes or confidences are not finite, or absurdly large"
+        fault = "boxes or confidences are not finite, or far too large"
     if fault:
         raise SpotError(f"{where}: {fault}; take an undamaged file and the data that it was made with")
     is_key = np.isin(ids, keys)
@@ -160,7 +160,9 @@ def _sequences(source: Path) -> Iterator[tuple[str, Any]]:
                     text, mark, want = text[mark:] + more, 0, 2 * want
                     continue
                 if not isinstance(name, str):
-                    raise SpotError(f"{source}: {name!r} is no name of a video; is this a published sampler state?")
+                    raise SpotError(
+                        f"{source}: {name!r} is not the name of a video; is this a published sampler state?"
+                    )
                 yield name, content
                 if text[following] == "}":
                     return

@@ -133,7 +133,7 @@ def _check(results: PseudoLabels, lengths: np.ndarray) -> None:
         i = int(np.argmin(fine))
         raise ValueError(
             f"result {i} is frame {frame[i]} of target {target[i]}, box {box[i]}, confidence {confidence[i]}: "
-            "no such frame, or no finite numbers"
+            "there is no such frame, or a number is not finite"
         )
 
 

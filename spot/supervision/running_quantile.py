@@ -41,7 +41,7 @@ class RunningQuantile(LabelFilter):
         confidence = labels.confidence
         new = _of_all_processes(confidence.detach().float())[-len(self.recent) :]
         self.recent.copy_(torch.cat([self.recent[len(new) :], new]))
-        # "lower" returns a value of the memory: interpolation could drop a label that equals the bound, by rounding
+        # "higher" returns a value of the memory: an interpolated bound could drop a label that equals it, by rounding
         bound = torch.nanquantile(self.recent, 1 - self.keep, interpolation="higher")
         return (confidence >= bound) & (confidence >= self.least)
 

@@ -22,6 +22,7 @@ from spot.data.video import Video, VideoSet
 from spot.results.result_folder import ResultFolder
 from spot.runtime.errors import SpotError
 from spot.runtime.processes import stop_together
+from spot.runtime.wording import counted
 from spot.tracking.backends import with_backend
 from spot.tracking.frame_progress import FrameProgress
 from spot.tracking.runner import Runner
@@ -46,11 +47,11 @@ class TrackingStats:
 
     def summary(self, videos: int) -> str:
         """Return one line; `videos` is their number in the benchmark."""
-        before = f"{videos - self.videos} of {videos} videos were finished"
+        before = f"{videos - self.videos} of {counted(videos, 'video')} finished before"
         if not self.videos:
             return before
-        text = f"tracked {self.videos} videos, {self.frames} frames, {self.frames / self.seconds:.0f} frames/s"
-        text += f", {self.corrupt} frames unreadable" if self.corrupt else ""
+        text = f"tracked {counted(self.videos, 'video')}, {counted(self.frames, 'frame')}, {self.frames / self.seconds:.0f} frames/s"
+        text += f", {counted(self.corrupt, 'unreadable frame')}" if self.corrupt else ""
         return text + (f" ({before})" if self.videos < videos else "")
 
 

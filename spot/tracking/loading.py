@@ -51,7 +51,7 @@ def open_tracker(cfg: DictConfig, explicit: Sequence[str] = ()) -> LoadedTracker
     """
     given = [key for key in ("run", "checkpoint", "initial") if cfg.get(key) is not None]
     if len(given) != 1:
-        raise SpotError("say what to track with: one of run=NAME, checkpoint=<file or run's folder> and initial=")
+        raise SpotError("give one of run=NAME, checkpoint=<file or run's folder> and initial= to track with")
     device = choose_device(cfg.accelerator)
     if given == ["initial"]:
         with torch.random.fork_rng(devices=[]):
@@ -109,7 +109,7 @@ def choose_device(accelerator: str) -> torch.device:
     """auto, cpu, gpu or mps as a device; auto takes a CUDA GPU where there is one. Raise SpotError if it is missing."""
     there = {"gpu": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True, "auto": True}
     if not there.get(accelerator, False):
-        raise SpotError(f"accelerator={accelerator}: torch sees none; take auto or cpu")
+        raise SpotError(f"accelerator={accelerator}: PyTorch finds no such device; give accelerator=auto or cpu")
     if accelerator == "mps":
         return torch.device("mps")
     return torch.device("cuda" if accelerator != "cpu" and there["gpu"] else "cpu")

@@ -30,7 +30,7 @@ SETTINGS_FILE = "tracker.json"
 def locate_checkpoint(cfg: DictConfig) -> Path:
     """Return the checkpoint file that `checkpoint`, or `run` and `epoch`, name. Raise SpotError if it does not exist."""
     if (cfg.checkpoint is None) == (cfg.run is None):
-        raise SpotError("say what to test: either checkpoint=<file or run's folder>, or run=<name>")
+        raise SpotError("give either checkpoint=<file or run's folder> or run=<name>")
     place = local_path(cfg.checkpoint) if cfg.run is None else Path(cfg.paths.outputs) / cfg.run
     if place.is_dir() or cfg.run is not None:
         return find_checkpoint(place, cfg.epoch)

@@ -125,7 +125,7 @@ def _check(frame: np.ndarray, boxes: np.ndarray) -> None:
         fine = bool(((w > 0) & (h > 0) & (x < width) & (y < height) & (x + w > 0) & (y + h > 0)).all())
     if not fine:
         raise SpotError(
-            f"box={boxes.tolist()}: no x, y, w, h with an area inside the frame of {width} x {height} pixels"
+            f"box={boxes.tolist()}: not x, y, w, h with an area inside the frame of {width} x {height} pixels"
         )
 
 

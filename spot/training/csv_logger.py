@@ -101,7 +101,7 @@ def read_rows(file: Path) -> Rows:
         with file.open(newline="", encoding="utf-8") as opened:
             rows = {int(row["epoch"]): {k: v for k, v in row.items() if v} for row in csv.DictReader(opened)}
     except OSError as error:
-        raise SpotError(f"{file}: {error.strerror}; correct the rights of the file") from None
+        raise SpotError(f"{file}: {error.strerror}; correct the permissions of the file") from None
     except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise SpotError(f"{file}: damaged ({error}); remove it, the run's checkpoint has its rows") from None
     if 0 in rows:  # version 0.1 counted epochs from 0

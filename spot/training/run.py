@@ -80,7 +80,7 @@ def open_run(cfg: DictConfig) -> Run:
         return run
     if record.options is None:
         raise SpotError(
-            f"run {cfg.run} was begun by SPOT 0.1, whose runs this version does not continue; finish it with 0.1, or "
+            f"run {cfg.run} was started by SPOT 0.1, whose runs this version cannot continue; finish it with 0.1, or "
             f"start a new run from its networks: run=NAME initial={folder}"
         )
     if differing := _differences(record.settings, cfg):

@@ -119,7 +119,7 @@ def test_a_new_video_is_tracked(place, tmp_path):
         ("annotate", (), "one of run=NAME, checkpoint="),
         ("annotate", ("run=nowhere",), "no checkpoints in"),
         ("annotate", ("initial=default", "arch=ocean_tiny", "suggest=0"), "suggest=0"),
-        ("track", ("initial=default", "video=x.mp4"), "video=FILE box="),
+        ("track", ("initial=default", "video=x.mp4"), "video=FILE and box="),
         ("track", ("initial=default", "video=x.mp4", "box=[1,2,3,4]"), "x.mp4: no such file"),
     ],
 )

@@ -84,7 +84,7 @@ def test_network_of_a_run(tmp_path: Path, model: str | None, expected: TransT, h
 
 
 def test_run_without_a_teacher_says_so(tmp_path: Path) -> None:
-    with pytest.raises(SpotError, match="holds no teacher; it has: student"):
+    with pytest.raises(SpotError, match="has no teacher; it has: student"):
         load_network(save(tmp_path, run_content(STUDENT, None)), tiny(), "teacher")
 
 
@@ -276,8 +276,8 @@ def test_files_that_are_no_checkpoints(tmp_path: Path) -> None:
         tmp_path / "absent.ckpt": "No such file",
         cut: "damaged",
         text: "is not a file of tensors",
-        save(tmp_path, [1, 2], "list.pt"): "is no checkpoint of a tracker",
-        save(tmp_path, dict(TEACHER.state_dict()), "bare.pt"): "is no checkpoint of a tracker",
+        save(tmp_path, [1, 2], "list.pt"): "is not a checkpoint of a tracker",
+        save(tmp_path, dict(TEACHER.state_dict()), "bare.pt"): "is not a checkpoint of a tracker",
     }
     for path, said in cases.items():
         with pytest.raises(SpotError, match=said) as raised:

@@ -95,7 +95,7 @@ class Unwritable(TrackerNetwork):
 
 def test_operator_without_onnx_form_is_named(tmp_path: Path) -> None:
     with pytest.raises(
-        SpotError, match=r"net_template\.onnx: ONNX opset 20 cannot express it: operator .*linalg"
+        SpotError, match=r"net_template\.onnx: ONNX opset 20 cannot express this network: operator .*linalg"
     ) as raised:
         export_onnx(Unwritable(), tmp_path / "net.onnx")
     assert "\n" not in str(raised.value)

@@ -45,7 +45,7 @@ def test_nan_stays_and_infinity_becomes_nan():
         (b"1,2,3,4\r\n1,2,3\r\n", "line 2 has 3 numbers", "Windows line ends are one line end each"),
         (b"1,2,3\n1,2,3,4,5\n", "line 1 has 3 numbers", "the total fits and the lines do not"),
         (b"1,2,3,4\n1,two,3,4\n", "line 2 holds 'two'", "text"),
-        (b"1,2,3,4\n1.2.3,2,3,4\n", "line 2 holds '1.2.3'", "no number"),
+        (b"1,2,3,4\n1.2.3,2,3,4\n", "line 2 holds '1.2.3'", "not a number"),
         (b"1_0,2,3,4\n", "line 1 holds '1_0'", "what only Python takes for a number"),
         (b"0x10,2,3,4\n", "line 1 holds '0x10'", "hexadecimal"),
         ("\u0661,2,3,4\n".encode(), "line 1 holds", "digits of another script"),

@@ -268,7 +268,7 @@ def test_broken_videos_can_be_collected(tmp_path):
     layouts.write_folder(tmp_path, ("a", "b", "c"))
     layouts.write_text(tmp_path / "a" / "groundtruth.txt", "1,2,3\n")
     (tmp_path / "c" / "groundtruth.txt").unlink()
-    with pytest.raises(SpotError, match=r"a/groundtruth.txt: line 1 .*\(1 more are broken"):
+    with pytest.raises(SpotError, match=r"a/groundtruth.txt: line 1 .*\(1 more cannot be read"):
         folder.load(str(tmp_path))
     broken: list[str] = []
     assert folder.load(str(tmp_path), cache=str(tmp_path / "cache"), broken=broken).names == ["b"]

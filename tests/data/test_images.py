@@ -271,7 +271,7 @@ def test_cut_short_archive_is_named(tmp_path, kind):
     path = archive(tmp_path, kind)
     data = path.read_bytes()
     path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(SpotError, match=rf"{path.name}: cut short"):
+    with pytest.raises(SpotError, match=rf"{path.name}: truncated"):
         read_bytes(f"{path}!/video/img/00000001.jpg")
 
 
@@ -297,7 +297,7 @@ def test_damaged_member_is_named(tmp_path):
     data[data.index(b"\5" * 1000)] = 0
     path.write_bytes(data)
     assert read_bytes(f"{path}!/video/img/00000004.jpg") == MEMBERS["video/img/00000004.jpg"]
-    with pytest.raises(SpotError, match=r"00000005\.jpg: cut short or broken"):
+    with pytest.raises(SpotError, match=r"00000005\.jpg: truncated or damaged"):
         read_bytes(f"{path}!/video/img/00000005.jpg")
 
 
@@ -305,7 +305,7 @@ def test_damaged_member_is_named(tmp_path):
 def test_no_archive_is_named(tmp_path, content):
     path = tmp_path / "odd.zip"
     path.write_bytes(content)
-    with pytest.raises(SpotError, match=r"odd\.zip: cut short, or no zip"):
+    with pytest.raises(SpotError, match=r"odd\.zip: truncated, or not a zip"):
         read_bytes(f"{path}!/a.jpg")
     with pytest.raises(SpotError, match=r"gone\.tar: No such file"):
         read_bytes(f"{tmp_path}/gone.tar!/a.jpg")

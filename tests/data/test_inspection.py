@@ -82,7 +82,7 @@ def test_sizes_may_change_and_odd_jpegs_are_counted(two):
     report = Report()
     for finding in check_videos(folder.load(str(two))):
         assert report.add(finding) == []
-    assert report.summary() == ["read all the same: 1 JPEG files (no end marker)"]
+    assert report.summary() == ["still readable: 1 JPEG file (no end marker)"]
 
 
 def test_wrong_boxes_name_file_and_row(two):

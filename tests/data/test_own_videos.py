@@ -115,11 +115,11 @@ def test_labels_of_two_targets_become_key_frames(mixed: Path):
         ("cart,1,0,1,2,3,4,0", "unknown video cart; the 3 videos are called"),
         ("car,1,12,1,2,3,4,0", "car has no frame 12; its 12 frames are numbered from 0"),
         ("car,1,3,200,2,3,4,0", r"frame 3: the box \[200.0, 2.0, 3.0, 4.0\] lies outside the image of 96 x 64"),
-        ("car,1,3,1,2,0,4,0", "line 2: 1,2,0,4 is no box with an area"),
+        ("car,1,3,1,2,0,4,0", "line 2: 1,2,0,4 is not a box with an area"),
         ("car,1,3,1,2,x,4,0", "line 2: could not convert"),
         ("car,1,3,1,2,3,4,0\ncar,1,3,1,2,3,4,0", "target 1 has two boxes in frame 3"),
-        ("car,1,3,1,2,3,4,1", "line 2: a box although the target is absent"),
-        ('"=cmd\n",1,3,1,2,3,4,0', "no name of a video"),
+        ("car,1,3,1,2,3,4,1", "line 2: there is a box, but the target is absent"),
+        ('"=cmd\n",1,3,1,2,3,4,0', "not the name of a video"),
     ],
 )
 def test_wrong_labels_are_named(mixed: Path, rows: str, said: str):
@@ -163,7 +163,7 @@ def test_a_changed_or_deleted_source_is_noticed(tmp_path: Path, caplog: pytest.L
     write_images(clips / "c", 3)
     with caplog.at_level(logging.WARNING):
         assert open_set(tmp_path).names == ["a", "c"]
-    assert "a.mp4 is gone; its extracted frames are used" in caplog.text
+    assert "a.mp4 is missing; its extracted frames are used" in caplog.text
 
 
 def test_a_broken_tail_is_kept_up_to_the_break(tmp_path: Path, caplog: pytest.LogCaptureFixture):
@@ -216,7 +216,7 @@ def test_unusable_files_are_named_and_the_others_kept(tmp_path: Path):
     for name, line in zip(("cut.mp4", "empty.mp4", "folder", "list.mp4", "text.mov"), broken, strict=True):
         assert name in line
         assert "\n" not in line
-    with pytest.raises(SpotError, match=r"cut\.mp4: not a video .* \(4 more are broken"):
+    with pytest.raises(SpotError, match=r"cut\.mp4: not a video .* \(4 more cannot be used"):
         open_set(tmp_path)
     (clips / "good.mov").write_bytes(whole)
     with pytest.raises(SpotError, match=r"good\.avi and good\.mov .* are both called good; rename one"):

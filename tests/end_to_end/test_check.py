@@ -64,7 +64,7 @@ def test_command_line_exits_with_1_for_faults(tmp_path):
     )
     assert done.returncode == 1
     assert "a/00000002.jpg" in done.stdout
-    assert "error: 1 faults" in done.stderr
+    assert "error: 1 fault, named above" in done.stderr
 
 
 def test_the_files_of_a_run_are_compared_with_their_checksums(tmp_path, capsys):

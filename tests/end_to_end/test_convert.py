@@ -137,7 +137,7 @@ def test_sampler_state_in_and_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("choices", "said"),
     [
-        (["source=null"], "say what to convert"),
+        (["source=null"], "give source= and target="),
         (["source=absent.pth"], "source=absent.pth: no such file"),
         (["kind=pickle"], "kind=pickle: choose native, safetensors, published, backbone, onnx, state"),
         (["target={source}"], "exists; overwrite=true"),

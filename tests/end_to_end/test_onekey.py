@@ -48,7 +48,7 @@ def test_train_with_two_processes_test_with_one_then_two_evaluate(outputs, tmp_p
     two = ("testing.accelerator=cpu", "testing.devices=2")
     again = ok("onekey", *job, *two, outputs=outputs, PYTHONPATH=str(tmp_path))
     assert again.stdout.count("is done: 3 epochs") == 1
-    assert again.stdout.count("2 of 2 videos were finished") == 2
+    assert again.stdout.count("2 of 2 videos finished before") == 2
     assert again.stdout.count("report.html") == 1
 
 

@@ -29,7 +29,7 @@ def test_a_sweep_of_the_whole_job_and_its_table(outputs):
     done = run("onekey", "-m", *job, *swept, outputs=outputs)
     assert done.returncode == 1
     assert "labels-40: labels=40" in done.stderr
-    assert "1 of 2 jobs are not done" in done.stderr
+    assert "1 of 2 jobs are not finished" in done.stderr
     told = Logged(outputs / "study" / "labels-2")  # training, then its evaluation, as one run
     assert told.run.run_group == "study"
     assert told.exit_codes == [0, 0]

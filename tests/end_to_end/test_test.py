@@ -115,7 +115,7 @@ def test_finished_videos_are_skipped(outputs: Path, capsys) -> None:
     assert "tracked 2 videos, 12 frames" in capsys.readouterr().out
     assert first.stat().st_mtime_ns == before
     run_test(cfg)
-    assert "3 of 3 videos were finished" in capsys.readouterr().out
+    assert "3 of 3 videos finished before" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

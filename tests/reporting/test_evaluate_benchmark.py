@@ -117,7 +117,7 @@ def test_speed_appears_where_times_are(tmp_path, videos, results):
 
 def test_epochs_come_with_the_warning(tmp_path, videos, results):
     evaluate(videos, results, ["run_e*"], tmp_path / "out", Options(**NUMBERS_ONLY), quiet=True)
-    assert "choosing on the test set" in (tmp_path / "out/table.md").read_text()
+    assert "chosen on the test set" in (tmp_path / "out/table.md").read_text()
 
 
 def test_withheld_truth_is_said(videos, results):

@@ -187,7 +187,7 @@ def test_missing_videos_are_named(tmp_path):
 
 
 def test_results_of_another_benchmark_are_recognised(tmp_path):
-    with pytest.raises(SpotError, match=r"has files such as alpha\.txt, results of another benchmark"):
+    with pytest.raises(SpotError, match=r"has files such as alpha\.txt, perhaps of another benchmark"):
         find_files("a", make(tmp_path / "a", "alpha.txt"), NAMES, "Toy")
     (tmp_path / "empty").mkdir()
     with pytest.raises(SpotError, match=re.escape("has no result files")):

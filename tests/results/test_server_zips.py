@@ -74,7 +74,7 @@ def spoil(results, name, text=None):
 @pytest.mark.parametrize(
     ("name", "text", "complaint"),
     [
-        ("GOT-10k_Test_000002_001.txt", None, "lacks 1 of 2 videos: GOT-10k_Test_000002; the server wants"),
+        ("GOT-10k_Test_000002_001.txt", None, "lacks 1 of 2 videos: GOT-10k_Test_000002; the server needs"),
         ("GOT-10k_Test_000002_001.txt", lambda rows: "\n".join(rows[:-1]), "000002_001.txt: 40 rows, but video"),
         (
             "GOT-10k_Test_000002_001.txt",

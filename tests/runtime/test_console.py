@@ -64,7 +64,7 @@ def test_commands_and_tracker_from_python(tmp_path):
     assert found[0][1] == 1.0
     rows = np.loadtxt(file, delimiter=",", skiprows=1, usecols=(3, 4, 5, 6))
     assert np.stack([box for box, _ in found]).shape == rows.shape
-    with pytest.raises(SpotError, match="no x, y, w, h with an area inside the frame"):
+    with pytest.raises(SpotError, match="not x, y, w, h with an area inside the frame"):
         tracker.start(image(0), [500, 0, 10, 10])
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         spot.nothing  # noqa: B018

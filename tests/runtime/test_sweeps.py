@@ -68,7 +68,7 @@ def test_a_larger_sweep_keeps_the_jobs_that_were_there(tmp_path):
 def test_a_missing_or_damaged_plan_is_one_line(tmp_path, text):
     if text is not None:
         (tmp_path / "sweep.json").write_text(text)
-    with pytest.raises(SpotError, match=r"no sweep|damaged"):
+    with pytest.raises(SpotError, match=r"not a sweep|damaged"):
         read_sweep(tmp_path)
     (tmp_path / "job.json").write_text(text or "")
     assert read_record(tmp_path).state == "waiting"

@@ -80,7 +80,7 @@ def test_numbers_are_written_as_short_as_they_were_rounded(tmp_path):
         pytest.param([1, 2], "not a JSON object", id="a list"),
         pytest.param({}, "ends early or is damaged", id="nothing"),
         pytest.param({"LaSOT_x": [PATH]}, "holds LaSOT_x, which is not in the data set", id="an unknown video"),
-        pytest.param({"LaSOT_a": PATH}, "LaSOT_a is no list of targets", id="a path instead of a list of paths"),
+        pytest.param({"LaSOT_a": PATH}, "LaSOT_a is not a list of targets", id="a path instead of a list of paths"),
         pytest.param({"LaSOT_a": [{"f_ids": [1]}]}, r"LaSOT_a \(target 0\): KeyError", id="a key-frame file"),
         pytest.param(
             {"LaSOT_a": [PATH, PATH | {"confidence": [1]}]}, r"LaSOT_a \(target 1\): 2 frames", id="lists differ"
@@ -93,7 +93,7 @@ def test_numbers_are_written_as_short_as_they_were_rounded(tmp_path):
         pytest.param({"LaSOT_a": [PATH | {"relay_frame_ids": [2, 1e30]}]}, "of a video of 30", id="a huge frame"),
         pytest.param({"LaSOT_a": [PATH | {"relay_frame_ids": [2, 10**400]}]}, "LaSOT_a", id="beyond any float"),
         pytest.param({"LaSOT_a": [PATH | {"relay_frame_ids": [2, 5.5]}]}, "not whole numbers", id="half a frame"),
-        pytest.param({"LaSOT_a": [PATH | {"bboxes": [[1e30] * 4] * 2}]}, "absurdly large", id="a huge box"),
+        pytest.param({"LaSOT_a": [PATH | {"bboxes": [[1e30] * 4] * 2}]}, "far too large", id="a huge box"),
         pytest.param({"LaSOT_a": [PATH | {"confidence": [[1], [1]]}]}, "lists inside lists", id="lists inside lists"),
         pytest.param({"LaSOT_a": [3]}, r"LaSOT_a \(target 0\)", id="a number for a target"),
     ],

@@ -283,7 +283,9 @@ def apply_flags(table: BoxTable, files: Files) -> BoxTable:
             elif key in known:
                 score[known[key]], is_gt[known[key]] = float(row["score"]), bool(int(row["is_gt"]))
     except (KeyError, ValueError, TypeError, csv.Error) as error:
-        raise SpotError(f"{files.place(name)}: broken ({error}); delete it to import the boxes alone") from None
+        raise SpotError(
+            f"{files.place(name)}: damaged ({error}); delete it to import the boxes without flags"
+        ) from None
     return replace(table, score=score, is_gt=is_gt).merge(absent.table(files.place(name)))
 
 

@@ -183,9 +183,9 @@ def _box(shape: ET.Element, source: str) -> list[float]:
     try:
         left, top, right, bottom = (float(shape.get(side, "")) for side in ("xtl", "ytl", "xbr", "ybr"))
     except ValueError:
-        raise SpotError(f"{source}: a box without numbers: {dict(shape.attrib)}") from None
+        raise SpotError(f"{source}: a box has a coordinate that is not a number: {dict(shape.attrib)}") from None
     if not (right > left and bottom > top):
-        raise SpotError(f"{source}: a box without an area: {dict(shape.attrib)}")
+        raise SpotError(f"{source}: a box has no area: {dict(shape.attrib)}")
     return [left, top, right - left, bottom - top]
 
 
@@ -201,14 +201,14 @@ def _score(given: dict[str, str], source: str) -> float:
     try:
         return float(given.get("score") or 1)
     except ValueError:
-        raise SpotError(f"{source}: score {given['score']!r} is no number") from None
+        raise SpotError(f"{source}: score {given['score']!r} is not a number") from None
 
 
 def _integer(value: str | None, source: str) -> int:
     try:
         return int(value or "")
     except ValueError:
-        raise SpotError(f"{source}: frame {value!r} is no number") from None
+        raise SpotError(f"{source}: frame {value!r} is not a number") from None
 
 
 def _text(root: ET.Element) -> str:

@@ -79,7 +79,7 @@ def read(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable
                     continue
                 values = [float(cell) for cell in line.split(",")]
                 if len(values) < 6 or values[4] <= 0 or values[5] <= 0 or values[0] < 1:
-                    raise SpotError(f"{source}: line {line_number} is no frame,id,x,y,w,h with an area")
+                    raise SpotError(f"{source}: line {line_number} is not frame,id,x,y,w,h with w and h above 0")
                 score = values[6] if len(values) > 6 and 0 < values[6] <= 1 else 1.0
                 columns.add(video, int(values[1]), int(values[0]) - 1, values[2:6], score)
     table = apply_flags(columns.table(str(files.path)), files)

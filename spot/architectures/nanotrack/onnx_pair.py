@@ -71,7 +71,7 @@ def read_layers(path: Path) -> list[Layer]:
     except OSError as error:
         raise SpotError(f"{path}: {error.strerror}; check the path") from None
     except Exception as error:  # protobuf's own classes, and others
-        raise SpotError(f"{path} is no ONNX file, or is damaged ({str(error)[:80]}); take a fresh copy") from None
+        raise SpotError(f"{path} is not an ONNX file, or is damaged ({str(error)[:80]}); take a fresh copy") from None
     values = {tensor.name: tensor for tensor in graph.initializer}
 
     def tensor(name: str) -> Tensor:

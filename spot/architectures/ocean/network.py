@@ -114,7 +114,9 @@ class Ocean(TrackerNetwork):
         cls_map = self.cls_match(template_features[:3], features)
         box_map = self.box_match(template_features[3:], features)
         if cls_map.shape[-1] != self.grid:
-            raise SpotError(f"network.grid={self.grid}: these sizes give {cls_map.shape[-1]} cells a side; set that")
+            raise SpotError(
+                f"arch.network.grid={self.grid}: these sizes give {cls_map.shape[-1]} cells a side; give that number"
+            )
         # The IoU head judges boxes and must not make them worse, hence the detached input.
         outputs = self.cls_tower(cls_map), self.box_tower(box_map), self.iou_tower(box_map.detach())
         device = search.device.type

@@ -80,7 +80,9 @@ class OSTrack(TrackerNetwork):
             template_size // backbone.patch,
             search_size // backbone.patch,
         ):
-            raise SpotError("arch.network.backbone: its template_size and search_size differ from the network's")
+            raise SpotError(
+                "arch.network.backbone: its template_size and search_size differ from the network's; give the same sizes"
+            )
         self.template_size, self.search_size = template_size, search_size
         self.backbone, self.grid, self.voters, self.quality = backbone, backbone.search_grid, voters, quality
         self.warm_up_start, self.warm_up_end = warm_up_start, warm_up_end

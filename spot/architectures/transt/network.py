@@ -70,9 +70,9 @@ class TransT(TrackerNetwork):
         super().__init__(pixel_mean, pixel_std, frozen_epochs)
         for name, size in (("template_size", template_size), ("search_size", search_size)):
             if size % STRIDE:
-                raise SpotError(f"network.{name}={size}: give a multiple of {STRIDE}")
+                raise SpotError(f"arch.network.{name}={size}: give a multiple of {STRIDE}")
         if d_model % 4 or d_model % heads:
-            raise SpotError(f"network.d_model={d_model}: give a multiple of 4 and of network.heads={heads}")
+            raise SpotError(f"arch.network.d_model={d_model}: give a multiple of 4 and of arch.network.heads={heads}")
         self.template_size, self.search_size = template_size, search_size
         self.grid = search_size // STRIDE
         self.backbone = backbone

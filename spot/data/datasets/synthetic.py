@@ -91,7 +91,9 @@ def _check(target: Path, settings: dict) -> None:
     except (OSError, json.JSONDecodeError):
         found = None
     if found != settings:
-        raise SpotError(f"{target} was not rendered by this version and settings; delete it and it is rendered anew")
+        raise SpotError(
+            f"{target} was rendered by another version or with other settings; delete it to render it again"
+        )
 
 
 def _render(target: Path, settings: dict) -> None:

@@ -84,7 +84,7 @@ def load(
     if broken is not None:
         broken.extend(faults)
     elif faults:
-        more = f" ({len(faults) - 1} more are broken; python -m spot.check names all)" if faults[1:] else ""
+        more = f" ({len(faults) - 1} more cannot be used; python -m spot.check names all)" if faults[1:] else ""
         raise SpotError(f"{faults[0]}{more}")
     if not manifests:
         raise SpotError(f"no video of {root} can be used" + (f"; the first: {faults[0]}" if faults else ""))
@@ -134,7 +134,7 @@ def _find(root: Path) -> dict[str, Path]:
             continue
         video = entry.name if is_folder else entry.stem
         if any(ord(symbol) < 32 for symbol in video) or video.endswith(".partial"):
-            raise SpotError(f"{entry.name!r} is no usable name of a video; rename it")
+            raise SpotError(f"{entry.name!r} cannot be the name of a video; rename it")
         if (other := sources.get(video)) is not None:
             raise SpotError(f"{other.name} and {entry.name} in {root} are both called {video}; rename one of them")
         sources[video] = entry
@@ -188,10 +188,19 @@ def _deleted(home: Path, there: set[str]) -> dict[str, Manifest]:
         if folder.name in there or folder.suffix == ".partial" or (manifest := Manifest.read(folder)) is None:
             continue
         if manifest.names is None:
-            log.warning("%s is gone; its extracted frames are used (delete %s to drop it)", manifest.source, folder)
+            log.warning(
+                "%s is missing; its extracted frames are used (delete %s to leave the video out)",
+                manifest.source,
+                folder,
+            )
             kept[folder.name] = manifest
         else:
-            log.warning("%s is gone, and with it the video %s (delete %s)", manifest.source, folder.name, folder)
+            log.warning(
+                "%s is missing; the video %s is left out (restore the folder, or delete %s)",
+                manifest.source,
+                folder.name,
+                folder,
+            )
     return kept
 
 

@@ -106,7 +106,7 @@ class SamplerStateKeeper(Callback):
         print(f"explored {explored} of {frames} frames{quality}")
         if explored <= len(data.targets.key_ids) < frames:
             log.warning(
-                "nothing but key frames was explored; lower teacher.threshold, lengthen training.burn_in, or set "
+                "no frame but the key frames was explored; lower teacher.threshold, lengthen training.burn_in, or set "
                 "exploration.step to 1 or more"
             )
 

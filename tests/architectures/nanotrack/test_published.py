@@ -99,4 +99,4 @@ def test_wrong_files_are_refused_in_one_line(files, tmp_path):
     assert "broken.onnx" in refusal([backbone, broken])
     other = tmp_path / "other.pth"
     torch.save({"epoch": 1, "state_dict": {"backbone.conv.weight": torch.zeros(1)}}, other)
-    assert "no checkpoint of a tracker" in refusal([other])
+    assert "not a checkpoint of a tracker" in refusal([other])

@@ -165,7 +165,7 @@ def test_sine_positions_by_hand() -> None:
     [
         ({"template_size": 60}, r"network\.template_size=60: give a multiple of 8"),
         ({"search_size": 60}, r"network\.search_size=60: give a multiple of 8"),
-        ({"d_model": 36, "heads": 8}, r"network\.d_model=36: give a multiple of 4 and of network\.heads=8"),
+        ({"d_model": 36, "heads": 8}, r"network\.d_model=36: give a multiple of 4 and of arch\.network\.heads=8"),
         ({"d_model": 6, "heads": 2}, r"network\.d_model=6: give a multiple of 4"),
     ],
     ids=[
