@@ -28,7 +28,7 @@ def sample(cfg: DictConfig) -> list[Path]:
     from rich.progress import track
     from rich.table import Table
 
-    from spot.data.key_frames import sample_budget, sample_key_frames
+    from spot.data.key_frame_sampling import sample_budget, sample_key_frames
     from spot.data.sampling_report import draw_histogram, summarise
 
     console = Console(stderr=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from spot.architectures.base import TrackerNetwork
-from spot.data.pairs import UnlabelledInstances
+from spot.data.instances import UnlabelledInstances
 from spot.supervision.label_filters import LabelFilter, ProposedLabels
 
 

@@ -27,8 +27,9 @@ import torch
 from spot.data.augmentation import photometric, rotate_flip
 from spot.data.crops import crop_side
 from spot.data.images import Frame
+from spot.data.instances import AugmentSettings, CropSettings
 from spot.data.key_frames import KeyFrames, LabelledTarget
-from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
+from spot.data.pairs import LabelledDataset, UnlabelledDataset
 from spot.data.targets import Targets
 from spot.data.video import Frames, Video, VideoSet
 from spot.state.store import PseudoLabels, StateStore

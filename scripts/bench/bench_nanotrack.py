@@ -31,8 +31,11 @@ from spot.tracking.runner import Runner
 
 SHARED = Path(os.environ.get("SPOT_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 SPEED_VIDEOS, SPEED_FRAMES = 8, 40
-RULES = {1: {"window": 0.462, "penalty": 0.148, "learning_rate": 0.39}, 2: {}}
-OPENCV = {"window": 0.455, "penalty": 0.055, "learning_rate": 0.37}
+RULES = {
+    1: {"context": 0.5, "window": 0.462, "penalty": 0.148, "learning_rate": 0.39},
+    2: {"context": 0.5, "window": 0.49, "penalty": 0.15, "learning_rate": 0.385},
+}
+OPENCV = {"context": 0.5, "window": 0.455, "penalty": 0.055, "learning_rate": 0.37}
 
 Clip = tuple[list[np.ndarray], np.ndarray]  # RGB frames, first box
 

@@ -30,7 +30,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from spot.architectures.base import TrackerNetwork
-from spot.data.pairs import Batch, LabelledPairs, UnlabelledInstances
+from spot.data.instances import Batch, LabelledPairs, UnlabelledInstances
 from spot.runtime.command import config_folder
 from spot.supervision.label_filters import ConfidenceThreshold
 from spot.supervision.teacher import Teacher

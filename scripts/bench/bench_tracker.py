@@ -33,7 +33,10 @@ from spot.data.images import read_frame
 from spot.runtime.errors import SpotError
 from spot.tracking.backends import NEEDED, choose_backend, with_backend
 
-WAYS = {"transt": (TransTTracker, PlainTransTTracker), "ocean": (OceanTracker, PlainOceanTracker)}
+ocean_tracker = partial(
+    OceanTracker, context=0.5, penalty=0.062, window=0.38, learning_rate=0.765
+)  # conf/arch/ocean.yaml
+WAYS = {"transt": (TransTTracker, PlainTransTTracker), "ocean": (ocean_tracker, PlainOceanTracker)}
 STREAMS = 8
 RUN = 3  # frames in a turn, so that the others' use of the caches has little effect
 

@@ -38,7 +38,7 @@ from spot.annotation.project import relay_labels
 from spot.annotation.suggestion import suggest_frames
 from spot.data.box_table import BoxTable
 from spot.data.datasets import folder
-from spot.data.key_frames import sample_key_frames
+from spot.data.key_frame_sampling import sample_key_frames
 from spot.data.video import Video, VideoSet
 from spot.evaluation.statistics import compare_paired
 from spot.runtime.atomic_files import replacing
@@ -62,7 +62,6 @@ class Case:
 
     video: Video
     candidates: Candidates
-    hidden: list[tuple[Candidates, np.ndarray]]
 
     @property
     def judged(self) -> np.ndarray:
@@ -148,12 +147,12 @@ def cases(
         if relay is not None:
             frames, relays, confidences = relay(video.name, 1)
             candidates.relay[frames], candidates.relay_scores[frames] = relays, confidences
-        yield Case(video, candidates, held_out(candidates, tracked))
+        yield Case(video, candidates)
 
 
 def suggested_labels(videos: VideoSet, labels: HumanBoxes, found: list[Case], budget: int) -> HumanBoxes:
     """More labels where the product suggests them; the truth is what the user would draw, absent where it is not seen."""
-    collected = [TargetCandidates(case.video.name, 1, case.candidates, case.hidden) for case in found]
+    collected = [TargetCandidates(case.video.name, 1, case.candidates) for case in found]
     dense, _ = dense_boxes(collected)
     more = {name: dict(zip(ids.tolist(), boxes, strict=True)) for name, (ids, boxes) in labels.items()}
     for name, _, frame in suggest_frames(dense, budget):
@@ -215,7 +214,7 @@ def score_quality(found: list[Case]) -> str:
     joined = [join(case.candidates) for case in found]
     unlabelled = [~np.isin(case.candidates.frames, case.candidates.labelled) for case in found]
     project = np.concatenate([each.features[rows] for each, rows in zip(joined, unlabelled, strict=True)])
-    model = fit_calibration((example for case in found for example in case.hidden), project)
+    model = fit_calibration((example for case in found for example in held_out(case.candidates)), project)
     scores = [model.probability(each.features)[case.judged] for case, each in zip(found, joined, strict=True)]
     right = [case.ious(each.boxes) >= 0.5 for case, each in zip(found, joined, strict=True)]
     score, hit = np.concatenate(scores), np.concatenate(right)

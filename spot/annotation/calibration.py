@@ -15,6 +15,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.optimize import minimize
+from scipy.special import expit
 
 from spot.annotation.candidates import Candidates
 from spot.annotation.joining import FEATURES, box_iou, join
@@ -47,7 +49,7 @@ class Calibration:
     def probability(self, features: np.ndarray) -> np.ndarray:
         """(m,) probabilities in [0.01, 0.99] from (m, F) features."""
         logits = self.coefficients[0] + rank_scores(features, self.ranked) @ self.coefficients[1:]
-        return np.clip(1 / (1 + np.exp(-logits)), LOWEST, HIGHEST)
+        return np.clip(expit(logits), LOWEST, HIGHEST)
 
 
 def fit_calibration(examples: Iterable[tuple[Candidates, np.ndarray]], project: np.ndarray) -> Calibration:
@@ -92,7 +94,7 @@ def rank_scores(features: np.ndarray, ranked: np.ndarray) -> np.ndarray:
 def fit_logistic(
     features: np.ndarray, outcome: np.ndarray, prior: np.ndarray = PRIOR, spread: float = PRIOR_SPREAD
 ) -> np.ndarray:
-    """Fit a logistic regression with a normal prior on each coefficient, by Newton's method.
+    """Fit a logistic regression with a normal prior on each coefficient, by SciPy's BFGS.
 
     Args:
         features: (m, F) float64.
@@ -114,23 +116,13 @@ def fit_logistic(
     target = np.asarray(outcome, np.float64)
     precision = 1 / spread**2
 
-    def objective(values: np.ndarray) -> float:
-        logits = rows @ values
-        likelihood = target @ logits - np.logaddexp(0, logits).sum()
-        return float(likelihood - 0.5 * precision * ((values - prior) ** 2).sum())
+    def loss(values: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the negative logarithm of the posterior, and its gradient."""
+        logits, moved = rows @ values, values - prior
+        value = np.logaddexp(0, logits).sum() - target @ logits + precision * (moved @ moved) / 2
+        return float(value), rows.T @ (expit(logits) - target) + precision * moved
 
-    coefficients = prior.astype(np.float64)
-    for _ in range(50):
-        probability = 1 / (1 + np.exp(-(rows @ coefficients)))
-        gradient = rows.T @ (target - probability) - precision * (coefficients - prior)
-        curvature = (rows * (probability * (1 - probability))[:, None]).T @ rows + precision * np.eye(rows.shape[1])
-        step, size = np.linalg.solve(curvature, gradient), 1.0
-        while objective(coefficients + size * step) < objective(coefficients) and size > 1e-6:
-            size /= 2
-        coefficients = coefficients + size * step
-        if np.abs(size * step).max() < 1e-8:
-            break
-    return coefficients
+    return minimize(loss, prior.astype(np.float64), jac=True, method="BFGS", options={"gtol": 1e-8}).x
 
 
 assert len(PRIOR) == 1 + len(FEATURES)

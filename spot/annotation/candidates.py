@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,32 +59,32 @@ def fill_candidates(candidates: Candidates, tracked: Iterable[Tracked]) -> None:
     """
     for part in tracked:
         places = part.of.indices - candidates.first
-        boxes, scores = (
-            (candidates.forward, candidates.forward_scores)
-            if part.of.step == 1
-            else (candidates.backward, candidates.backward_scores)
-        )
-        boxes[places], scores[places] = part.boxes, part.scores
+        if part.of.step == 1:
+            candidates.forward[places], candidates.forward_scores[places] = part.boxes, part.scores
+        else:
+            candidates.backward[places], candidates.backward_scores[places] = part.boxes, part.scores
 
 
-def held_out(candidates: Candidates, tracked: Iterable[Tracked]) -> list[tuple[Candidates, np.ndarray]]:
-    """For each label with a box: candidates of its frame as if it were not labelled, and the human box.
+def held_out(candidates: Candidates) -> list[tuple[Candidates, np.ndarray]]:
+    """For each label with a box at which a pass arrives: candidates of its frame as if it had no label, and the human box.
 
-    Each is what the trackers that were started from the neighbouring labels found on arriving there. The training run's
+    In a labelled frame stands what the trackers found that were started from the neighbouring labels. The training run's
     pseudo labels are left out: the run has learnt from this very label.
     """
-    arrivals: dict[int, list[Tracked]] = {}
-    for part in tracked:
-        arrivals.setdefault(part.of.stop, []).append(part)
     examples = []
     for i, (frame, box) in enumerate(zip(candidates.labelled.tolist(), candidates.labels, strict=True)):
-        parts = arrivals.get(frame, [])
-        if not np.isfinite(box).all() or not parts:
+        at = slice(frame - candidates.first, frame - candidates.first + 1)
+        forward, backward = candidates.forward[at], candidates.backward[at]
+        if not np.isfinite(box).all() or not (np.isfinite(forward).any() or np.isfinite(backward).any()):
             continue
         others = np.arange(len(candidates.labelled)) != i
-        one = empty_candidates(1, candidates.labelled[others], candidates.labels[others], first=frame)
-        for part in parts:
-            ours = (one.forward, one.forward_scores) if part.of.step == 1 else (one.backward, one.backward_scores)
-            ours[0][0], ours[1][0] = part.boxes[-1], part.scores[-1]
-        examples.append((one, box))
+        alone = empty_candidates(1, candidates.labelled[others], candidates.labels[others], first=frame)
+        example = replace(
+            alone,
+            forward=forward,
+            forward_scores=candidates.forward_scores[at],
+            backward=backward,
+            backward_scores=candidates.backward_scores[at],
+        )
+        examples.append((example, box))
     return examples

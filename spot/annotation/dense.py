@@ -7,8 +7,8 @@ is tracked, so an interrupted run continues with the next target.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
@@ -30,12 +30,11 @@ Relay = Callable[[str, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 @dataclass(frozen=True)
 class TargetCandidates:
-    """Candidates of one target, and of each of its labels as if that were hidden."""
+    """Candidates of one target of a video."""
 
     video: str
     target: int
     candidates: Candidates
-    hidden: list[tuple[Candidates, np.ndarray]]
 
 
 def collect_candidates(
@@ -72,10 +71,9 @@ def collect_candidates(
 
     def finish(key: tuple[str, int]) -> None:
         rows = wanted[key]
-        whole = empty_candidates(len(videos[key[0]]), rows.frame, rows.box)
-        parts = found.pop(key)
-        fill_candidates(whole, parts)
-        _save(files[key], whole, held_out(whole, parts))
+        candidates = empty_candidates(len(videos[key[0]]), rows.frame, rows.box)
+        fill_candidates(candidates, found.pop(key))
+        _save(files[key], candidates)
 
     for key in [key for key, count in missing.items() if not count]:
         finish(key)
@@ -85,7 +83,7 @@ def collect_candidates(
         missing[key] -= 1
         if not missing[key]:
             finish(key)
-    collected = [TargetCandidates(*key, *_load(file)) for key, file in files.items()]
+    collected = [TargetCandidates(*key, _load(file)) for key, file in files.items()]
     if relay is not None:
         for each in collected:
             frames, boxes, confidences = relay(each.video, each.target)
@@ -104,7 +102,7 @@ def dense_boxes(collected: Sequence[TargetCandidates]) -> tuple[BoxTable, Calibr
     joined = [join(each.candidates) for each in collected]
     unlabelled = [~np.isin(each.candidates.frames, each.candidates.labelled) for each in collected]
     project = np.concatenate([part.features[rows] for part, rows in zip(joined, unlabelled, strict=True)])
-    calibration = fit_calibration((example for each in collected for example in each.hidden), project)
+    calibration = fit_calibration((example for each in collected for example in held_out(each.candidates)), project)
     columns: dict[str, list] = {name: [] for name in ("video", "target", "frame", "box", "score", "is_gt")}
     for each, part, rows in zip(collected, joined, unlabelled, strict=True):
         candidates, human = each.candidates, ~rows
@@ -138,35 +136,15 @@ def _digest(video: str, target: int, rows: BoxTable, fingerprint: str) -> str:
     return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
 
 
-_PREFIX = "hidden_{}_"
-
-
-def _save(file: Path, whole: Candidates, hidden: Sequence[tuple[Candidates, np.ndarray]]) -> None:
-    arrays = dict(vars(whole))
-    for i, (candidates, truth) in enumerate(hidden):
-        arrays |= {_PREFIX.format(i) + name: value for name, value in {**vars(candidates), "truth": truth}.items()}
+def _save(file: Path, candidates: Candidates) -> None:
     with replacing(file) as aside, open(aside, "wb") as opened:
-        np.savez_compressed(opened, **arrays)
+        np.savez_compressed(opened, **vars(candidates))
 
 
-def _load(file: Path) -> tuple[Candidates, list[tuple[Candidates, np.ndarray]]]:
+def _load(file: Path) -> Candidates:
     try:
         with np.load(file) as content:
-            arrays: Mapping[str, np.ndarray] = dict(content)
-    except (OSError, ValueError) as error:
+            arrays = {field.name: content[field.name] for field in fields(Candidates)}
+    except (OSError, ValueError, KeyError) as error:
         raise SpotError(f"{file}: damaged ({error}); delete it and start again") from None
-    hidden: list[tuple[Candidates, np.ndarray]] = []
-    while f"{_PREFIX.format(len(hidden))}truth" in arrays:
-        part = _below(arrays, _PREFIX.format(len(hidden)))
-        truth = part.pop("truth")
-        hidden.append((_candidates(part), truth))
-    return _candidates({name: a for name, a in arrays.items() if not name.startswith("hidden_")}), hidden
-
-
-def _below(arrays: Mapping[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
-    return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
-
-
-def _candidates(arrays: Mapping[str, np.ndarray]) -> Candidates:
-    rest = {name: array for name, array in arrays.items() if name != "first"}
-    return Candidates(int(arrays["first"]), **rest)
+    return Candidates(**arrays | {"first": int(arrays["first"])})

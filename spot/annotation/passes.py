@@ -9,21 +9,16 @@ frame is tracked too: there the tracker's box meets a human's, which it does not
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from spot.architectures.tracker import Tracker, TrackState
-from spot.data.images import read_frame
-from spot.data.video import Frames
+from spot.architectures.tracker import Tracker
+from spot.data.video import Frames, Video
+from spot.evaluation.vot.supervised import SKIPPED
 from spot.runtime.errors import SpotError
-from spot.tracking.runner import join_states, state_row
-
-AHEAD = 2  # frames of a pass that are decoded before they are needed
+from spot.tracking.runner import Runner
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +44,7 @@ class Pass:
     @property
     def indices(self) -> np.ndarray:
         """(m,) frames that are tracked, in the order of the pass; `start` is not among them."""
-        step = self.step
-        return np.arange(self.start + step, self.stop + step, step)
+        return np.arange(self.start + self.step, self.stop + self.step, self.step)
 
     @property
     def step(self) -> int:
@@ -77,13 +71,11 @@ def plan_passes(video: str, target: int, frames: Frames, labelled: np.ndarray, b
             f"{video}: label in frame {labelled[-1]}, but the video has {len(frames)} frames (0 to {len(frames) - 1}); "
             "correct the labels or extract the video again"
         )
-    stops = {
-        1: [*labelled[1:].tolist(), len(frames) - 1],
-        -1: [0, *labelled[:-1].tolist()],
-    }
+    last = [*labelled[1:].tolist(), len(frames) - 1]  # forward
+    first = [0, *labelled[:-1].tolist()]  # backward
     return [
         Pass(video, target, frames, int(start), box, stop)
-        for ends in stops.values()
+        for ends in (last, first)
         for start, box, stop in zip(labelled, boxes, ends, strict=True)
         if np.isfinite(box).all() and stop != start
     ]
@@ -106,100 +98,33 @@ class Tracked:
 
 def track_passes(
     tracker: Tracker,
-    passes: Iterable[Pass],
+    passes: Sequence[Pass],
     batch: int = 8,
     advance: Callable[[int], object] = lambda frames: None,
 ) -> Iterator[Tracked]:
-    """Track passes, `batch` of them through each forward pass of the network.
+    """Track passes, `batch` of them through each forward pass of the network; arguments as for `Runner`.
 
-    A pass's boxes do not depend on its neighbours in the batch. Memory holds a few decoded frames of each pass.
-
-    Args:
-        tracker: see `spot.architectures.tracker.Tracker`.
-        passes: taken one by one as places in the batch become free.
-        batch: at least 1.
-        advance: called with the number of frames tracked in each step.
+    A pass's boxes do not depend on its neighbours in the batch.
 
     Yields:
         Each pass as it ends. Frames that cannot be read repeat the last box with score 0.
+
+    Raises:
+        SpotError: a labelled frame cannot be read, or a box of the tracker is not finite.
     """
-    waiting = iter(passes)
-    with ThreadPoolExecutor(max(1, min(batch, os.cpu_count() or 1))) as readers:
-        running: list[_Running] = []
-        while True:
-            while len(running) < batch and (planned := next(waiting, None)) is not None:
-                running.append(_Running(planned, readers))
-            if not running:
-                return
-            advance(_tick(tracker, running))
-            yield from (each.result() for each in running if each.done)
-            running = [each for each in running if not each.done]
-
-
-class _Running:
-    """A pass on its way."""
-
-    def __init__(self, planned: Pass, readers: ThreadPoolExecutor) -> None:
-        self.planned = planned
-        self.order = [planned.start, *planned.indices.tolist()]
-        self.at = 0  # position in `order` of the frame that comes next
-        self.state: TrackState | None = None
-        self.box = planned.box.astype(np.float64)
-        self.boxes = np.empty((len(self.order) - 1, 4), np.float32)
-        self.scores = np.zeros(len(self.order) - 1, np.float32)
-        self._readers = readers
-        self._reading: deque[Future[np.ndarray | None]] = deque()
-
-    def frame(self) -> np.ndarray | None:
-        """Return the next frame's pixels, (H, W, 3) uint8 RGB; None where it cannot be read."""
-        while len(self._reading) < AHEAD and self.at + len(self._reading) < len(self.order):
-            path = self.planned.frames.path(self.order[self.at + len(self._reading)])
-            self._reading.append(self._readers.submit(_read, path))
-        return self._reading.popleft().result()
-
-    def record(self, box: np.ndarray, score: float) -> None:
-        """Note the box of the next frame, and go on."""
-        if self.at:
-            self.boxes[self.at - 1], self.scores[self.at - 1] = box, score
-        self.box = box
-        self.at += 1
-
-    @property
-    def done(self) -> bool:
-        return self.at >= len(self.order)
-
-    def result(self) -> Tracked:
-        return Tracked(self.planned, self.boxes, self.scores)
-
-
-def _tick(tracker: Tracker, running: Sequence[_Running]) -> int:
-    """Track one frame of every pass; returns how many."""
-    frames = [(each, each.frame()) for each in running]
-    starting, going = list[tuple[_Running, np.ndarray]](), list[tuple[_Running, np.ndarray]]()
-    for each, frame in frames:
-        if frame is not None:
-            (going if each.state is not None else starting).append((each, frame))
-        elif each.at == 0:
-            planned = each.planned
+    videos = [_as_video(planned) for planned in passes]
+    by_video = {id(video): planned for video, planned in zip(videos, passes, strict=True)}
+    for video, track in Runner(tracker, batch, corrupt_fraction=1.0, advance=advance).run(videos):
+        planned = by_video[id(video)]
+        if track.codes[0] == SKIPPED:
             raise SpotError(f"{planned.frames.path(planned.start)}: a labelled frame cannot be read; restore the file")
-        else:
-            each.record(each.box, 0.0)
-    if starting:
-        state = tracker.start([frame for _, frame in starting], np.stack([each.box for each, _ in starting]))
-        for i, (each, _) in enumerate(starting):
-            each.state = state_row(state, i)
-            each.record(each.box, 1.0)
-    if going:
-        joined = join_states([each.state for each, _ in going if each.state is not None])
-        state, boxes, scores = tracker.step(joined, [frame for _, frame in going])
-        for i, (each, _) in enumerate(going):
-            each.state = state_row(state, i)
-            each.record(boxes[i], float(scores[i]))
-    return len(running)
+        yield Tracked(planned, track.boxes[1:].astype(np.float32), track.scores[1:].astype(np.float32))
 
 
-def _read(path: str) -> np.ndarray | None:
-    try:
-        return read_frame(path).pixels
-    except SpotError:
-        return None
+def _as_video(planned: Pass) -> Video:
+    """Return the frames of a pass in its order, as a video whose first frame alone has a box."""
+    order = [planned.start, *planned.indices.tolist()]
+    boxes = np.full((len(order), 4), np.nan)
+    boxes[0] = planned.box
+    name = f"{planned.video}, frame {planned.start} to {planned.stop}"
+    return Video(name, planned.frames.part(order), boxes, np.isfinite(boxes[:, 0]))

@@ -79,22 +79,13 @@ def relay_labels(run: Path, labels: BoxTable) -> Relay | None:
     if not StateStore.exists(folder):
         return None
     state = StateStore.open(folder).at(float("inf"))
-    by_video: dict[str, list[int]] = {}
-    for index, (video, _) in enumerate(state.names):
-        by_video.setdefault(video, []).append(index)
 
     def relay(video: str, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows = labels.take((labels.video == video) & (labels.target == target))
-        human = dict(zip(rows.frame.tolist(), rows.box, strict=True))
-        for index in by_video.get(video, ()):
-            known = state.target(index)
-            same = all(
-                frame in human and np.allclose(human[frame], box, atol=0.1)
-                for frame, box in zip(known.key_ids.tolist(), known.key_boxes, strict=True)
-            )
-            if same:
-                extra = ~np.isin(known.ids, rows.frame)
-                return known.ids[extra], known.boxes[extra], known.confidences[extra]
-        return np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        known = state.find_target(video, dict(zip(rows.frame.tolist(), rows.box, strict=True)))
+        if known is None:
+            return np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+        extra = ~np.isin(known.ids, rows.frame)
+        return known.ids[extra], known.boxes[extra], known.confidences[extra]
 
     return relay

@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
+from scipy.signal import fftconvolve
 
 from spot.data.box_table import BoxTable
 from spot.data.frames_to_label import Frame
@@ -87,12 +88,10 @@ class _Need:
 
 
 def _met(need: np.ndarray, reach: float) -> np.ndarray:
-    """Return (n,) sums over the frames around each frame: need times 1 - distance / reach. Uses an FFT for long videos."""
+    """Return (n,) sums over the frames around each frame: need times 1 - distance / reach."""
     radius = min(max(1, int(reach)), len(need))
     kernel = np.clip(1 - np.abs(np.arange(-radius, radius + 1)) / reach, 0, 1)
-    size = len(need) + len(kernel) - 1
-    whole = np.fft.irfft(np.fft.rfft(need, size) * np.fft.rfft(kernel, size), size)
-    return np.maximum(whole[radius : radius + len(need)], 0)
+    return np.maximum(fftconvolve(need, kernel, mode="same"), 0)
 
 
 def _targets(dense: BoxTable) -> dict[tuple[str, int], np.ndarray]:

@@ -158,6 +158,31 @@ class TrackerNetwork(nn.Module, ABC):
         return template, torch.cat([quarter, 2 * quarter], dim=1).to(self.pixel_mean), search
 
 
+def in_float32(function: Callable[..., P], *features: Tensor) -> P:
+    """Call a head in float32, inside autocast too: eight bits of mantissa would round boxes to half a pixel and more."""
+    device = features[0].device.type
+    if not torch.is_autocast_enabled(device):
+        return function(*features)
+    with torch.autocast(device, enabled=False):
+        return function(*(each.float() for each in features))
+
+
+def cell_rows(maps: Tensor) -> Tensor:
+    """Map (B, C, H, W) to (B, H * W, C)."""
+    return maps.flatten(2).transpose(1, 2)
+
+
+def cell_positions(grid: int, stride: int, search_size: int) -> Tensor:
+    """Return (grid * grid, 2) float32 x, y of the cells in search-crop pixels, row by row.
+
+    Cell grid // 2 lies on the crop's centre pixel. With an even grid the cells are lopsided: -1 .. 239 for 16 cells of
+    16 pixels in a crop of 255.
+    """
+    axis = (torch.arange(grid) - grid // 2) * stride + search_size // 2
+    y, x = torch.meshgrid(axis, axis, indexing="ij")
+    return torch.stack([x, y], dim=-1).flatten(0, 1).float()
+
+
 def rows(prediction: P, start: int, stop: int | None = None) -> P:
     """Return the predictions of the instances `start:stop` of the batch.
 

@@ -178,7 +178,7 @@ def safetensors_config(path: Path) -> dict[str, Any] | None:
     """
     if path.suffix != SAFETENSORS:
         return None
-    config = _read_safetensors(path)[0].get("config")
+    config = read_safetensors(path)[0].get("config")
     if config is None:
         return None
     try:
@@ -191,13 +191,14 @@ def safetensors_config(path: Path) -> dict[str, Any] | None:
 
 
 def _of_safetensors(path: Path, arch: str | None) -> Weights:
-    metadata, tensors = _read_safetensors(path)
+    metadata, tensors = read_safetensors(path)
     _compare_arch(path, metadata.get("arch"), arch)
     epoch = metadata.get("epoch") or None
     return Weights(metadata.get("model") or None, None if epoch is None else int(epoch), tensors)
 
 
-def _read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+def read_safetensors(path: Path) -> tuple[dict[str, str], dict[str, Tensor]]:
+    """Return the metadata and the tensors of a safetensors file. Raise SpotError if it cannot be read."""
     try:
         with safe_open(path, "pt") as content:
             return content.metadata() or {}, {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118

@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from spot.architectures.base import Candidates, TrackerNetwork
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
+from spot.runtime.extras import require
 
 OPSET = 20  # the deformable convolution of Ocean exists from 19 on
 TOLERANCE = 1e-3  # of scores and IoUs; of boxes in pixels
@@ -70,7 +71,7 @@ def export_onnx(network: TrackerNetwork, target: str | Path) -> None:
     Raises:
         SpotError: the optional packages are missing, an operator has no ONNX form, or outputs differ by more than 1e-3.
     """
-    _need_packages()
+    need_packages()
     files = onnx_files(target)
     template, boxes, search = network.export_inputs(batch=2)
     network.eval()
@@ -87,7 +88,7 @@ def _export(part: TemplateNetwork | SearchNetwork, inputs: dict[str, Tensor], ou
     axis = {0: torch.export.Dim("batch")}
     axes: Any = (axis, (axis,) * (len(arguments) - 1)) if isinstance(part, SearchNetwork) else (axis, axis)
     try:
-        with _quiet():
+        with quiet_exporter():
             program = torch.onnx.export(
                 part, arguments, input_names=list(inputs), output_names=outputs, dynamic_shapes=axes,
                 dynamo=True, opset_version=OPSET, verbose=False,
@@ -131,17 +132,14 @@ def _compare(part: nn.Module, inputs: dict[str, Tensor], file: Path, name: str) 
             )
 
 
-def _need_packages() -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxruntime  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise SpotError(f"ONNX export needs {error.name}; pip install onnx onnxscript onnxruntime") from None
+def need_packages() -> None:
+    """Raise SpotError if one of the packages for ONNX files is missing."""
+    for package in ("onnx", "onnxscript", "onnxruntime"):
+        require(package, "onnx", "reading and writing ONNX files")
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Hide the exporter's hundreds of messages about its passes."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)

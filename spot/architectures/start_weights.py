@@ -10,11 +10,10 @@ import logging
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from spot.architectures.base import TrackerNetwork
-from spot.architectures.checkpoint import SAFETENSORS, load_network
+from spot.architectures.checkpoint import SAFETENSORS, load_network, read_safetensors
 from spot.architectures.hub import local_path
 from spot.architectures.weight_files import state_faults
 from spot.runtime.atomic_files import replacing
@@ -71,12 +70,8 @@ def read_start(file: Path, network: TrackerNetwork, arch: str) -> None:
     Raises:
         SpotError: the file is missing, damaged, or of another architecture.
     """
-    try:
-        with safe_open(file, "pt") as content:
-            found = (content.metadata() or {}).get("arch", "?")
-            tensors = {key: content.get_tensor(key) for key in content.keys()}  # noqa: SIM118
-    except (OSError, SafetensorError) as error:
-        raise SpotError(f"{file}: cannot be read as start weights ({error}); check initial=") from None
+    metadata, tensors = read_safetensors(file)
+    found = metadata.get("arch", "?")
     if found != arch:
         raise SpotError(f"{file}: holds weights of arch={found}, not {arch}; add arch={found}")
     own = network.state_dict()

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from spot.architectures.base import TrackerNetwork
+from spot.architectures.subwindow import mean_colour, subwindows
 
 
 @dataclass
@@ -21,7 +22,7 @@ class TrackState:
         template_features: the encoded templates, batch-first tensors.
         centers: (B, 2) float64 x, y in image pixels.
         sizes: (B, 2) float64 w, h in image pixels.
-        fill: (B, 3) float64 padding colour: mean colour of each video's first frame, RGB in [0, 255].
+        fill: (B, 3) float64 padding colour, RGB in [0, 255].
     """
 
     template_features: tuple[Tensor, ...]
@@ -35,6 +36,9 @@ class Tracker(ABC):
 
     Frames are (H, W, 3) uint8 RGB arrays, which may differ in size between videos. The state of a video depends only on
     that video. So B videos tracked together get the same boxes as each video alone, apart from rounding.
+
+    Args:
+        network: on the device on which it shall run.
     """
 
     def __init__(self, network: TrackerNetwork) -> None:
@@ -48,10 +52,41 @@ class Tracker(ABC):
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
         """Track into the next frames: new state, (B, 4) float64 boxes xywh in image pixels, (B,) float64 scores in [0, 1]."""
 
-    def _with_template(self, state: TrackState, crops: Tensor, sides: np.ndarray) -> TrackState:
-        """Encode template crops whose sides are (B,) image pixels, with the targets at their centres."""
-        placed = torch.from_numpy(centred_boxes(state.sizes, sides, self.network.template_size)).to(crops)
-        return replace(state, template_features=self.network.encode_template(crops, placed))
+
+class CropTracker(Tracker):
+    """The common part of trackers that cut square crops of whole pixels; the methods below are where they differ."""
+
+    @torch.inference_mode()
+    def start(self, frames: Sequence[np.ndarray], boxes: np.ndarray) -> TrackState:
+        """See `Tracker.start`."""
+        centers, sizes = self._place(np.asarray(boxes, np.float64))
+        state = TrackState((), centers, sizes, np.stack([self._fill(frame) for frame in frames]))
+        sides = np.maximum(self._template_sides(sizes), 1)
+        crops = self._crops(state, frames, sides, self.network.template_size)
+        placed = centred_boxes(sizes, sides, self.network.template_size)
+        return replace(state, template_features=self.network.encode_template(crops, torch.from_numpy(placed).to(crops)))
+
+    @abstractmethod
+    def _template_sides(self, sizes: np.ndarray) -> np.ndarray:
+        """Return the sides of template crops, (B,) whole image pixels, for targets of (B, 2) w, h."""
+
+    @abstractmethod
+    def _corners(self, centers: np.ndarray, sides: np.ndarray) -> np.ndarray:
+        """Return the first pixels (B, 2) int64 x, y of crops of whole sides (B,) around (B, 2) centres."""
+
+    def _place(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return centres and sizes, (B, 2) each, of the boxes that `start` got."""
+        return boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]
+
+    def _fill(self, frame: np.ndarray) -> np.ndarray:
+        """Return the padding colour of a video, (3,), from its first frame."""
+        return mean_colour(frame)
+
+    def _crops(self, state: TrackState, frames: Sequence[np.ndarray], sides: np.ndarray, out: int) -> Tensor:
+        """Return normalised crops (B, 3, out, out) around the targets; their sides are (B,) whole image pixels, >= 1."""
+        corners = self._corners(state.centers, sides)
+        pixels = subwindows(frames, corners, sides.astype(np.int64), out, state.fill)
+        return self.network.normalise(pixels.to(self.network.pixel_mean, non_blocking=True) / 255)
 
     def _all_cells(self, state: TrackState, crops: Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Predict boxes (B, N, 4) xywh in crop pixels and scores (B, N) of all cells, with one transfer to the host."""

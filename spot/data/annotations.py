@@ -7,7 +7,6 @@ blank lines at the end. All of that is read; what cannot be a number is an error
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,7 +18,6 @@ from spot.runtime.errors import SpotError
 _SEPARATORS = bytes.maketrans(b",;\t\x0b\x0c\r", b"     \n")
 _BOM = b"\xef\xbb\xbf"
 _NUMBER = re.compile(rb"[+-]?(\d+\.?\d*(e[+-]?\d+)?|\.\d+(e[+-]?\d+)?|nan|inf|infinity)", re.IGNORECASE)
-_SPACE, _LINE_END = 32, 10
 
 
 class Annotation(NamedTuple):
@@ -43,20 +41,19 @@ def parse_table(data: bytes, source: str, columns: int | None) -> np.ndarray:
     Raises:
         SpotError: no rows; a line with other content or another count of numbers. Names file and line.
     """
-    text = _clean(data, source)
-    values, counts = _numbers(text, source)
-    columns = columns or int(counts[counts > 0][0])
-    if wrong := np.flatnonzero((counts != columns) & (counts != 0)).tolist():
-        line = wrong[0]
-        raise SpotError(
-            f"{source}: line {line + 1} has {counts[line]} numbers instead of {columns}; repair or download it again"
-        )
-    return values.reshape(-1, columns)
+    rows = _words(data, source)
+    columns = columns or len(next(row for row in rows if row))
+    for line, row in enumerate(rows, 1):
+        if row and len(row) != columns:
+            raise SpotError(
+                f"{source}: line {line} has {len(row)} numbers instead of {columns}; repair or download it again"
+            )
+    return _floats(rows).reshape(-1, columns)
 
 
 def parse_flags(data: bytes, source: str) -> np.ndarray:
     """Read numbers in one line or one to a line: (n,) float64. Raise SpotError as `parse_table`."""
-    return _numbers(_clean(data, source), source)[0]
+    return _floats(_words(data, source))
 
 
 def attributes_in(data: bytes, source: str, names: Sequence[str]) -> tuple[str, ...]:
@@ -77,44 +74,32 @@ def fit_rows(values: np.ndarray, rows: int, source: str, what: str = "frames") -
     return values
 
 
-def _clean(data: bytes, source: str) -> bytes:
+def first_frame_alone(boxes: np.ndarray, frames: int) -> np.ndarray:
+    """Return (frames, 4) boxes, NaN but in the first row, where a file has one row for many frames; else the boxes."""
+    if len(boxes) != 1 or frames < 2:
+        return boxes
+    return np.concatenate([boxes, np.full((frames - 1, 4), np.nan, boxes.dtype)])
+
+
+def _words(data: bytes, source: str) -> list[list[bytes]]:
+    """Return the words of each line, all of them numbers. Raise SpotError otherwise."""
     text = data.removeprefix(_BOM).replace(b"\r\n", b"\n").translate(_SEPARATORS)
     if b"\0" in text:
         line = text[: text.index(b"\0")].count(b"\n") + 1
         raise SpotError(f"{source}: NUL bytes in line {line}, an interrupted copy; download it again")
-    if not text.strip():
+    rows = [line.split() for line in text.split(b"\n")]
+    if not any(rows):
         raise SpotError(f"{source}: the file is empty; download it again")
-    return text
-
-
-def _numbers(text: bytes, source: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return all numbers of a cleaned text, float64, and how many each line holds, int64."""
-    symbols = np.frombuffer(text, np.uint8)
-    inside = (symbols != _SPACE) & (symbols != _LINE_END)
-    starts = inside.copy()
-    starts[1:] &= ~inside[:-1]
-    ends = np.flatnonzero(symbols == _LINE_END)
-    counts = np.diff(np.searchsorted(np.flatnonzero(starts), ends), prepend=0, append=0)
-    total = int(starts.sum())
-    counts[-1] = total - counts[:-1].sum()
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "error", DeprecationWarning
-        )  # NumPy's warning that the text has something other than numbers
-        try:
-            values = np.fromstring(text.replace(b"\n", b" "), np.float64, sep=" ")
-        except (DeprecationWarning, ValueError):
-            values = np.empty(0)
-    if len(values) != total:
-        raise SpotError(f"{source}: {_culprit(text)}; repair or download it again")
-    return np.where(np.isfinite(values), values, np.nan), counts
-
-
-def _culprit(text: bytes) -> str:
-    """Return where a text that holds something other than numbers first does so."""
-    for number, line in enumerate(text.split(b"\n"), 1):
-        for word in line.split():
+    for line, row in enumerate(rows, 1):
+        for word in row:
             if not _NUMBER.fullmatch(word):
                 shown = word[:30].decode("utf-8", "replace")
-                return f"line {number} holds {shown!r}, which is not a number"
-    return "it cannot be read as numbers"
+                raise SpotError(
+                    f"{source}: line {line} holds {shown!r}, which is not a number; repair or download it again"
+                )
+    return rows
+
+
+def _floats(rows: Sequence[Sequence[bytes]]) -> np.ndarray:
+    values = np.array([float(word) for row in rows for word in row])
+    return np.where(np.isfinite(values), values, np.nan)

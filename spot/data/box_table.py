@@ -116,9 +116,9 @@ class BoxTable:
         return self.take(self.video == name)
 
     @property
-    def keys(self) -> set[tuple[str, int, int]]:
+    def keys(self) -> list[tuple[str, int, int]]:
         """(video, target, frame) of every row."""
-        return set(zip(self.video.tolist(), self.target.tolist(), self.frame.tolist(), strict=True))
+        return list(zip(self.video.tolist(), self.target.tolist(), self.frame.tolist(), strict=True))
 
     @property
     def targets(self) -> list[tuple[str, int]]:
@@ -127,9 +127,8 @@ class BoxTable:
 
     def merge(self, other: BoxTable) -> BoxTable:
         """Return both tables' rows; where both have a frame of a target, the row of `other`."""
-        new = other.keys
-        mine = zip(self.video.tolist(), self.target.tolist(), self.frame.tolist(), strict=True)
-        kept = self.take(np.array([key not in new for key in mine], bool))
+        new = set(other.keys)
+        kept = self.take(np.array([key not in new for key in self.keys], bool))
         if not len(kept):
             return other
         if not len(other):
@@ -145,7 +144,7 @@ class BoxTable:
         writer.writerow(DENSE_COLUMNS if dense else COLUMNS)
         columns = (self.video, self.target, self.frame, self.box, self.absent, self.score, self.is_gt)
         for video, target, frame, box, absent, score, is_gt in zip(*(c.tolist() for c in columns), strict=True):
-            row = [csv_cell(video), target, frame, *([""] * 4 if absent else [_number(value) for value in box])]
+            row = [csv_cell(video), target, frame, *([""] * 4 if absent else [number(value) for value in box])]
             writer.writerow([*row, *([f"{score:.4f}", int(is_gt)] if dense else []), int(absent)])
         return text.getvalue()
 
@@ -215,6 +214,6 @@ def _parse_box(row: dict[str, str]) -> list[float]:
     return box
 
 
-def _number(value: float) -> str:
-    """Return a coordinate without needless zeros."""
-    return f"{value:.{DECIMALS}f}".rstrip("0").rstrip(".")
+def number(value: float, decimals: int = DECIMALS) -> str:
+    """Return a number as text without needless zeros."""
+    return f"{value:.{decimals}f}".rstrip("0").rstrip(".")

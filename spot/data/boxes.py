@@ -79,6 +79,21 @@ def clip_boxes(boxes: Array, width: float | Array, height: float | Array) -> Arr
     return stack((x, y, w, h), -1)
 
 
+def touch_image(boxes: np.ndarray, width: float, height: float) -> np.ndarray:
+    """Return (...,) bool: boxes (..., 4) xywh with a part inside the image; False for NaN.
+
+    >>> touch_image(np.array([[-5, 0, 10, 10], [100, 0, 10, 10]]), 100, 50).tolist()
+    [True, False]
+    """
+    x, y, w, h = np.moveaxis(boxes, -1, 0)
+    return (x < width) & (y < height) & (x + w > 0) & (y + h > 0)
+
+
+def box_text(box: np.ndarray) -> str:
+    """Return a box (4,) as messages write it: `[10, 20.5, 30, 40]`."""
+    return "[" + ", ".join(f"{value:g}" for value in np.asarray(box, np.float64).tolist()) + "]"
+
+
 def _clip_side(start: Any, length: Any, limit: Any) -> tuple[Any, Any]:
     """Clip [start, start + length] to [0, limit], without a far end whose rounding would change what fits."""
     first = start.clip(min=0).clip(max=limit)

@@ -17,6 +17,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
+from spot.data.boxes import box_text, touch_image
 from spot.data.images import Frame
 from spot.runtime.errors import SpotError
 
@@ -79,11 +80,11 @@ def crop(
     x, y, w, h = np.asarray(box, np.float64).tolist()
     side = float(crop_side(np.array([x, y, w, h]), factor, rule))
     if not 1 <= side < math.inf:
-        raise SpotError(f"{_place(frame)}box {_text(box)}: the crop would be smaller than one pixel; {_REMEDY}")
+        raise SpotError(f"{_place(frame)}box {box_text(box)}: the crop would be smaller than one pixel; {_REMEDY}")
     target = box if target is None else target
-    if _outside(frame, target):
+    if not touch_image(np.asarray(target, np.float64), frame.width, frame.height):
         size = f"{frame.width} x {frame.height}"
-        raise SpotError(f"{_place(frame)}box {_text(target)} lies outside the {size} image; {_REMEDY}")
+        raise SpotError(f"{_place(frame)}box {box_text(target)} lies outside the {size} image; {_REMEDY}")
     center_x, center_y = x + w / 2, y + h / 2
     left, top = (math.floor(center - (side + 1) / 2 + 0.5) for center in (center_x, center_y))
     cut = _pad_and_resize if frame.reduction == 1 and side <= _LARGEST_PADDED else _warp
@@ -124,17 +125,8 @@ def _fill(frame: Frame) -> tuple[int, ...]:
     return tuple(frame.mean.astype(np.uint8).tolist())
 
 
-def _outside(frame: Frame, box: np.ndarray) -> bool:
-    x, y, w, h = np.asarray(box, np.float64).tolist()
-    return not (x < frame.width and y < frame.height and x + w > 0 and y + h > 0)
-
-
 def _place(frame: Frame) -> str:
     return f"{frame.path}: " if frame.path else ""
-
-
-def _text(box: np.ndarray) -> str:
-    return "[" + ", ".join(f"{value:g}" for value in np.asarray(box, np.float64).tolist()) + "]"
 
 
 def jitter_box(box: np.ndarray, rng: np.random.Generator, center_jitter: float, scale_jitter: float) -> np.ndarray:

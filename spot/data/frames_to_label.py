@@ -13,9 +13,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.spatial.distance import cdist
 
-from spot.data.frame_draws import draw_uniform, draw_windows
 from spot.data.images import read_frame
+from spot.data.key_frame_sampling import draw_uniform, draw_windows
 from spot.data.video import Video, VideoSet
 from spot.runtime.atomic_files import replacing
 from spot.runtime.csv_cells import cell_text, csv_cell
@@ -113,24 +114,19 @@ def nearest_to_centers(features: np.ndarray, count: int) -> np.ndarray:
     This is Lloyd's k-means. The first centre is the row nearest to the mean. Each further centre is the row farthest
     from all centres so far.
     """
-    chosen = [int(_distances(features, features.mean(0, keepdims=True))[:, 0].argmin())]
+    chosen = [int(cdist(features, features.mean(0, keepdims=True))[:, 0].argmin())]
     while len(chosen) < count:
-        chosen.append(int(_distances(features, features[chosen]).min(1).argmax()))
+        chosen.append(int(cdist(features, features[chosen]).min(1).argmax()))
     centers = features[chosen]
     for _ in range(_ROUNDS):
-        own = _distances(features, centers).argmin(1)
+        own = cdist(features, centers).argmin(1)
         moved = np.stack([features[own == c].mean(0) if (own == c).any() else centers[c] for c in range(count)])
         if np.array_equal(moved, centers):
             break
         centers = moved
-    distances = _distances(features, centers)
+    distances = cdist(features, centers)
     own = distances.argmin(1)
     return np.array([np.where(own == c, distances[:, c], np.inf).argmin() for c in np.unique(own)], np.int64)
-
-
-def _distances(features: np.ndarray, centers: np.ndarray) -> np.ndarray:
-    """Return (n, k) squared distances of rows (n, d) and centres (k, d)."""
-    return ((features[:, None] - centers[None]) ** 2).sum(2)
 
 
 def _thumbnail(path: str) -> np.ndarray:

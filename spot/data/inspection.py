@@ -10,6 +10,7 @@ from functools import partial
 
 import numpy as np
 
+from spot.data.boxes import box_text, touch_image
 from spot.data.folders import IMAGES, names_in
 from spot.data.images import read_frame
 from spot.data.video import Video, VideoSet
@@ -105,7 +106,7 @@ def _check_boxes(video: Video, faults: list[Fault]) -> None:
     w, h = video.boxes[:, 2], video.boxes[:, 3]
     wrong = ((w < 0) | (h < 0) | ((w == 0) != (h == 0))) & ~(video.boxes == -1).all(1)
     for i in np.flatnonzero(wrong).tolist():
-        faults.append(Fault("box without an area", f"{_row(video, i)}: the box {_text(video, i)} has no area"))
+        faults.append(Fault("box without an area", f"{_row(video, i)}: the box {box_text(video.boxes[i])} has no area"))
 
 
 def _check_frames(video: Video, missing: set[int], faults: list[Fault], warnings: dict[str, int]) -> None:
@@ -124,9 +125,9 @@ def _check_frames(video: Video, missing: set[int], faults: list[Fault], warnings
             continue
         if frame.warning:
             warnings[frame.warning] = warnings.get(frame.warning, 0) + 1
-        if video.visible[i] and not _inside(video.boxes[i], frame.width, frame.height):
+        if video.visible[i] and not touch_image(video.boxes[i], frame.width, frame.height):
             size = f"{frame.width} x {frame.height} pixels"
-            text = f"{_row(video, i)}: the box {_text(video, i)} lies outside the {size} of {path}"
+            text = f"{_row(video, i)}: the box {box_text(video.boxes[i])} lies outside the {size} of {path}"
             faults.append(Fault("box outside the image", text))
 
 
@@ -135,15 +136,6 @@ def _row(video: Video, frame: int) -> str:
     if not video.annotation:
         return f"{video.name}: frame {frame}"
     return f"{video.annotation}: row {frame + 1}"
-
-
-def _text(video: Video, frame: int) -> str:
-    return "[" + ", ".join(f"{value:g}" for value in video.boxes[frame].tolist()) + "]"
-
-
-def _inside(box: np.ndarray, width: int, height: int) -> bool:
-    x, y, w, h = box.tolist()
-    return x < width and y < height and x + w > 0 and y + h > 0
 
 
 class Report:

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import random
-from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from spot.data.annotations import drawable
-from spot.data.frame_draws import STRATEGIES, human_frames
 from spot.data.video import Video, VideoSet
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
-
-LEAST = 2  # labelled frames that a pair needs
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,67 +119,6 @@ class KeyFrames:
             aside.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
 
 
-def sample_key_frames(
-    videos: VideoSet,
-    count: int,
-    seed: int,
-    strategy: str = "windows",
-    human_only: bool | None = None,
-    progress: Callable[[Iterable[Video]], Iterable[Video]] = iter,
-) -> KeyFrames:
-    """Draw `count` key frames for each video.
-
-    The draw of a video depends only on `seed` and its name, not on other videos.
-
-    Args:
-        videos: the set to label.
-        count: k, frames a video.
-        seed: any integer.
-        strategy: "windows" (around k evenly spaced frames: docs/method.md section 2), "uniform" (anywhere) or
-            "first" (the first k).
-        human_only: take only frames whose box a human drew, in a set that has other boxes too; None: yes.
-        progress: wraps the iteration over the videos.
-
-    Raises:
-        SpotError: `count` below 1, or larger than every video; an unknown strategy.
-    """
-    if count < 1:
-        raise SpotError(f"labels={count}: at least one key frame a video is needed")
-    if len(videos) and count > videos.lengths.max():
-        raise SpotError(f"labels={count}: the longest video of {videos.name} has {videos.lengths.max()} frames")
-    counts = dict.fromkeys(videos.names, count)
-    failures, targets = _draw(videos, counts, seed, strategy, human_only, progress)
-    return KeyFrames(settings_of(videos, count), failures, targets)
-
-
-def sample_budget(
-    videos: VideoSet,
-    budget: int,
-    seed: int,
-    strategy: str = "windows",
-    human_only: bool | None = None,
-    progress: Callable[[Iterable[Video]], Iterable[Video]] = iter,
-) -> KeyFrames:
-    """Spread at most `budget` boxes over as many videos as possible, two or more a video.
-
-    With fewer than two boxes for each video, videos are drawn. With more, the numbers of boxes differ by at most one.
-    If frames coincide in short videos, part of the budget is not used. Arguments as for `sample_key_frames`.
-
-    Raises:
-        SpotError: `budget` below 2; an unknown strategy.
-    """
-    if budget < LEAST:
-        raise SpotError(f"budget={budget}: at least {LEAST} boxes are needed")
-    usable = [v.name for v in videos if np.count_nonzero(v.visible) >= LEAST]
-    order = sorted(usable, key=lambda name: random.Random(f"{seed}/{name}/order").random())
-    chosen = order[: budget // LEAST]
-    each, more = divmod(budget, max(1, len(chosen)))
-    counts = {name: each + (rank < more) for rank, name in enumerate(chosen)}
-    failures, targets = _draw(videos, counts, seed, strategy, human_only, progress)
-    stem = "_".join(part for part in (videos.name, videos.split, f"kf_b{budget}") if part)
-    return KeyFrames({**settings_of(videos, each), "name": stem, "budget": budget}, failures, targets)
-
-
 def is_sparse(video: Video) -> bool:
     """Return whether less than half of a video's frames have a box. Then a user drew them, and each is a key frame."""
     return 2 * int(np.isfinite(video.boxes[:, 0]).sum()) < len(video)
@@ -214,39 +148,6 @@ def file_stem(dataset: str, split: str, count: int | None) -> str:
     """Return the name of a key-frame file without its ending: `LaSOT_train_kf_003`."""
     suffix = "all" if count is None else f"kf_{count:03d}"
     return "_".join(part for part in (dataset, split, suffix) if part)
-
-
-def _draw(
-    videos: VideoSet,
-    counts: Mapping[str, int],
-    seed: int,
-    strategy: str,
-    human_only: bool | None,
-    progress: Callable[[Iterable[Video]], Iterable[Video]],
-) -> tuple[list[str], LabelledTargets]:
-    """Failures, and the key frames of the videos that have a count."""
-    if (draw := STRATEGIES.get(strategy)) is None:
-        raise SpotError(f"strategy={strategy} is unknown; choose from: {', '.join(STRATEGIES)}")
-    human = None if human_only is False else videos.human
-    targets: LabelledTargets = {}
-    failures: list[str] = []
-    for video in progress(videos):
-        if video.name not in counts:
-            continue
-        if is_sparse(video) and video.visible.any():  # drawn by hand: all of these boxes are kept
-            drawn = np.flatnonzero(video.visible)
-            targets[video.name] = (LabelledTarget(drawn, video.boxes[drawn]),)
-            continue
-        ids = draw(video.visible, counts[video.name], random.Random(f"{seed}/{video.name}").random)
-        if ids is not None and human is not None:
-            ids = human_frames(ids, human(video.boxes) & video.visible)
-            ids = ids if drawable(video.boxes[ids]).all() else None
-        if ids is None:
-            failures.append(video.name)
-        else:
-            chosen = np.unique(ids)
-            targets[video.name] = (LabelledTarget(chosen, video.boxes[chosen]),)
-    return failures, targets
 
 
 def _load(file: str | Path) -> dict:

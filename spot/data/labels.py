@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from spot.data.box_table import BoxTable
+from spot.data.boxes import touch_image
 from spot.runtime.errors import SpotError
 
 Sizes = Mapping[str, tuple[int, int, int]]  # name of a video -> frames, width, height; width 0 where it is unknown
@@ -46,8 +47,7 @@ def check_labels(table: BoxTable, sizes: Sizes, source: str) -> None:
             raise SpotError(
                 f"{source}: {name} has no frame {rows.frame[beyond][0]}; its {frames} frames are numbered from 0"
             )
-        x, y, w, h = rows.box.T
-        outside = (x >= width) | (y >= height) | (x + w <= 0) | (y + h <= 0)  # False for NaN
+        outside = ~rows.absent & ~touch_image(rows.box, width, height)
         if width and outside.any():
             row = int(np.flatnonzero(outside)[0])
             raise SpotError(

@@ -10,8 +10,9 @@ from functools import partial
 import numpy as np
 
 from spot.data.annotation_cache import CacheEntry, Source, cache_folder, offsets_of, save
-from spot.data.annotations import Annotation
-from spot.data.folders import stamp
+from spot.data.annotations import Annotation, attributes_in, drawable, first_frame_alone, fit_rows, parse_table
+from spot.data.folders import read_optional, stamp
+from spot.data.images import read_bytes
 from spot.data.video import VideoSet
 from spot.runtime.cpu import count_cores
 from spot.runtime.errors import SpotError
@@ -64,6 +65,25 @@ def read_videos(
     opened = VideoSet(name, names, frames, offsets, boxes, visible, split=split)
     opened.annotations = [s.files[0] for s in sources]
     return opened
+
+
+def read_boxes(source: Source) -> Annotation:
+    """Read one file of rows x,y,w,h; the target is visible where its box has an area.
+
+    There is a row for every frame, or one for the first frame alone.
+    """
+    file, frames = source.files[0], len(source.frames)
+    boxes = first_frame_alone(parse_table(read_bytes(file), file, 4).astype(np.float32), frames)
+    fit_rows(boxes, frames or len(boxes), file)
+    return Annotation(boxes, drawable(boxes))
+
+
+def add_attributes(videos: VideoSet, names: Sequence[str], file: Callable[[str], str]) -> VideoSet:
+    """Give videos their attributes, those of `names` whose flag is set in the video's file; it may be missing."""
+    for video in videos.names:
+        if (data := read_optional(file(video))) is not None:
+            videos.extras[video] = {"attributes": attributes_in(data, file(video), names)}
+    return videos
 
 
 def _parse(

@@ -7,15 +7,8 @@ from dataclasses import dataclass
 
 from torch.utils.data import Dataset, Sampler, get_worker_info
 
-from spot.data.pairs import (
-    Arrays,
-    Batch,
-    LabelledDataset,
-    LabelledPairs,
-    UnlabelledDataset,
-    UnlabelledInstances,
-    collate,
-)
+from spot.data.instances import Arrays, Batch, LabelledPairs, UnlabelledInstances, collate
+from spot.data.pairs import LabelledDataset, UnlabelledDataset
 from spot.runtime.errors import SpotError
 
 

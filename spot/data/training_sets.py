@@ -6,7 +6,8 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from spot.data.key_frames import KeyFrames, all_frames, file_stem, sample_key_frames
+from spot.data.key_frame_sampling import sample_key_frames
+from spot.data.key_frames import KeyFrames, all_frames, file_stem
 from spot.data.video import VideoSet
 from spot.runtime.errors import SpotError
 

@@ -36,10 +36,17 @@ class Frames:
 
     def path(self, index: int) -> str:
         """Return the path of frame `index` (0-based). Raises IndexError outside the video."""
+        return f"{self.folder}/{self.name(index)}"
+
+    def name(self, index: int) -> str:
+        """Return the file name of frame `index` (0-based). Raises IndexError outside the video."""
         if not 0 <= index < self.count:
             raise IndexError(f"{self.folder}: frame {index} of {self.count}")
-        name = self.pattern.format(self.first + index) if self.names is None else self.names[index]
-        return f"{self.folder}/{name}"
+        return self.pattern.format(self.first + index) if self.names is None else str(self.names[index])
+
+    def part(self, indices: Sequence[int]) -> Frames:
+        """Return these frames in this order, as the frames of a video of their own."""
+        return Frames(self.folder, len(indices), names=[self.name(index) for index in indices])
 
 
 @dataclass(frozen=True, eq=False)

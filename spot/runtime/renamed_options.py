@@ -29,7 +29,9 @@ MOVED_TARGETS: dict[str, str] = {
     "spot.learning.csv_logger.": "spot.training.csv_logger.",
     "spot.learning.loggers.": "spot.training.loggers.",
     "spot.learning.schedules.": "spot.training.schedules.",
-    "spot.learning.sparse_tracker.Recipe": "spot.training.module.Recipe",
+    "spot.learning.sparse_tracker.Recipe": "spot.architectures.recipe.Recipe",
+    "spot.training.module.Recipe": "spot.architectures.recipe.Recipe",
+    "spot.data.pairs.": "spot.data.instances.",
     "spot.models.backbones.EfficientNetLite0": "spot.architectures.backbones.efficientnet.EfficientNetLite0",
     "spot.models.backbones.MobileNetV2": "spot.architectures.backbones.mobilenet.MobileNetV2",
     "spot.models.backbones.ResNet50": "spot.architectures.backbones.resnet.ResNet50",
@@ -42,7 +44,7 @@ MOVED_TARGETS: dict[str, str] = {
     "spot.tracking.ocean.": "spot.architectures.ocean.tracker.",
     "spot.tracking.transt.": "spot.architectures.transt.tracker.",
 }
-"""`_target_` in a config.yaml of version 0.1, or the beginning of one -> where it is now."""
+"""`_target_` in a config.yaml of an earlier version, or the beginning of one -> where it is now."""
 
 
 def with_new_names(words: Sequence[str], tell: bool = True) -> list[str]:

@@ -19,7 +19,6 @@ from spot.runtime.errors import SpotError
 
 ALLOWED = (
     "spot.architectures.",
-    "spot.training.module.Recipe",
     "spot.training.schedules.",
     "torch.nn.",
     "torch.optim.",

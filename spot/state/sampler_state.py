@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -148,6 +148,22 @@ class SamplerState:
             keys.ids[key],
             self._targets.key_boxes[key],
         )
+
+    def find_target(self, video: str, keys: Mapping[int, np.ndarray]) -> TargetState | None:
+        """Return the target of a video whose key frames are all among `keys` (frame -> box xywh, to 0.1 px), if any."""
+        for index in self._of_video.get(video, ()):
+            target = self.target(index)
+            known = zip(target.key_ids.tolist(), target.key_boxes, strict=True)
+            if all(frame in keys and np.allclose(keys[frame], box, atol=0.1) for frame, box in known):
+                return target
+        return None
+
+    @cached_property
+    def _of_video(self) -> dict[str, list[int]]:
+        indices: dict[str, list[int]] = {}
+        for index, (video, _) in enumerate(self.names):
+            indices.setdefault(video, []).append(index)
+        return indices
 
 
 def _reopen(folder: Path, name: str, digest: str) -> SamplerState:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from spot.data.pairs import DrawnFrame
+from spot.data.instances import DrawnFrame
 from spot.state.nearest_frames import nearest_key
 from spot.state.sampler_state import TargetState
 from spot.supervision.coarse_boxes import CoarseBoxRule, NearestOrInterpolated

@@ -9,7 +9,7 @@ from torchvision.ops import box_convert, box_iou
 
 from spot.architectures.base import TrackerNetwork, best_cell
 from spot.data.augmentation import photometric
-from spot.data.pairs import UnlabelledInstances
+from spot.data.instances import UnlabelledInstances
 from spot.runtime.errors import SpotError
 from spot.supervision.label_filters import LabelFilter, ProposedLabels
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from spot.architectures.base import TrackerNetwork
-from spot.data.pairs import UnlabelledInstances
+from spot.data.instances import UnlabelledInstances
 
 
 class ProposedLabels(NamedTuple):

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch import distributed as dist
 
 from spot.architectures.base import TrackerNetwork
-from spot.data.pairs import UnlabelledInstances
+from spot.data.instances import UnlabelledInstances
 from spot.supervision.label_filters import LabelFilter, ProposedLabels
 
 

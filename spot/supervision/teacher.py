@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from spot.architectures.base import TrackerNetwork, best_cell, hann_window
 from spot.data.augmentation import photometric
 from spot.data.boxes import clip_boxes, to_image
-from spot.data.pairs import UnlabelledInstances
+from spot.data.instances import UnlabelledInstances
 from spot.supervision.label_filters import LabelFilter, ProposedLabels
 
 

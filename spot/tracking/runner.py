@@ -168,12 +168,12 @@ class Runner:
         state = self.tracker.start([frame for _, frame in group], np.stack([slot.box for slot, _ in group]))
         seconds = (time.perf_counter() - begin) / len(group)
         for i, (slot, _) in enumerate(group):
-            slot.state = state_row(state, i)
+            slot.state = _state_row(state, i)
             slot.record(slot.box, 1.0, seconds, INITIALISED)
 
     def _step(self, group: Group) -> None:
         begin = time.perf_counter()
-        joined = join_states([slot.state for slot, _ in group if slot.state is not None])
+        joined = _join_states([slot.state for slot, _ in group if slot.state is not None])
         state, boxes, scores = self.tracker.step(joined, [frame for _, frame in group])
         seconds = (time.perf_counter() - begin) / len(group)
         for i, (slot, frame) in enumerate(group):
@@ -182,7 +182,7 @@ class Runner:
                     f"{slot.video.name}: the tracker's box in frame {slot.index + 1} is not finite; "
                     "check the checkpoint and precision="
                 )
-            slot.state = state_row(state, i)
+            slot.state = _state_row(state, i)
             if self.supervised and not overlaps(boxes[i], slot.video, slot.index, frame.shape[:2]):
                 slot.fail(seconds)
             else:
@@ -210,14 +210,14 @@ def _corners(box: np.ndarray) -> np.ndarray:
     return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
 
 
-def state_row(state: TrackState, i: int) -> TrackState:
+def _state_row(state: TrackState, i: int) -> TrackState:
     """Return one video's part of a state."""
     rows: dict[str, Any] = {name: getattr(state, name)[i : i + 1] for name in _arrays(state)}
     features = tuple(tensor[i : i + 1] for tensor in state.template_features)
     return replace(state, template_features=features, **rows)
 
 
-def join_states(states: Sequence[TrackState]) -> TrackState:
+def _join_states(states: Sequence[TrackState]) -> TrackState:
     """Single videos' states as one batch."""
     features = tuple(torch.cat(tensors) for tensors in zip(*(s.template_features for s in states), strict=True))
     rows: dict[str, Any] = {n: np.concatenate([getattr(s, n) for s in states]) for n in _arrays(states[0])}

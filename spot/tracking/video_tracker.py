@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from spot.architectures.tracker import Tracker, TrackState
+from spot.data.annotations import drawable
+from spot.data.boxes import touch_image
 from spot.data.folders import list_frames
 from spot.data.images import read_frame
 from spot.data.video_files import BrokenTail, decode_video
@@ -119,11 +121,7 @@ def _check(frame: np.ndarray, boxes: np.ndarray) -> None:
     if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8:
         raise SpotError(f"a frame is (H, W, 3) uint8 RGB, not {frame.shape} {frame.dtype}")
     height, width = frame.shape[:2]
-    fine = boxes.shape[-1] == 4 and np.isfinite(boxes).all()
-    if fine:
-        x, y, w, h = boxes.T
-        fine = bool(((w > 0) & (h > 0) & (x < width) & (y < height) & (x + w > 0) & (y + h > 0)).all())
-    if not fine:
+    if boxes.shape[-1] != 4 or not (drawable(boxes) & touch_image(boxes, width, height)).all():
         raise SpotError(
             f"box={boxes.tolist()}: not x, y, w, h with an area inside the frame of {width} x {height} pixels"
         )

@@ -13,8 +13,9 @@ import torch
 from torch.utils.data import DataLoader
 
 from spot.data.images import Decode
+from spot.data.instances import AugmentSettings, Batch, CropSettings, DrawnFrame
 from spot.data.key_frames import KeyFrames
-from spot.data.pairs import AugmentSettings, Batch, CropSettings, DrawnFrame, LabelledDataset, UnlabelledDataset
+from spot.data.pairs import LabelledDataset, UnlabelledDataset
 from spot.data.steps import EpochSteps, StepPlan, Steps
 from spot.data.targets import Targets
 from spot.data.video import VideoSet

@@ -5,7 +5,7 @@ The module computes losses. Everything else is done by callbacks: `spot.training
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -14,40 +14,14 @@ import torch
 from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 from torchvision.ops import box_convert, box_iou
 
 from spot.architectures.base import Prediction, TrackerLoss, TrackerNetwork, best_cell, mean_terms, rows
+from spot.architectures.recipe import MakeOptimizer, MakeScheduler, Recipe
 from spot.data.augmentation import photometric, rotate_flip
 from spot.data.boxes import clip_boxes, to_crop
-from spot.data.pairs import Batch, LabelledPairs, UnlabelledInstances
+from spot.data.instances import Batch, LabelledPairs, UnlabelledInstances
 from spot.supervision.teacher import Teacher, TeacherLabels
-
-MakeOptimizer = Callable[[Iterable[dict[str, Any]]], Optimizer]
-MakeScheduler = Callable[[Optimizer], LRScheduler]
-
-
-class Recipe:
-    """How an architecture is optimised.
-
-    Args:
-        optimizer: makes the optimiser from parameter groups.
-        scheduler: makes the scheduler from the optimiser; it steps once an epoch.
-        lr: highest learning rate.
-        clip_norm: largest gradient norm, None for no clipping.
-        groups: further options are arguments of the network's `parameter_groups`, such as backbone_lr_ratio.
-    """
-
-    def __init__(
-        self,
-        optimizer: MakeOptimizer,
-        scheduler: MakeScheduler,
-        lr: float,
-        clip_norm: float | None = None,
-        **groups: Any,
-    ) -> None:
-        self.optimizer, self.scheduler = optimizer, scheduler
-        self.lr, self.clip_norm, self.groups = lr, clip_norm, groups
 
 
 class SparseTracker(pl.LightningModule):

@@ -95,24 +95,14 @@ def _begin(folder: Path, number: int, targets: Targets) -> None:
 
 def _explored(before: SamplerState, targets: Targets) -> PseudoLabels:
     """Return the pseudo labels of the targets that still have all their key frames, with today's target numbers."""
-    known: dict[str, list[int]] = {}
-    for index, (video, _) in enumerate(before.names):
-        known.setdefault(video, []).append(index)
-    parts = []
+    parts = [(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.float32))]
     for index, (video, _) in enumerate(targets.names):
         ids, boxes = targets.keys(index)
-        today = dict(zip(ids.tolist(), boxes, strict=True))
-        for old in map(before.target, known.get(video, ())):
-            keys = zip(old.key_ids.tolist(), old.key_boxes, strict=True)
-            if all(frame in today and np.array_equal(today[frame], box) for frame, box in keys):
-                extra = ~np.isin(old.ids, ids)
-                rows = np.full(int(extra.sum()), index)
-                parts.append((rows, old.ids[extra].astype(np.int64), old.boxes[extra], old.confidences[extra]))
-                break
-    if not parts:
-        return PseudoLabels(
-            np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
-        )
+        old = before.find_target(video, dict(zip(ids.tolist(), boxes, strict=True)))
+        if old is not None:
+            extra = ~np.isin(old.ids, ids)
+            rows = np.full(int(extra.sum()), index)
+            parts.append((rows, old.ids[extra].astype(np.int64), old.boxes[extra], old.confidences[extra]))
     return PseudoLabels(*(np.concatenate(column) for column in zip(*parts, strict=True)))
 
 

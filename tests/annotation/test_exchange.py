@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 import pytest
 
-from spot.annotation.exchange import FORMATS, export_boxes, import_boxes
-from spot.annotation.exchange.common import VideoInfo
+from spot.annotation.exchange import FORMATS, VideoInfo, export_boxes, import_boxes
 from spot.annotation.exchange.interpolation import choose_keyframes, interpolate
 from spot.annotation.label_files import guess_format
 from spot.data.box_table import BoxTable
@@ -261,7 +260,7 @@ def test_zips_that_lead_elsewhere_are_refused(member: str, tmp_path: Path):
 
 
 def test_zip_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("spot.annotation.exchange.common._LARGEST_FILE", 1000)
+    monkeypatch.setattr("spot.annotation.exchange.files._LARGEST_FILE", 1000)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.csv", "0" * 5000)
     with pytest.raises(SpotError, match="holds more than 1 GB"):

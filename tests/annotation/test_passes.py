@@ -68,7 +68,7 @@ def test_every_frame_gets_both_directions_between_labels(frames):
     labelled = np.array([3, 8])
     passes = plan_passes("clip", 1, frames, labelled, boxes_of(labelled))
     tracker, counted = FindsTheSquare(), []
-    tracked = list(track_passes(tracker, iter(passes), batch=3, advance=counted.append))
+    tracked = list(track_passes(tracker, passes, batch=3, advance=counted.append))
     assert tracker.largest == 3
     assert sum(counted) == sum(len(p.indices) + 1 for p in passes)
     candidates = empty_candidates(FRAMES, labelled, boxes_of(labelled))
@@ -84,12 +84,15 @@ def test_every_frame_gets_both_directions_between_labels(frames):
 def test_each_label_is_hidden_and_met_by_its_neighbours(frames):
     labelled = np.array([3, 8])
     passes = plan_passes("clip", 1, frames, labelled, boxes_of(labelled))
-    tracked = list(track_passes(FindsTheSquare(), iter(passes), batch=8))
-    examples = held_out(empty_candidates(FRAMES, labelled, boxes_of(labelled)), tracked)
+    candidates = empty_candidates(FRAMES, labelled, boxes_of(labelled))
+    fill_candidates(candidates, track_passes(FindsTheSquare(), passes, batch=8))
+    candidates.relay[:], candidates.relay_scores[:] = 1, 1
+    examples = held_out(candidates)
     assert [(example.first, example.labelled.tolist()) for example, _ in examples] == [(3, [8]), (8, [3])]
     (first, truth), (second, _) = examples
     assert np.isfinite(first.backward).all()
     assert not np.isfinite(first.forward).any()
+    assert not np.isfinite(first.relay).any(), "the run has learnt from this very label"
     assert np.isfinite(second.forward).all()
     assert np.array_equal(truth, true_box(3))
 
@@ -102,3 +105,12 @@ def test_unreadable_frames_repeat_the_last_box_and_are_unsure(frames, tmp_path):
     )
     assert only.scores.tolist() == [0.75] * 4 + [0.0] + [0.75] * 6
     assert np.array_equal(only.boxes[4], only.boxes[3])
+
+
+def test_a_labelled_frame_that_cannot_be_read_is_named(tmp_path):
+    root = write_clips(tmp_path, FRAMES, ("clip",))
+    (root / "clip" / "0003.jpg").write_bytes(b"no image")
+    frames = list_frames(str(root / "clip"))
+    start = next(i for i in range(FRAMES) if frames.path(i).endswith("0003.jpg"))
+    with pytest.raises(SpotError, match=r"0003\.jpg: a labelled frame cannot be read"):
+        list(track_passes(FindsTheSquare(), plan_passes("clip", 1, frames, np.array([start]), boxes_of([start]))))

@@ -9,7 +9,7 @@ import pytest
 
 from spot.data.datasets import folder, got10k, lasot, trackingnet
 from spot.data.images import read_frame
-from spot.data.key_frames import sample_key_frames
+from spot.data.key_frame_sampling import sample_key_frames
 from spot.data.training_sets import key_frames_of
 from spot.runtime.errors import SpotError
 from tests.data import layouts

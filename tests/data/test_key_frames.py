@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 
 from spot.data.datasets.trackingnet import is_human
-from spot.data.frame_draws import STRATEGIES, draw_first, draw_uniform, draw_windows, human_frames
-from spot.data.key_frames import KeyFrames, LabelledTarget, all_frames, sample_budget, sample_key_frames
+from spot.data.key_frame_sampling import (
+    STRATEGIES,
+    draw_first,
+    draw_uniform,
+    draw_windows,
+    human_frames,
+    sample_budget,
+    sample_key_frames,
+)
+from spot.data.key_frames import KeyFrames, LabelledTarget, all_frames
 from spot.data.sampling_report import draw_histogram, positions, summarise
 from spot.data.video import Frames, Video, VideoSet
 from spot.runtime.errors import SpotError

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from spot.data.boxes import to_image
-from spot.data.key_frames import sample_key_frames
-from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
+from spot.data.instances import AugmentSettings, CropSettings
+from spot.data.key_frame_sampling import sample_key_frames
+from spot.data.pairs import LabelledDataset, UnlabelledDataset
 from spot.data.targets import Targets
 from spot.runtime.errors import SpotError
 from spot.state.store import PseudoLabels, StateStore

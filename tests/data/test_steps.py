@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from spot.data.key_frames import sample_key_frames
-from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
+from spot.data.instances import AugmentSettings, CropSettings
+from spot.data.key_frame_sampling import sample_key_frames
+from spot.data.pairs import LabelledDataset, UnlabelledDataset
 from spot.data.steps import EpochSteps, StepPlan, Steps
 from spot.data.targets import Targets
 from spot.runtime.errors import SpotError

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from spot.data.datasets.trackingnet import is_human
-from spot.data.frame_draws import draw_windows, human_frames
+from spot.data.key_frame_sampling import draw_windows, human_frames
 from spot.data.key_frames import file_stem
 from tests.paths import GOLDEN, PARITY_DATA, requires_shared
 

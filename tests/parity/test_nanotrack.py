@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from spot.architectures.base import mean_terms
-from spot.architectures.nanotrack.loss import NanoLoss, distance_iou
+from spot.architectures.distance_loss import distance_iou
+from spot.architectures.nanotrack.loss import NanoLoss
 from spot.architectures.nanotrack.network import NanoPrediction, NanoTrack
 from spot.architectures.nanotrack.opencv_rule import OpenCVTracker
 from spot.architectures.nanotrack.published import from_onnx, published_key
@@ -20,8 +21,11 @@ pytestmark = requires_shared
 
 PEERS = SHARED / "peers" / "nanotrack"
 VERSIONS = (1, 2)
-RULES = {1: {"window": 0.462, "penalty": 0.148, "learning_rate": 0.39}, 2: {}}
-OPENCV = {"window": 0.455, "penalty": 0.055, "learning_rate": 0.37}
+RULES = {
+    1: {"context": 0.5, "window": 0.462, "penalty": 0.148, "learning_rate": 0.39},
+    2: {"context": 0.5, "window": 0.49, "penalty": 0.15, "learning_rate": 0.385},
+}
+OPENCV = {"context": 0.5, "window": 0.455, "penalty": 0.055, "learning_rate": 0.37}
 VIDEOS = ("davis__car-shadow", "otb__Jumping")
 
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from spot.architectures.base import best_cell, hann_window, mean_terms
-from spot.architectures.ocean.loss import OceanLoss, distance_iou
+from spot.architectures.distance_loss import distance_iou
+from spot.architectures.ocean.loss import OceanLoss
 from spot.architectures.ocean.network import Ocean, OceanPrediction
 from tests.paths import GOLDEN, requires_shared
 

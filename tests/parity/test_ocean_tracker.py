@@ -35,7 +35,7 @@ def meta():
 def tracker():
     network = Ocean(OceanResNet50(weights="none"))
     fill(network, Ocean.published.published_key)
-    return OceanTracker(network.double())
+    return OceanTracker(network.double(), context=0.5, penalty=0.062, window=0.38, learning_rate=0.765)
 
 
 @pytest.fixture(scope="module")

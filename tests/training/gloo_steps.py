@@ -11,7 +11,7 @@ import torch.distributed as dist
 import torch.multiprocessing as mp
 from hydra.utils import instantiate
 
-from spot.data.pairs import Batch, LabelledPairs, UnlabelledInstances
+from spot.data.instances import Batch, LabelledPairs, UnlabelledInstances
 from spot.supervision.label_filters import ConfidenceThreshold
 from spot.supervision.teacher import Teacher
 from spot.training.module import SparseTracker

@@ -6,8 +6,9 @@ from hydra.utils import instantiate
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from spot.data.boxes import to_image
-from spot.data.key_frames import sample_key_frames
-from spot.data.pairs import AugmentSettings, CropSettings, LabelledDataset, UnlabelledDataset
+from spot.data.instances import AugmentSettings, CropSettings
+from spot.data.key_frame_sampling import sample_key_frames
+from spot.data.pairs import LabelledDataset, UnlabelledDataset
 from spot.data.steps import StepPlan, Steps
 from spot.data.targets import Targets
 from spot.state.store import StateStore

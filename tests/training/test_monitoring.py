@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from spot.data.key_frames import sample_key_frames
+from spot.data.key_frame_sampling import sample_key_frames
 from spot.data.targets import Targets
 from spot.runtime.errors import SpotError
 from spot.train import train

@@ -7,7 +7,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from spot.data.pairs import Batch, LabelledPairs, UnlabelledInstances
+from spot.data.instances import Batch, LabelledPairs, UnlabelledInstances
 from tests.training.test_module import logged, make_tracker, steps  # noqa: F401
 
 DEVICE = "cuda"  # of tensors without memory; reading a value of theirs raises

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from spot.annotation.exchange import coco, cvat, label_studio, mot, sequence_folders, yolo
-from spot.annotation.exchange.common import Columns, Files, Labels, Videos, checked, video_infos
+from spot.annotation.exchange.files import Files, reading
+from spot.annotation.exchange.rows import Labels, Rows, checked, write_flags
+from spot.annotation.exchange.video_info import VideoInfo, Videos, video_infos
 from spot.data.box_table import BoxTable
 from spot.runtime.errors import SpotError
 
-__all__ = ["FORMATS", "Format", "Labels", "Videos", "export_boxes", "import_boxes", "video_infos"]
+__all__ = ["FORMATS", "Format", "Labels", "VideoInfo", "Videos", "export_boxes", "import_boxes", "video_infos"]
 
 
 @dataclass(frozen=True)
@@ -25,42 +27,47 @@ class Format:
     """An exchange format.
 
     Attributes:
+        kind: what its files are called in messages.
         write: (table, videos, folder, **options) -> the files written.
-        read: (files, videos, labels, **options) -> table.
+        read: (rows, **options): adds what `rows.files` hold to the rows.
         keyframes: tracks are written as few keyframes between which the tool interpolates; `write` then takes `min_iou`
             and `read` takes `dense`.
+        flags: the format cannot store absence and scores; they go to `flags.csv`.
     """
 
+    kind: str
     write: Callable[..., list[Path]]
-    read: Callable[..., BoxTable]
+    read: Callable[..., None]
     keyframes: bool = False
+    flags: bool = False
 
 
 def _write_csv(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
-    checked(table, videos, "export=csv").write_csv(
-        folder / "boxes.csv", dense=not (table.is_gt & (table.score == 1)).all()
-    )
+    table.write_csv(folder / "boxes.csv", dense=not (table.is_gt & (table.score == 1)).all())
     return [folder / "boxes.csv"]
 
 
-def _read_csv(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable:
-    table = Columns().table("")
-    for name in files.ending(".csv"):
-        table = table.merge(BoxTable.parse_csv(files.text(name), files.place(name)))
-    return checked(table, videos, str(files.path))
+def _read_csv(rows: Rows) -> None:
+    table = BoxTable.from_rows([])
+    for name in rows.files.ending(".csv"):
+        table = table.merge(BoxTable.parse_csv(rows.files.text(name), rows.files.place(name)))
+    for key, box, score, is_gt in zip(table.keys, table.box, table.score.tolist(), table.is_gt.tolist(), strict=True):
+        rows.add(*key, box, score, is_gt)
 
 
 FORMATS = {
-    "csv": Format(_write_csv, _read_csv),
-    "cvat": Format(cvat.write_images, cvat.read_images),
-    "cvat_video": Format(cvat.write_videos, cvat.read_videos, keyframes=True),
-    "label_studio": Format(label_studio.write_images, label_studio.read_images),
-    "label_studio_video": Format(label_studio.write_videos, label_studio.read_videos, keyframes=True),
-    "coco": Format(coco.write, coco.read),
-    "mot": Format(mot.write, mot.read),
-    "yolo": Format(yolo.write, yolo.read),
-    "lasot": Format(sequence_folders.write_lasot, sequence_folders.read),
-    "got10k": Format(sequence_folders.write_got10k, sequence_folders.read),
+    "csv": Format("a CSV file", _write_csv, _read_csv),
+    "cvat": Format("a CVAT file", cvat.write_images, cvat.read_images),
+    "cvat_video": Format("a CVAT file", cvat.write_videos, cvat.read_videos, keyframes=True),
+    "label_studio": Format("an export of Label Studio", label_studio.write_images, label_studio.read_images),
+    "label_studio_video": Format(
+        "an export of Label Studio", label_studio.write_videos, label_studio.read_videos, keyframes=True
+    ),
+    "coco": Format("a COCO file", coco.write, coco.read),
+    "mot": Format("a MOT file", mot.write, mot.read, flags=True),
+    "yolo": Format("a folder of YOLO labels", yolo.write, yolo.read, flags=True),
+    "lasot": Format("a folder of LaSOT", sequence_folders.write_lasot, sequence_folders.read, flags=True),
+    "got10k": Format("a folder of GOT-10k", sequence_folders.write_got10k, sequence_folders.read, flags=True),
 }
 
 
@@ -74,9 +81,10 @@ def export_boxes(name: str, table: BoxTable, videos: Videos, folder: str | Path,
     Raises:
         SpotError: an unknown format, a row that does not fit the videos, or a folder that cannot be written.
     """
-    chosen = _format(name, "export")
+    chosen, folder = _format(name, "export"), Path(folder)
     options: dict[str, Any] = {"min_iou": min_iou} if chosen.keyframes else {}
-    return chosen.write(table, videos, Path(folder), **options)
+    written = chosen.write(checked(table, videos, f"export={name}"), videos, folder, **options)
+    return [*written, *write_flags(table, folder)] if chosen.flags else written
 
 
 def import_boxes(
@@ -86,14 +94,15 @@ def import_boxes(
 
     Args:
         labels: what labels other than `target_1`, `target_2`, ... mean: label -> number of the target.
-        dense: interpolate between keyframes, for formats with keyframes.
+        dense: give a row to every frame between keyframes, for formats with keyframes; otherwise to keyframes alone.
 
     Raises:
-        SpotError: an unknown format, a file of another kind, unknown videos, frames or labels.
+        SpotError: an unknown format, a file of another kind, unknown videos, frames or labels, a broken row.
     """
-    chosen = _format(name, "import")
-    options: dict[str, Any] = {"dense": dense} if chosen.keyframes else {}
-    return chosen.read(Files(path), videos, labels, **options)
+    chosen, rows = _format(name, "import"), Rows(Files(path), videos, labels)
+    with reading(rows.files, chosen.kind):
+        chosen.read(rows, **({"dense": dense} if chosen.keyframes else {}))
+    return rows.table()
 
 
 def _format(name: str, option: str) -> Format:

@@ -10,26 +10,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spot.annotation.exchange.common import (
-    LABEL,
-    Columns,
-    Files,
-    Labels,
-    Videos,
-    checked,
-    find_image,
-    image_frames,
-    reading,
-    target_of,
-    write_text,
-)
+from spot.annotation.exchange.files import write_text
+from spot.annotation.exchange.rows import LABEL, Rows
+from spot.annotation.exchange.video_info import Videos
 from spot.data.box_table import BoxTable
 from spot.runtime.errors import SpotError
 
 
 def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
     """Write `annotations.json`: every frame that has a row."""
-    checked(table, videos, "export=coco")
     video_ids = {name: i for i, name in enumerate(dict.fromkeys(table.video.tolist()), 1)}
     track_ids = {key: i for i, key in enumerate(table.targets, 1)}
     categories = {target: i for i, target in enumerate(sorted(set(table.target.tolist())), 1)}
@@ -69,36 +58,23 @@ def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
     return [write_text(folder / "annotations.json", json.dumps(content, ensure_ascii=False))]
 
 
-def read(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable:
-    """Read COCO files. A target is the `instance_id`, or else what its category's name means.
-
-    Raises:
-        SpotError: unknown frames or categories, or a file of another kind.
-    """
-    places = image_frames(videos)
-    columns = Columns()
-    with reading(files, "a COCO file"):
-        for name in files.ending(".json"):
-            source = files.place(name)
-            content = files.json(name)
-            categories = {category["id"]: str(category["name"]) for category in content["categories"]}
-            frames = {}
-            for image in content["images"]:
-                frames[image["id"]] = video, frame = find_image(str(image["file_name"]), places, source)
-                for gone in image.get("absent", ()):
-                    columns.add(video, int(gone["instance_id"]), frame, None, float(gone["score"]), bool(gone["is_gt"]))
-            for box in content["annotations"]:
-                if box["image_id"] not in frames:
-                    raise SpotError(
-                        f"{source}: annotation {box.get('id')} names image {box['image_id']}, which is missing"
-                    )
-                target = box.get("instance_id")
-                if target is None:
-                    target = target_of(categories[box["category_id"]], labels, source)
-                score, is_gt = float(box.get("score", 1)), bool(box.get("is_gt", True))
-                columns.add(*_key(frames[box["image_id"]], int(target)), [float(v) for v in box["bbox"]], score, is_gt)
-    return checked(columns.table(str(files.path)), videos, str(files.path))
-
-
-def _key(place: tuple[str, int], target: int) -> tuple[str, int, int]:
-    return place[0], target, place[1]
+def read(rows: Rows) -> None:
+    """Read COCO files. A target is the `instance_id`, or else what its category's name means."""
+    for name in rows.files.ending(".json"):
+        source = rows.files.place(name)
+        content = rows.files.json(name)
+        categories = {category["id"]: str(category["name"]) for category in content["categories"]}
+        frames = {}
+        for image in content["images"]:
+            frames[image["id"]] = video, frame = rows.frame_of(str(image["file_name"]), source)
+            for gone in image.get("absent", ()):
+                rows.add(video, int(gone["instance_id"]), frame, None, float(gone["score"]), bool(gone["is_gt"]))
+        for box in content["annotations"]:
+            if box["image_id"] not in frames:
+                raise SpotError(f"{source}: annotation {box.get('id')} names image {box['image_id']}, which is missing")
+            target = box.get("instance_id")
+            if target is None:
+                target = rows.target(categories[box["category_id"]], source)
+            score, is_gt = float(box.get("score", 1)), bool(box.get("is_gt", True))
+            video, frame = frames[box["image_id"]]
+            rows.add(video, int(target), frame, [float(v) for v in box["bbox"]], score, is_gt)

@@ -10,22 +10,13 @@ from __future__ import annotations
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
-from spot.annotation.exchange.common import (
-    LABEL,
-    Columns,
-    Files,
-    Labels,
-    Videos,
-    checked,
-    find_image,
-    image_frames,
-    info_of,
-    number,
-    target_of,
-    write_text,
-)
+import numpy as np
+
+from spot.annotation.exchange.files import Files, write_text
 from spot.annotation.exchange.interpolation import Event, add_events, events_of
-from spot.data.box_table import BoxTable
+from spot.annotation.exchange.rows import LABEL, Rows
+from spot.annotation.exchange.video_info import Videos
+from spot.data.box_table import BoxTable, number
 from spot.runtime.errors import SpotError
 
 _ATTRIBUTES = ("score", "absent", "is_gt", "ends")
@@ -33,7 +24,6 @@ _ATTRIBUTES = ("score", "absent", "is_gt", "ends")
 
 def write_images(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
     """Write `annotations.xml`: every frame that has a row, with its boxes. An absence is a tag of its image."""
-    checked(table, videos, "export=cvat")
     root = _root(table)
     previous = None
     for row in _by_frame(table):
@@ -61,28 +51,24 @@ def write_images(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
     return [write_text(folder / "annotations.xml", _text(root))]
 
 
-def read_images(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable:
-    """Read an XML file, or the zip that CVAT exports. Raise SpotError for unknown frames and labels."""
-    places = image_frames(videos)
-    columns = Columns()
-    for name in files.ending(".xml"):
-        source = files.place(name)
-        for image in _parse(files, name).iter("image"):
-            video, frame = find_image(image.get("name", ""), places, source)
+def read_images(rows: Rows) -> None:
+    """Read an XML file, or the zip that CVAT exports."""
+    for name in rows.files.ending(".xml"):
+        source = rows.files.place(name)
+        for image in _parse(rows.files, name).iter("image"):
+            video, frame = rows.frame_of(image.get("name", ""), source)
             for shape in [*image.iter("box"), *image.iter("tag")]:
                 given = _attributes(shape)
                 if shape.tag == "tag" and given.get("absent") != "true":
                     continue
                 box = None if shape.tag == "tag" else _box(shape, source)
                 is_gt = shape.get("source", "manual") not in ("auto", "automatic")
-                target = target_of(shape.get("label", ""), labels, source)
-                columns.add(video, target, frame, box, _score(given, source), is_gt)
-    return checked(columns.table(str(files.path)), videos, str(files.path))
+                target = rows.target(shape.get("label", ""), source)
+                rows.add(video, target, frame, box, _score(given, source), is_gt)
 
 
 def write_videos(table: BoxTable, videos: Videos, folder: Path, min_iou: float = 0.95) -> list[Path]:
     """Write `<video>.xml` for each video of the table, with few keyframes a track."""
-    checked(table, videos, "export=cvat_video")
     written = []
     for video in dict.fromkeys(table.video.tolist()):
         rows, info = table.of_video(video), videos[video]
@@ -102,22 +88,14 @@ def write_videos(table: BoxTable, videos: Videos, folder: Path, min_iou: float =
     return written
 
 
-def read_videos(files: Files, videos: Videos, labels: Labels | None = None, dense: bool = False) -> BoxTable:
-    """Read XML files, each of one video: the one named in its task, or in its file's name.
-
-    Args:
-        dense: give a row to every frame between keyframes; otherwise to keyframes alone.
-
-    Raises:
-        SpotError: unknown videos, frames and labels.
-    """
-    columns = Columns()
-    for name in files.ending(".xml"):
-        source = files.place(name)
-        root = _parse(files, name)
-        video = _video_of(root, name or files.path.name, videos, source)
+def read_videos(rows: Rows, dense: bool = False) -> None:
+    """Read XML files, each of one video: the one named in its task, or in its file's name."""
+    for name in rows.files.ending(".xml"):
+        source = rows.files.place(name)
+        root = _parse(rows.files, name)
+        video = _video_of(root, name or rows.files.path.name, rows, source)
         for track in root.iter("track"):
-            target = target_of(track.get("label", ""), labels, source)
+            target = rows.target(track.get("label", ""), source)
             events = []
             for shape in track.iter("box"):
                 if shape.get("keyframe", "1") != "1":
@@ -127,18 +105,18 @@ def read_videos(files: Files, videos: Videos, labels: Labels | None = None, dens
                 box = None if shape.get("outside") == "1" else _box(shape, source)
                 is_gt = given.get("is_gt", "true") != "false"
                 events.append(Event(frame, box, _score(given, source), is_gt, given.get("ends") == "true"))
-            add_events(columns, video, target, events, dense)
-    return checked(columns.table(str(files.path)), videos, str(files.path))
+            add_events(rows, video, target, events, dense)
 
 
-def _video_of(root: ET.Element, file: str, videos: Videos, source: str) -> str:
+def _video_of(root: ET.Element, file: str, rows: Rows, source: str) -> str:
+    videos = rows.videos
     named = [root.findtext(path) for path in ("meta/task/name", "meta/source", "meta/job/name")]
     candidates = [Path(name).name for name in [*named, file] if name]
     stems = [stem for name in candidates for stem in (name, name.rpartition(".")[0])]
     if len(videos) == 1 and not any(stem in videos for stem in stems):
         return next(iter(videos))
     found = next((stem for stem in stems if stem in videos), candidates[0])
-    info_of(found, videos, source)
+    rows.video(found, source)
     return found
 
 
@@ -169,9 +147,7 @@ def _root(table: BoxTable, name: str = "", frames: int = 0, size: tuple[int, int
 
 
 def _by_frame(table: BoxTable) -> list[int]:
-    columns = zip(table.video.tolist(), table.frame.tolist(), table.target.tolist(), strict=True)
-    keys = list(columns)
-    return sorted(range(len(keys)), key=keys.__getitem__)
+    return np.lexsort((table.target, table.frame, table.video)).tolist()
 
 
 def _corners(box: object) -> dict[str, str]:

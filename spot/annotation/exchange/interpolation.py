@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from spot.annotation.exchange.common import Columns
+from spot.annotation.exchange.rows import Rows
 from spot.data.box_table import BoxTable
 from spot.data.boxes import box_iou
 
@@ -152,7 +152,7 @@ def events_of(track: BoxTable, frames: int, min_iou: float) -> list[Event]:
     return sorted([*events, *ends], key=lambda event: event.frame)
 
 
-def add_events(columns: Columns, video: str, target: int, events: Sequence[Event], dense: bool) -> None:
+def add_events(rows: Rows, video: str, target: int, events: Sequence[Event], dense: bool) -> None:
     """Add the rows of a track: those of its events, or if `dense` of all frames up to its last event.
 
     Between two boxes all is interpolated linearly; before an absence or an end the last box stays as it is.
@@ -161,7 +161,7 @@ def add_events(columns: Columns, video: str, target: int, events: Sequence[Event
     for event, following in zip(ordered, [*ordered[1:], None], strict=True):
         if event.ends:
             continue
-        columns.add(video, target, event.frame, event.box, event.score, event.is_gt)
+        rows.add(video, target, event.frame, event.box, event.score, event.is_gt)
         if not dense or following is None:
             continue
         count = following.frame - event.frame + 1
@@ -171,4 +171,4 @@ def add_events(columns: Columns, video: str, target: int, events: Sequence[Event
         if event.box is not None and last.box is not None:
             boxes = interpolate(np.array(event.box), np.array(last.box), count).tolist()
         for step in range(1, count - 1):
-            columns.add(video, target, event.frame + step, boxes[step], scores[step], is_gt=False)
+            rows.add(video, target, event.frame + step, boxes[step], scores[step], is_gt=False)

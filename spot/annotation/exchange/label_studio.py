@@ -11,22 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spot.annotation.exchange.common import (
-    LABEL,
-    Columns,
-    Files,
-    Labels,
-    VideoInfo,
-    Videos,
-    checked,
-    find_image,
-    image_frames,
-    info_of,
-    reading,
-    target_of,
-    write_text,
-)
+from spot.annotation.exchange.files import Files, write_text
 from spot.annotation.exchange.interpolation import Event, add_events, events_of
+from spot.annotation.exchange.rows import LABEL, Rows
+from spot.annotation.exchange.video_info import VideoInfo, Videos
 from spot.data.box_table import DECIMALS, BoxTable
 
 IMAGE_CONFIG = """<View>
@@ -45,7 +33,6 @@ VIDEO_CONFIG = """<View>
 
 def write_images(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
     """Write `tasks.json`, a task for every frame that has a row, and `config.xml`, the labelling interface."""
-    checked(table, videos, "export=label_studio")
     tasks: dict[tuple[str, int], dict[str, Any]] = {}
     for row in range(len(table)):
         video, frame, target = str(table.video[row]), int(table.frame[row]), int(table.target[row])
@@ -67,27 +54,22 @@ def write_images(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
     return _write(list(tasks.values()), table, folder, IMAGE_CONFIG)
 
 
-def read_images(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable:
-    """Read exported image tasks. Raise SpotError for unknown frames and labels."""
-    places = image_frames(videos)
-    columns = Columns()
-    with reading(files, "an export of Label Studio"):
-        for source, data, result, is_gt in _results(files):
-            video, frame = find_image(str(data.get("image", "")), places, source)
-            value = result["value"]
-            score = float(result.get("score") or 1)
-            for label in value.get("rectanglelabels", ()):
-                box = _pixels(value, videos[video])
-                columns.add(video, target_of(label, labels, source), frame, box, score, is_gt)
-            if result.get("from_name") == "absent":
-                for label in value.get("choices", ()):
-                    columns.add(video, target_of(label, labels, source), frame, None, score, is_gt)
-    return checked(columns.table(str(files.path)), videos, str(files.path))
+def read_images(rows: Rows) -> None:
+    """Read exported image tasks."""
+    for source, data, result, is_gt in _results(rows.files):
+        video, frame = rows.frame_of(str(data.get("image", "")), source)
+        value = result["value"]
+        score = float(result.get("score") or 1)
+        for label in value.get("rectanglelabels", ()):
+            box = _pixels(value, rows.videos[video])
+            rows.add(video, rows.target(label, source), frame, box, score, is_gt)
+        if result.get("from_name") == "absent":
+            for label in value.get("choices", ()):
+                rows.add(video, rows.target(label, source), frame, None, score, is_gt)
 
 
 def write_videos(table: BoxTable, videos: Videos, folder: Path, min_iou: float = 0.95) -> list[Path]:
     """Write `tasks.json`, a task a video with few keyframes a track, and `config.xml`, the labelling interface."""
-    checked(table, videos, "export=label_studio_video")
     tasks = []
     for video in dict.fromkeys(table.video.tolist()):
         rows, info = table.of_video(video), videos[video]
@@ -115,36 +97,24 @@ def write_videos(table: BoxTable, videos: Videos, folder: Path, min_iou: float =
     return _write(tasks, table, folder, VIDEO_CONFIG)
 
 
-def read_videos(files: Files, videos: Videos, labels: Labels | None = None, dense: bool = False) -> BoxTable:
-    """Read exported video tasks.
-
-    Args:
-        dense: give a row to every frame between keyframes; otherwise to keyframes alone.
-
-    Raises:
-        SpotError: unknown videos, frames and labels.
-    """
-    columns = Columns()
-    with reading(files, "an export of Label Studio"):
-        for source, data, result, is_gt in _results(files):
-            if result.get("type") != "videorectangle":
-                continue
-            named = Path(str(data.get("video", ""))).name
-            video = named if named in videos else named.rpartition(".")[0] or named
-            info = info_of(video, videos, source)
-            value = result["value"]
-            ours = (result.get("meta") or {}).get("spot_gaps")
-            events = []
-            for item in value["sequence"]:
-                frame = int(item["frame"]) - 1
-                events.append(Event(frame, _pixels(item, info), float(item.get("score", 1)), item.get("is_gt", is_gt)))
-                if ours is None and item.get("enabled") is False and frame + 1 < info.frames:
-                    events.append(Event(frame + 1, None, 1.0, is_gt))
-            events += [
-                Event(int(f), None, float(score), bool(human), bool(ends)) for f, score, human, ends in ours or ()
-            ]
-            add_events(columns, video, target_of(_single(value["labels"]), labels, source), events, dense)
-    return checked(columns.table(str(files.path)), videos, str(files.path))
+def read_videos(rows: Rows, dense: bool = False) -> None:
+    """Read exported video tasks."""
+    for source, data, result, is_gt in _results(rows.files):
+        if result.get("type") != "videorectangle":
+            continue
+        named = Path(str(data.get("video", ""))).name
+        video = named if named in rows.videos else named.rpartition(".")[0] or named
+        info = rows.video(video, source)
+        value = result["value"]
+        ours = (result.get("meta") or {}).get("spot_gaps")
+        events = []
+        for item in value["sequence"]:
+            frame = int(item["frame"]) - 1
+            events.append(Event(frame, _pixels(item, info), float(item.get("score", 1)), item.get("is_gt", is_gt)))
+            if ours is None and item.get("enabled") is False and frame + 1 < info.frames:
+                events.append(Event(frame + 1, None, 1.0, is_gt))
+        events += [Event(int(f), None, float(score), bool(human), bool(ends)) for f, score, human, ends in ours or ()]
+        add_events(rows, video, rows.target(_single(value["labels"]), source), events, dense)
 
 
 def _sequence(events: list[Event], info: VideoInfo) -> list[dict[str, Any]]:

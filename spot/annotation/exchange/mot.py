@@ -11,26 +11,15 @@ import configparser
 import io
 from pathlib import Path
 
-from spot.annotation.exchange.common import (
-    Columns,
-    Files,
-    Labels,
-    Videos,
-    apply_flags,
-    checked,
-    info_of,
-    number,
-    reading,
-    write_flags,
-    write_text,
-)
-from spot.data.box_table import BoxTable
+from spot.annotation.exchange.files import write_text
+from spot.annotation.exchange.rows import Rows
+from spot.annotation.exchange.video_info import Videos
+from spot.data.box_table import BoxTable, number
 from spot.runtime.errors import SpotError
 
 
 def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
     """Write a folder a video."""
-    checked(table, videos, "export=mot")
     written = []
     for video in dict.fromkeys(table.video.tolist()):
         rows, info = table.of_video(video), videos[video]
@@ -59,36 +48,28 @@ def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
         text = io.StringIO()
         config.write(text, space_around_delimiters=False)
         written.append(write_text(folder / video / "seqinfo.ini", text.getvalue()))
-    return [*written, *write_flags(table, folder)]
+    return written
 
 
-def read(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable:
-    """Read `<video>/gt/gt.txt` files, or one file where there is one video; ids are the numbers of the targets.
-
-    Raises:
-        SpotError: unknown videos and frames, or a broken row (named by its number).
-    """
-    columns = Columns()
-    for name in [n for n in files.ending(".txt") if not n or n.rpartition("/")[2] == "gt.txt"]:
-        source = files.place(name)
-        parts = [part for part in (files.place(name)).split("/")[:-1] if part in videos]
-        video = parts[-1] if parts else _only(videos, source)
-        with reading(files, "a MOT file"):
-            for line_number, line in enumerate(files.text(name).splitlines(), 1):
-                if not line.strip():
-                    continue
-                values = [float(cell) for cell in line.split(",")]
-                if len(values) < 6 or values[4] <= 0 or values[5] <= 0 or values[0] < 1:
-                    raise SpotError(f"{source}: line {line_number} is not frame,id,x,y,w,h with w and h above 0")
-                score = values[6] if len(values) > 6 and 0 < values[6] <= 1 else 1.0
-                columns.add(video, int(values[1]), int(values[0]) - 1, values[2:6], score)
-    table = apply_flags(columns.table(str(files.path)), files)
-    return checked(table, videos, str(files.path))
+def read(rows: Rows) -> None:
+    """Read `<video>/gt/gt.txt` files, or one file where there is one video; ids are the numbers of the targets."""
+    for name in [n for n in rows.files.ending(".txt") if not n or n.rpartition("/")[2] == "gt.txt"]:
+        source = rows.files.place(name)
+        parts = [part for part in source.split("/")[:-1] if part in rows.videos]
+        video = parts[-1] if parts else _only(rows, source)
+        for line_number, line in enumerate(rows.files.text(name).splitlines(), 1):
+            if not line.strip():
+                continue
+            values = [float(cell) for cell in line.split(",")]
+            if len(values) < 6 or values[4] <= 0 or values[5] <= 0 or values[0] < 1:
+                raise SpotError(f"{source}: line {line_number} is not frame,id,x,y,w,h with w and h above 0")
+            score = values[6] if len(values) > 6 and 0 < values[6] <= 1 else 1.0
+            rows.add(video, int(values[1]), int(values[0]) - 1, values[2:6], score)
 
 
-def _only(videos: Videos, source: str) -> str:
-    if len(videos) > 1:
+def _only(rows: Rows, source: str) -> str:
+    if len(rows.videos) > 1:
         folder = Path(source).parent
         video = folder.parent.name if folder.name == "gt" else folder.name
-        info_of(video, videos, source)
-    return next(iter(videos))
+        rows.video(video, source)
+    return next(iter(rows.videos))

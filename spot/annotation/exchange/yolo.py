@@ -10,31 +10,16 @@ from pathlib import Path
 
 import yaml
 
-from spot.annotation.exchange.common import (
-    LABEL,
-    Columns,
-    Files,
-    Labels,
-    Videos,
-    apply_flags,
-    checked,
-    find_image,
-    image_frames,
-    number,
-    reading,
-    target_of,
-    write_flags,
-    write_small,
-    write_text,
-)
-from spot.data.box_table import BoxTable
+from spot.annotation.exchange.files import write_small, write_text
+from spot.annotation.exchange.rows import LABEL, Rows
+from spot.annotation.exchange.video_info import Videos
+from spot.data.box_table import BoxTable, number
 from spot.runtime.errors import SpotError
 from spot.runtime.yaml_files import refuse_bombs
 
 
 def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
     """Write a text file for every frame that has a row, empty where all its targets are absent."""
-    checked(table, videos, "export=yolo")
     targets = sorted(set(table.target.tolist()))
     classes = {target: i for i, target in enumerate(targets)}
     files: dict[Path, list[str]] = {}
@@ -49,42 +34,34 @@ def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
     written = [write_small(file, "".join(f"{line}\n" for line in lines)) for file, lines in files.items()]
     names = "".join(f"  {i}: {LABEL}{target}\n" for target, i in classes.items())
     written.append(write_text(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{names}"))
-    return [*written, *write_flags(table, folder)]
+    return written
 
 
-def read(files: Files, videos: Videos, labels: Labels | None = None) -> BoxTable:
-    """Read label files; the names of classes come from `data.yaml`, without it class c is target c + 1.
-
-    Raises:
-        SpotError: unknown frames or classes, or a broken row (named by its number).
-    """
-    places = image_frames(videos)
-    columns = Columns()
-    config = next((n for n in files.names if n.rpartition("/")[2] == "data.yaml"), None)
+def read(rows: Rows) -> None:
+    """Read label files; the names of classes come from `data.yaml`, without it class c is target c + 1."""
+    config = next((n for n in rows.files.names if n.rpartition("/")[2] == "data.yaml"), None)
     names: dict[int, str] = {}
-    with reading(files, "a folder of YOLO labels"):
-        if config is not None:
-            content = files.text(config)
-            refuse_bombs(content, files.place(config))
-            listed = yaml.safe_load(content)["names"]
-            pairs = enumerate(listed) if isinstance(listed, list) else listed.items()
-            names = {int(kind): str(label) for kind, label in pairs}
-        for name in files.ending(".txt"):
-            source = files.place(name)
-            text = files.text(name)
-            if not text.strip():
-                continue
-            video, frame = find_image(source.removesuffix(".txt"), places, source)
-            info = videos[video]
-            for line_number, line in enumerate(text.splitlines(), 1):
-                cells = line.split()
-                if len(cells) not in (5, 6):
-                    raise SpotError(f"{source}: line {line_number} has {len(cells)} numbers instead of 5 or 6")
-                kind = int(cells[0])
-                if config is not None and kind not in names:
-                    raise SpotError(f"{source}: line {line_number} has class {kind}, which data.yaml does not name")
-                target = target_of(names.get(kind, f"{LABEL}{kind + 1}"), labels, source)
-                x, y, w, h = (float(cell) for cell in cells[1:5])
-                box = [(x - w / 2) * info.width, (y - h / 2) * info.height, w * info.width, h * info.height]
-                columns.add(video, target, frame, box, float(cells[5]) if cells[5:] else 1.0, not cells[5:])
-    return checked(apply_flags(columns.table(str(files.path)), files), videos, str(files.path))
+    if config is not None:
+        content = rows.files.text(config)
+        refuse_bombs(content, rows.files.place(config))
+        listed = yaml.safe_load(content)["names"]
+        pairs = enumerate(listed) if isinstance(listed, list) else listed.items()
+        names = {int(kind): str(label) for kind, label in pairs}
+    for name in rows.files.ending(".txt"):
+        source = rows.files.place(name)
+        text = rows.files.text(name)
+        if not text.strip():
+            continue
+        video, frame = rows.frame_of(source.removesuffix(".txt"), source)
+        info = rows.videos[video]
+        for line_number, line in enumerate(text.splitlines(), 1):
+            cells = line.split()
+            if len(cells) not in (5, 6):
+                raise SpotError(f"{source}: line {line_number} has {len(cells)} numbers instead of 5 or 6")
+            kind = int(cells[0])
+            if config is not None and kind not in names:
+                raise SpotError(f"{source}: line {line_number} has class {kind}, which data.yaml does not name")
+            target = rows.target(names.get(kind, f"{LABEL}{kind + 1}"), source)
+            x, y, w, h = (float(cell) for cell in cells[1:5])
+            box = [(x - w / 2) * info.width, (y - h / 2) * info.height, w * info.width, h * info.height]
+            rows.add(video, target, frame, box, float(cells[5]) if cells[5:] else 1.0, not cells[5:])

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from spot.architectures.base import Mean, Terms, TrackerLoss, masked_sum
-from spot.architectures.nanotrack.network import NanoPrediction, cell_positions
+from spot.architectures.base import Mean, Terms, masked_sum
+from spot.architectures.distance_loss import DistanceLoss, distance_iou
+from spot.architectures.nanotrack.network import STRIDE, NanoPrediction
 
 
-class NanoLoss(TrackerLoss):
+class NanoLoss(DistanceLoss):
     """Balanced cross-entropy of the class, IoU loss of the boxes, L1 of the predicted IoU.
 
     The terms are `class`, `box` and, for labelled pairs, `iou`, each a mean over its own cells of the batch.
@@ -28,8 +29,6 @@ class NanoLoss(TrackerLoss):
         iou_margin: fraction of the target's size by which each side moves outwards for the IoU head's cells.
     """
 
-    cells: Tensor
-
     def __init__(
         self,
         grid: int = 16,
@@ -41,10 +40,9 @@ class NanoLoss(TrackerLoss):
         negatives: int = 48,
         iou_margin: float = 0.2,
     ) -> None:
-        super().__init__()
+        super().__init__(grid, STRIDE, search_size)
         self.positives, self.negatives, self.iou_margin = positives, negatives, iou_margin
         self.weights = {"class": class_weight, "box": box_weight, "iou": iou_weight}
-        self.register_buffer("cells", cell_positions(grid, search_size), persistent=False)
 
     def forward(self, prediction: NanoPrediction, boxes: Tensor, keep: Tensor, train_iou: bool) -> Terms:
         """Return the unweighted terms; see `TrackerLoss.forward`."""
@@ -60,18 +58,9 @@ class NanoLoss(TrackerLoss):
             "box": (_weighted_sum(1 - overlap, _capped(positive, self.positives)),),
         }
         if train_iou:
-            near = (self.distances(boxes, self.iou_margin) > 0).all(dim=-1) | positive
+            near = self.inside(boxes, self.iou_margin) | positive
             terms["iou"] = (masked_sum((prediction.ious - overlap.detach()).abs(), near & kept),)
         return terms
-
-    def distances(self, boxes: Tensor, margin: float = 0.0) -> Tensor:
-        """Return (B, N, 4) distances from each cell to the left, top, right and bottom of its (B, 4) xywh box.
-
-        Each side is first moved outwards by `margin` of the box's size.
-        """
-        reach = margin * boxes[:, 2:]
-        low, high = boxes[:, :2] - reach, boxes[:, :2] + boxes[:, 2:] + reach
-        return torch.cat([self.cells - low[:, None], high[:, None] - self.cells], dim=-1)
 
     def labels(self, boxes: Tensor) -> tuple[Tensor, Tensor]:
         """Positive and negative cells, (B, N) bool each, for (B, 4) xywh target boxes in search pixels."""
@@ -81,19 +70,6 @@ class NanoLoss(TrackerLoss):
         nearest.scatter_(1, (offset**2).sum(dim=-1).argmin(dim=1, keepdim=True), True)
         positive = (radius < 1 / 4) | nearest
         return positive, (radius > 1 / 2) & ~positive
-
-
-def distance_iou(predicted: Tensor, target: Tensor) -> Tensor:
-    """Return (B, N) (intersection + 1) / (union + 1) of two boxes given by their distances from a common cell.
-
-    Args:
-        predicted: (B, N, 4) distances left, top, right, bottom in pixels, > 0.
-        target: the same; negative where the cell lies beyond that side.
-    """
-    shared = torch.minimum(predicted, target)
-    intersection = (shared[..., :2] + shared[..., 2:]).clamp(min=0).prod(dim=-1)
-    areas = [(d[..., :2] + d[..., 2:]).prod(dim=-1) for d in (predicted, target)]
-    return (intersection + 1) / (areas[0] + areas[1] - intersection + 1)
 
 
 def _capped(cells: Tensor, most: int) -> Tensor:

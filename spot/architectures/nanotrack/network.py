@@ -15,7 +15,7 @@ from typing import ClassVar, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spot.architectures.base import Candidates, TrackerNetwork
+from spot.architectures.base import Candidates, TrackerNetwork, cell_positions, cell_rows, in_float32
 from spot.architectures.nanotrack.mobilenet_v3 import MobileNetV3Small, initialise
 from spot.architectures.nanotrack.published import NanoFormat
 from spot.runtime.errors import SpotError
@@ -103,7 +103,7 @@ class NanoTrack(TrackerNetwork):
             nn.ReLU(),
             nn.Conv2d(iou_channels, 1, 1),
         )
-        self.register_buffer("cells", cell_positions(self.grid, search_size), persistent=False)
+        self.register_buffer("cells", cell_positions(self.grid, STRIDE, search_size), persistent=False)
 
     def train(self, mode: bool = True) -> NanoTrack:
         """Set the mode; BatchNorm stays in evaluation mode with `freeze_norms`, and in folded weights always."""
@@ -132,12 +132,7 @@ class NanoTrack(TrackerNetwork):
         features = self.backbone(search)
         maps = [match(kernel, features) for match, kernel in zip(self.matches, template_features, strict=True)]
         towers = self.cls_tower(maps[-1]), self.box_tower(maps[0])
-        device = search.device.type
-        if torch.is_autocast_enabled(device):
-            # Eight bits of mantissa would round boxes to half a pixel and more.
-            with torch.autocast(device, enabled=False):
-                return self._heads(*(each.float() for each in towers))
-        return self._heads(*towers)
+        return in_float32(self._heads, *towers)
 
     @property
     def matches(self) -> tuple[PixelwiseCorrelation, ...]:
@@ -148,9 +143,9 @@ class NanoTrack(TrackerNetwork):
         # The IoU head judges boxes and must not make them worse, hence the detached input.
         judged = torch.cat([cls_features, box_features], dim=1).detach()
         return NanoPrediction(
-            _rows(self.cls_pred(cls_features)),
-            _rows(self.box_pred(box_features)).exp(),
-            _rows(self.iou_head(judged)).squeeze(-1).sigmoid(),
+            cell_rows(self.cls_pred(cls_features)),
+            cell_rows(self.box_pred(box_features)).exp(),
+            cell_rows(self.iou_head(judged)).squeeze(-1).sigmoid(),
         )
 
     def candidates(self, prediction: NanoPrediction) -> Candidates:
@@ -214,19 +209,3 @@ def is_folded(norm: nn.BatchNorm2d) -> bool:
     """Return whether a BatchNorm is an identity because it is folded into the layer before it (see `published.py`)."""
     assert norm.running_var is not None
     return bool(((norm.running_var - (1 - norm.eps)).abs() < norm.eps / 10).all())
-
-
-def cell_positions(grid: int, search_size: int) -> Tensor:
-    """Return (grid * grid, 2) float32 x, y of the cells in search pixels, row by row.
-
-    Cell grid // 2 lies on the crop's centre pixel. With an even grid the cells are lopsided, as published: -1 .. 239 for
-    16 cells and 255 pixels.
-    """
-    axis = (torch.arange(grid) - grid // 2) * STRIDE + search_size // 2
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    return torch.stack([x, y], dim=-1).flatten(0, 1).float()
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """Map (B, C, H, W) to (B, H * W, C)."""
-    return maps.flatten(2).transpose(1, 2)

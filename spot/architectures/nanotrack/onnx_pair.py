@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import logging
-import warnings
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,9 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from spot.architectures.export import need_packages, quiet_exporter
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
-from spot.runtime.extras import how_to_install
 
 
 class Layer(NamedTuple):
@@ -61,11 +59,10 @@ def read_layers(path: Path) -> list[Layer]:
     Raises:
         SpotError: the file is missing or damaged, or the package onnx is not installed.
     """
-    try:
-        import onnx
-        from onnx import numpy_helper
-    except ImportError:
-        raise SpotError(f"reading ONNX files needs onnx; {how_to_install('onnx')}") from None
+    need_packages()
+    import onnx
+    from onnx import numpy_helper
+
     try:
         graph = onnx.load(str(path)).graph
     except OSError as error:
@@ -114,21 +111,10 @@ def with_folded_norms(network: Any) -> Any:
 
 
 def _export(part: nn.Module, inputs: tuple[Tensor, ...], names: list[str], outputs: list[str], file: Path) -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise SpotError(f"writing ONNX files needs {error.name}; {how_to_install('onnx')}") from None
-    level = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # the exporter makes hundreds of remarks on its own passes
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            program = torch.onnx.export(
-                part.eval(), inputs, input_names=names, output_names=outputs, dynamo=True, verbose=False
-            )
-    finally:
-        logging.disable(level)
+    with quiet_exporter():
+        program = torch.onnx.export(
+            part.eval(), inputs, input_names=names, output_names=outputs, dynamo=True, verbose=False
+        )
     assert program is not None
     with replacing(file) as partial:
         program.save(partial)

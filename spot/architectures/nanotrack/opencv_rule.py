@@ -21,24 +21,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from spot.architectures.nanotrack.tracker import MIN_SIZE, NanoTracker
-from spot.architectures.ocean.tracker import context_side
+from spot.architectures.nanotrack.tracker import NanoTracker
+from spot.architectures.siamese_tracker import context_side
 from spot.architectures.subwindow import mean_colour, subwindows
 from spot.architectures.tracker import TrackState, move_to
 
 
 class OpenCVTracker(NanoTracker):
-    """`NanoTracker` with OpenCV's rule; see there for the arguments."""
-
-    @torch.inference_mode()
-    def start(self, frames: Sequence[np.ndarray], boxes: np.ndarray) -> TrackState:
-        """See `Tracker.start`."""
-        boxes = np.trunc(np.asarray(boxes, np.float64))
-        sizes = np.maximum(boxes[:, 2:], 1)
-        state = TrackState((), boxes[:, :2] + sizes / 2, sizes, np.zeros((len(boxes), 3)))
-        sides = np.trunc(context_side(sizes, self.context))
-        crops = self._crops(state, frames, sides, self.network.template_size)
-        return self._with_template(state, crops, sides)
+    """`NanoTracker` with OpenCV's rule; see `SiameseTracker` for the arguments."""
 
     @torch.inference_mode()
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
@@ -46,7 +36,7 @@ class OpenCVTracker(NanoTracker):
         context = self.context * np.trunc(state.sizes.sum(axis=1, keepdims=True))
         template_side = np.sqrt((state.sizes + context).prod(axis=1))
         scale = (self.network.template_size / template_side)[:, None]
-        crops = self._crops(state, frames, np.trunc(2 * template_side), self.network.search_size)
+        crops = self._crops(state, frames, np.maximum(np.trunc(2 * template_side), 1), self.network.search_size)
         boxes, scores = self._all_cells(state, crops)
 
         penalty = position_penalty(boxes[..., 2:], state.sizes, state.centers, self.penalty)
@@ -56,15 +46,24 @@ class OpenCVTracker(NanoTracker):
 
         shift = box[:, :2] + box[:, 2:] / 2 - self.network.search_size // 2
         rate = (penalty[best] * scores[best] * self.learning_rate)[:, None]
-        sizes = (1 - rate) * state.sizes + rate * box[:, 2:] / scale
-        state, moved = move_to(state, state.centers + shift / scale, sizes, frames, MIN_SIZE)
+        sizes = self._smooth(state.sizes, box[:, 2:] / scale, rate)
+        state, moved = move_to(state, state.centers + shift / scale, sizes, frames, self.min_size)
         return state, np.trunc(moved), blended[best]
 
+    def _place(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        boxes = np.trunc(boxes)
+        sizes = np.maximum(boxes[:, 2:], 1)
+        return boxes[:, :2] + sizes / 2, sizes
+
+    def _template_sides(self, sizes: np.ndarray) -> np.ndarray:
+        return np.trunc(context_side(sizes, self.context))
+
+    def _corners(self, centers: np.ndarray, sides: np.ndarray) -> np.ndarray:
+        return np.trunc(centers).astype(np.int64) - (sides.astype(np.int64)[:, None] + 1) // 2
+
     def _crops(self, state: TrackState, frames: Sequence[np.ndarray], sides: np.ndarray, out: int) -> Tensor:
-        sides = np.maximum(sides, 1).astype(np.int64)
-        corners = np.trunc(state.centers).astype(np.int64) - (sides[:, None] + 1) // 2
         fill = np.stack([np.rint(mean_colour(frame)) for frame in frames])
-        pixels = subwindows(frames, corners, sides, out, fill)
+        pixels = subwindows(frames, self._corners(state.centers, sides), sides.astype(np.int64), out, fill)
         return self.network.normalise(pixels.to(self.network.pixel_mean, non_blocking=True).flip(1) / 255)
 
 

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from spot.architectures.base import Terms, TrackerLoss, masked_sum
-from spot.architectures.ocean.network import OceanPrediction, cell_positions
+from spot.architectures.base import Terms, masked_sum
+from spot.architectures.distance_loss import DistanceLoss, distance_iou
+from spot.architectures.ocean.network import OceanPrediction
 
 
-class OceanLoss(TrackerLoss):
+class OceanLoss(DistanceLoss):
     """Balanced cross-entropy of class, IoU loss of boxes, cross-entropy of alignment, L1 of the predicted IoU.
 
     The terms are `class`, `box`, `align` and, for labelled pairs, `iou`, each a mean over its own cells of the batch.
@@ -25,8 +26,6 @@ class OceanLoss(TrackerLoss):
         iou_margin: fraction of the target's size by which each side moves outwards for the IoU head's cells.
     """
 
-    cells: Tensor
-
     def __init__(
         self,
         grid: int = 25,
@@ -39,11 +38,10 @@ class OceanLoss(TrackerLoss):
         radius: int = 2,
         iou_margin: float = 0.2,
     ) -> None:
-        super().__init__()
+        super().__init__(grid, stride, search_size)
         self.stride, self.search_size = stride, search_size
         self.radius, self.iou_margin = radius, iou_margin
         self.weights = {"class": class_weight, "box": box_weight, "align": align_weight, "iou": iou_weight}
-        self.register_buffer("cells", cell_positions(grid, stride, search_size), persistent=False)
 
     def forward(self, prediction: OceanPrediction, boxes: Tensor, keep: Tensor, train_iou: bool) -> Terms:
         """Return the unweighted terms; see `TrackerLoss.forward`. Without an align head there is no such term.
@@ -71,40 +69,13 @@ class OceanLoss(TrackerLoss):
             terms["iou"] = (masked_sum(error, self.inside(boxes, self.iou_margin) & kept),)
         return terms
 
-    def distances(self, boxes: Tensor, margin: float = 0.0) -> Tensor:
-        """Return (B, N, 4) distances from each cell to the left, top, right and bottom of its (B, 4) xywh box.
-
-        Each side is first moved outwards by `margin` of the box's size, which counts as 1 px where it is less.
-        """
-        reach = margin * boxes[:, 2:].clamp(min=1)
-        low, high = boxes[:, :2] - reach, boxes[:, :2] + boxes[:, 2:] + reach
-        return torch.cat([self.cells - low[:, None], high[:, None] - self.cells], dim=-1)
-
-    def inside(self, boxes: Tensor, margin: float = 0.0) -> Tensor:
-        """Return (B, N) bool: cells strictly inside the boxes, enlarged as in `distances`."""
-        return (self.distances(boxes, margin) > 0).all(dim=-1)
-
     def positive(self, boxes: Tensor) -> Tensor:
         """Return (B, N) bool: cells near the target's centre cell.
 
-        The middle cell stands for search_size / 2 here, not for its own position (see the top of `ocean.py`), and the
+        The middle cell stands for search_size / 2 here, not for its own position (see the top of `network.py`), and the
         centre's distance from it is cut towards zero.
         """
         center = (boxes[:, :2] + (boxes[:, :2] + boxes[:, 2:])) / 2
         cell = ((center - self.search_size / 2) / self.stride).trunc()
         index = (self.cells - self.search_size // 2) / self.stride
         return (index - cell[:, None]).abs().sum(dim=-1) <= self.radius
-
-
-def distance_iou(predicted: Tensor, target: Tensor, valid: Tensor) -> Tensor:
-    """Return (B, N) (intersection + 1) / (union + 1) of boxes around a cell; 1 without gradient where not `valid`.
-
-    Args:
-        predicted, target: (B, N, 4) distances left, top, right, bottom in pixels; positive where valid.
-        valid: (B, N) bool. Elsewhere the formula means nothing and its logarithm could be NaN.
-    """
-    predicted, target = (torch.where(valid[..., None], d, 1.0) for d in (predicted, target))
-    shared = torch.minimum(predicted, target)
-    intersection = (shared[..., 0] + shared[..., 2]) * (shared[..., 1] + shared[..., 3])
-    areas = [(d[..., 0] + d[..., 2]) * (d[..., 1] + d[..., 3]) for d in (predicted, target)]
-    return (intersection + 1) / (areas[0] + areas[1] - intersection + 1)

@@ -16,7 +16,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.ops import DeformConv2d
 
-from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, TrackerNetwork
+from spot.architectures.base import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    Candidates,
+    TrackerNetwork,
+    cell_positions,
+    cell_rows,
+    in_float32,
+)
 from spot.architectures.ocean.published import OceanFormat
 from spot.runtime.errors import SpotError
 
@@ -119,12 +127,7 @@ class Ocean(TrackerNetwork):
             )
         # The IoU head judges boxes and must not make them worse, hence the detached input.
         outputs = self.cls_tower(cls_map), self.box_tower(box_map), self.iou_tower(box_map.detach())
-        device = search.device.type
-        if torch.is_autocast_enabled(device):
-            # Eight bits of mantissa would round boxes to half a pixel and more.
-            with torch.autocast(device, enabled=False):
-                return self._heads(*(output.float() for output in outputs))
-        return self._heads(*outputs)
+        return in_float32(self._heads, *outputs)
 
     def candidates(self, prediction: OceanPrediction) -> Candidates:
         """Blend of class and align score, xywh box in search-crop pixels (not clipped), predicted IoU of each cell."""
@@ -138,9 +141,9 @@ class Ocean(TrackerNetwork):
         log_distances = self.box_scale * self.box_pred(box_features) + self.box_bias
         distances = log_distances.clamp(max=MAX_LOG_DISTANCE).exp()
         return OceanPrediction(
-            logits=_rows(0.1 * self.cls_pred(cls_features)),
-            boxes=_rows(distances),
-            ious=_rows(self.iou_pred(iou_features)).squeeze(-1).sigmoid(),
+            logits=cell_rows(0.1 * self.cls_pred(cls_features)),
+            boxes=cell_rows(distances),
+            ious=cell_rows(self.iou_pred(iou_features)).squeeze(-1).sigmoid(),
             align=self._alignment(box_features, distances) if self.align else None,
         )
 
@@ -148,7 +151,7 @@ class Ocean(TrackerNetwork):
         """Return (B, N) logits."""
         shift = (self.search_size // 2 - self.search_size / 2) / self.stride
         aligned = self.align_conv(box_features, tap_offsets(distances, self.stride, shift))
-        return _rows(self.align_pred(F.relu(aligned, inplace=True))).squeeze(-1)
+        return cell_rows(self.align_pred(F.relu(aligned, inplace=True))).squeeze(-1)
 
 
 class Match(nn.Module):
@@ -220,13 +223,6 @@ def tap_offsets(distances: Tensor, stride: int, shift: float) -> Tensor:
     return torch.stack([y, x], dim=3).flatten(1, 3)
 
 
-def cell_positions(grid: int, stride: int, search_size: int) -> Tensor:
-    """Return (grid * grid, 2) float32 x, y of the cells in search-crop pixels, row by row."""
-    axis = (torch.arange(grid) - grid // 2) * stride + search_size // 2
-    y, x = torch.meshgrid(axis, axis, indexing="ij")
-    return torch.stack([x, y], dim=-1).flatten(0, 1).float()
-
-
 def tower(channels: int, depth: int) -> nn.Sequential:
     """`depth` times convolution, BatchNorm, ReLU."""
     layers: list[nn.Module] = []
@@ -239,8 +235,3 @@ def tower(channels: int, depth: int) -> nn.Sequential:
 def _encoding(channels: int, dilation: tuple[int, int]) -> nn.Sequential:
     conv = nn.Conv2d(channels, channels, 3, dilation=dilation, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
-
-
-def _rows(maps: Tensor) -> Tensor:
-    """Map (B, C, H, W) to (B, H * W, C)."""
-    return maps.flatten(2).transpose(1, 2)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, TrackerNetwork
+from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, TrackerNetwork, in_float32
 from spot.architectures.ostrack.published import OSTrackFormat
 from spot.architectures.ostrack.transformer import JointViT
 from spot.runtime.errors import SpotError
@@ -104,12 +104,7 @@ class OSTrack(TrackerNetwork):
         template, voters = template_features
         ratio = self._training_keep_ratio if self.training else None
         tokens, _ = self.backbone(template, search, voters, ratio)
-        device = search.device.type
-        if torch.is_autocast_enabled(device):
-            # Eight bits of mantissa would round boxes to half a pixel and more.
-            with torch.autocast(device, enabled=False):
-                return self._heads(tokens.float())
-        return self._heads(tokens)
+        return in_float32(self._heads, tokens)
 
     def candidates(self, prediction: OSTrackPrediction) -> Candidates:
         """Score, xywh box in search-crop pixels (not clipped) and predicted IoU of every cell."""

@@ -11,11 +11,10 @@ import torch
 from torch import Tensor
 
 from spot.architectures.base import TrackerNetwork
-from spot.architectures.subwindow import mean_colour, subwindow
-from spot.architectures.tracker import Tracker, TrackState
+from spot.architectures.tracker import CropTracker, TrackState
 
 
-class OSTrackTracker(Tracker):
+class OSTrackTracker(CropTracker):
     """Takes the best cell of the score map times a Hann window; no smoothing of sizes.
 
     Args:
@@ -40,19 +39,10 @@ class OSTrackTracker(Tracker):
         self.window = torch.outer(line, line).flatten().to(network.pixel_mean)
 
     @torch.inference_mode()
-    def start(self, frames: Sequence[np.ndarray], boxes: np.ndarray) -> TrackState:
-        """See `Tracker.start`."""
-        boxes = np.asarray(boxes, np.float64)
-        sizes = boxes[:, 2:]
-        fill = np.stack([np.zeros(3) if self.black else mean_colour(frame) for frame in frames])
-        state = TrackState((), boxes[:, :2] + sizes / 2, sizes, fill)
-        crops, sides = self._crops(state, frames, self.template_factor, self.network.template_size)
-        return self._with_template(state, crops, sides)
-
-    @torch.inference_mode()
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
         """See `Tracker.step`; the score is that of the best cell before the window."""
-        crops, sides = self._crops(state, frames, self.search_factor, self.network.search_size)
+        sides = np.maximum(self._sides(state.sizes, self.search_factor), 1)
+        crops = self._crops(state, frames, sides, self.network.search_size)
         candidates = self.network.candidates(self.network.predict(state.template_features, crops))
         best = (candidates.scores * self.window).argmax(1)
         rows = torch.arange(len(best), device=best.device)
@@ -71,20 +61,22 @@ class OSTrackTracker(Tracker):
             numbers[:, 4],
         )
 
-    def _crops(
-        self, state: TrackState, frames: Sequence[np.ndarray], factor: float, out: int
-    ) -> tuple[Tensor, np.ndarray]:
-        """Normalised crops (B, 3, out, out) around the targets, and their sides (B,) in image pixels."""
-        sides = np.maximum(np.ceil(np.sqrt(state.sizes.prod(axis=1)) * factor), 1)
-        corners = np.rint(state.centers - sides[:, None] / 2).astype(np.int64)
-        crops = np.empty((len(frames), out, out, 3), np.uint8)
-        for i, frame in enumerate(frames):
-            crops[i] = subwindow(
-                without_touched_edge(frame, corners[i] + int(sides[i])), corners[i], int(sides[i]), out, state.fill[i]
-            )
-        pixels = torch.from_numpy(crops).permute(0, 3, 1, 2).to(self.network.pixel_mean.device, non_blocking=True)
-        scaled = pixels.to(self.network.pixel_mean.dtype) / 255
-        return self.network.normalise(scaled), sides
+    def _template_sides(self, sizes: np.ndarray) -> np.ndarray:
+        return self._sides(sizes, self.template_factor)
+
+    def _sides(self, sizes: np.ndarray, factor: float) -> np.ndarray:
+        return np.ceil(np.sqrt(sizes.prod(axis=1)) * factor)
+
+    def _fill(self, frame: np.ndarray) -> np.ndarray:
+        return np.zeros(3) if self.black else super()._fill(frame)
+
+    def _corners(self, centers: np.ndarray, sides: np.ndarray) -> np.ndarray:
+        return np.rint(centers - sides[:, None] / 2).astype(np.int64)
+
+    def _crops(self, state: TrackState, frames: Sequence[np.ndarray], sides: np.ndarray, out: int) -> Tensor:
+        ends = self._corners(state.centers, sides) + sides[:, None].astype(np.int64)
+        cut = [without_touched_edge(frame, end) for frame, end in zip(frames, ends, strict=True)]
+        return super()._crops(state, cut, sides, out)
 
 
 def without_touched_edge(frame: np.ndarray, end: np.ndarray) -> np.ndarray:

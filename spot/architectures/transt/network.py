@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torchvision.ops import box_convert
 
 from spot.architectures.backbones.base import Backbone
-from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, TrackerNetwork
+from spot.architectures.base import IMAGENET_MEAN, IMAGENET_STD, Candidates, TrackerNetwork, in_float32
 from spot.architectures.transt.attention import Attention
 from spot.architectures.transt.published import TransTFormat
 from spot.runtime.errors import SpotError
@@ -102,12 +102,7 @@ class TransT(TrackerNetwork):
         for layer in self.fusion:
             template, search = layer(template, search, *positions)
         fused = self.decoder_norm(self.decoder(search, self.search_positions, template, self.template_positions))
-        device = fused.device.type
-        if torch.is_autocast_enabled(device):
-            # Eight bits of mantissa would round boxes to half a pixel and more.
-            with torch.autocast(device, enabled=False):
-                return self._heads(fused.float())
-        return self._heads(fused)
+        return in_float32(self._heads, fused)
 
     def candidates(self, prediction: TransTPrediction) -> Candidates:
         """Return target probability, xywh box in search-crop pixels (not clipped) and predicted IoU of every cell."""

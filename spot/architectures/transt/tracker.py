@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from spot.architectures.base import TrackerNetwork, best_cell, hann_window
-from spot.architectures.subwindow import mean_colour, subwindows
-from spot.architectures.tracker import Tracker, TrackState, move_to
+from spot.architectures.subwindow import subwindows
+from spot.architectures.tracker import CropTracker, TrackState, move_to
 
 
-class TransTTracker(Tracker):
+class TransTTracker(CropTracker):
     """Takes the best cell of each search crop as it is: no smoothing, no penalty but the window.
 
     Args:
@@ -38,18 +38,10 @@ class TransTTracker(Tracker):
         self.min_size = min_size
 
     @torch.inference_mode()
-    def start(self, frames: Sequence[np.ndarray], boxes: np.ndarray) -> TrackState:
-        """See `Tracker.start`."""
-        boxes = np.asarray(boxes, np.float64)
-        sizes = boxes[:, 2:]
-        state = TrackState((), boxes[:, :2] + sizes / 2, sizes, np.stack([mean_colour(f) for f in frames]))
-        crops, sides = self._crops(state, frames, self.template_factor, self.network.template_size)
-        return self._with_template(state, crops, sides)
-
-    @torch.inference_mode()
     def step(self, state: TrackState, frames: Sequence[np.ndarray]) -> tuple[TrackState, np.ndarray, np.ndarray]:
         """See `Tracker.step`; the score is that of the best cell after blending with the window."""
-        crops, sides = self._crops(state, frames, self.search_factor, self.network.search_size)
+        sides = np.maximum(self._sides(state.sizes, self.search_factor), 1)
+        crops = self._crops(state, frames, sides, self.network.search_size)
         candidates = self.network.candidates(self.network.predict(state.template_features, crops))
         best = best_cell(candidates, self.window, self.window_weight)
         found = torch.cat((best.box, best.score[:, None]), dim=1).double().cpu().numpy()
@@ -60,13 +52,17 @@ class TransTTracker(Tracker):
         state, moved = move_to(state, centers, sizes, frames, self.min_size)
         return state, moved, found[:, 4]
 
-    def _crops(
-        self, state: TrackState, frames: Sequence[np.ndarray], factor: float, out: int
-    ) -> tuple[Tensor, np.ndarray]:
-        """Normalised crops (B, 3, out, out) around the targets, and their sides (B,) in image pixels."""
-        context = (factor - 1) * state.sizes.mean(axis=1, keepdims=True)
-        sides = np.maximum(np.ceil(np.sqrt((state.sizes + context).prod(axis=1))), 1)
-        corners = np.floor(state.centers - (sides[:, None] + 1) / 2 + 0.5).astype(np.int64)
-        pixels = subwindows(frames, corners, sides.astype(np.int64), out, state.fill)
+    def _template_sides(self, sizes: np.ndarray) -> np.ndarray:
+        return self._sides(sizes, self.template_factor)
+
+    def _sides(self, sizes: np.ndarray, factor: float) -> np.ndarray:
+        context = (factor - 1) * sizes.mean(axis=1, keepdims=True)
+        return np.ceil(np.sqrt((sizes + context).prod(axis=1)))
+
+    def _corners(self, centers: np.ndarray, sides: np.ndarray) -> np.ndarray:
+        return np.floor(centers - (sides[:, None] + 1) / 2 + 0.5).astype(np.int64)
+
+    def _crops(self, state: TrackState, frames: Sequence[np.ndarray], sides: np.ndarray, out: int) -> Tensor:
+        pixels = subwindows(frames, self._corners(state.centers, sides), sides.astype(np.int64), out, state.fill)
         scaled = pixels.to(self.network.pixel_mean.device, non_blocking=True).float() * (1 / 255)
-        return self.network.normalise(scaled).to(self.network.pixel_mean.dtype), sides
+        return self.network.normalise(scaled).to(self.network.pixel_mean.dtype)

@@ -16,7 +16,7 @@ from functools import partial
 import numpy as np
 
 from spot.data.annotation_cache import Source
-from spot.data.annotations import Annotation, drawable, fit_rows, parse_flags, parse_table
+from spot.data.annotations import Annotation, drawable, first_frame_alone, fit_rows, parse_flags, parse_table
 from spot.data.datasets import pysot
 from spot.data.folders import list_frames, locate, names_in, need_root, packed_folders, read_optional
 from spot.data.images import read_bytes
@@ -81,10 +81,8 @@ def fit_annotation(table: np.ndarray, source: Source) -> Annotation:
     annotates the first frame of a longer sequence.
     """
     truth, absence, cover = source.files
-    boxes = table.astype(np.float32)
     frames = len(source.frames)
-    if len(boxes) == 1 and frames > 1:
-        boxes = np.concatenate([boxes, np.full((frames - 1, 4), np.nan, np.float32)])
+    boxes = first_frame_alone(table.astype(np.float32), frames)
     fit_rows(boxes, frames or len(boxes), truth)
     visible = drawable(boxes)
     if (data := read_optional(absence)) is not None:

@@ -17,11 +17,11 @@ from functools import partial
 import numpy as np
 
 from spot.data.annotation_cache import Source
-from spot.data.annotations import Annotation, attributes_in, drawable, fit_rows, parse_flags, parse_table
+from spot.data.annotations import Annotation, drawable, fit_rows, parse_flags, parse_table
 from spot.data.datasets import pysot
-from spot.data.folders import locate, names_in, need_root, packed_folders, read_optional
+from spot.data.folders import locate, names_in, need_root, packed_folders
 from spot.data.images import read_bytes
-from spot.data.reading import read_videos
+from spot.data.reading import add_attributes, read_videos
 from spot.data.splits import choose, list_file, read_list, refuse_overlap, split_name
 from spot.data.video import Frames, VideoSet
 from spot.runtime.errors import SpotError
@@ -80,7 +80,10 @@ def load(
         return [_source(root, name, "" if is_test else "LaSOT_") for name in names], [file]
 
     videos = read_videos("LaSOT", split_name(split), f"{root} {file}", find, _read, cache, broken)
-    return _with_attributes(videos, root) if is_test else videos
+    if not is_test:
+        return videos
+    folder = f"{root}/attributes" if os.path.isdir(f"{root}/attributes") else f"{root}/att"
+    return add_attributes(videos, ATTRIBUTES, lambda name: f"{folder}/{name}.txt")
 
 
 def load_extension(
@@ -137,12 +140,3 @@ def _read(source: Source) -> Annotation:
     for file in flags:
         visible &= fit_rows(parse_flags(read_bytes(file), file), len(boxes), file) == 0
     return Annotation(boxes, visible)
-
-
-def _with_attributes(videos: VideoSet, root: str) -> VideoSet:
-    folder = next((f for f in (f"{root}/attributes", f"{root}/att") if os.path.isdir(f)), None)
-    for name in videos.names if folder else ():
-        file = f"{folder}/{name}.txt"
-        if (data := read_optional(file)) is not None:
-            videos.extras[name] = {"attributes": attributes_in(data, file, ATTRIBUTES)}
-    return videos

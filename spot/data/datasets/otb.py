@@ -18,11 +18,11 @@ import os
 import numpy as np
 
 from spot.data.annotation_cache import Source
-from spot.data.annotations import Annotation, attributes_in, drawable, parse_table
+from spot.data.annotations import Annotation, drawable, parse_table
 from spot.data.datasets import pysot
 from spot.data.folders import locate, need_root
 from spot.data.images import read_bytes
-from spot.data.reading import read_videos
+from spot.data.reading import add_attributes, read_videos
 from spot.data.video import Frames, VideoSet
 from spot.runtime.errors import SpotError
 
@@ -93,7 +93,10 @@ def load(
     videos = read_videos(
         version, "test", root, lambda: ([_source(root, n) for n in VERSIONS[version]], [root]), _read, cache, broken
     )
-    return _with_attributes(videos, root)
+    folder = f"{root}/anno/att"
+    # the toolkit writes some names with a small first letter
+    files = {file.lower(): f"{folder}/{file}" for file in os.listdir(folder)} if os.path.isdir(folder) else {}
+    return add_attributes(videos, ATTRIBUTES, lambda name: files.get(f"{name.lower()}.txt", f"{folder}/{name}.txt"))
 
 
 def _source(root: str, name: str) -> Source:
@@ -109,13 +112,3 @@ def _read(source: Source) -> Annotation:
     file = source.files[0]
     boxes = parse_table(read_bytes(file), file, 4)[_UNUSED_ROWS.get(source.name, 0) :]
     return Annotation(boxes.astype(np.float32), drawable(boxes))
-
-
-def _with_attributes(videos: VideoSet, root: str) -> VideoSet:
-    folder = f"{root}/anno/att"
-    # The toolkit writes some names with a small first letter.
-    files = {f.lower(): f"{folder}/{f}" for f in os.listdir(folder)} if os.path.isdir(folder) else {}
-    for name in videos.names:
-        if file := files.get(f"{name.lower()}.txt"):
-            videos.extras[name] = {"attributes": attributes_in(read_bytes(file), file, ATTRIBUTES)}
-    return videos

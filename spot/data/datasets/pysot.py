@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spot.data.annotations import drawable
+from spot.data.annotations import drawable, first_frame_alone
 from spot.data.folders import locate, name_frames
 from spot.data.polygons import enclosing_boxes, is_polygon
 from spot.data.video import Frames, Video, VideoSet
@@ -54,8 +54,7 @@ def _video(root: str, homes: Sequence[str], name: str, entry: dict) -> Video:
     polygons = truth if is_polygon(truth) else None
     boxes = truth if polygons is None else enclosing_boxes(polygons)
     frames = _frames(root, homes, name, entry["img_names"])
-    if len(boxes) == 1 and len(frames) > 1:
-        boxes = np.concatenate([boxes, np.full((len(frames) - 1, 4), np.nan, np.float32)])
+    boxes = first_frame_alone(boxes, len(frames))
     if len(boxes) != len(frames):
         raise SpotError(f"{name} has {len(boxes)} boxes for {len(frames)} frames; get the file again")
     visible = drawable(boxes)

@@ -143,12 +143,6 @@ def _write(place: Path, rendered: Rendered) -> None:
     np.savetxt(place / "groundtruth.txt", rendered.boxes, fmt="%.3f", delimiter=",")
     np.savetxt(place / "absence.label", fraction == 0, fmt="%d")
     np.savetxt(place / "cover.label", _cover_level(fraction), fmt="%d")
-    count, height, width, _ = rendered.images.shape
-    (place / "meta_info.ini").write_text(
-        "[METAINFO]\nurl: procedural\nbegin: 00:00:00\nend: 00:00:00\nanno_fps: 30Hz\nobject_class: sprite\n"
-        "motion_class: drifting\nmajor_class: synthetic\nroot_class: object\nmotion_adverb: smoothly\n"
-        f"resolution: ({width}, {height})\nframes: {count}\nframes_absent: {int((fraction == 0).sum())}\n"
-    )
 
 
 def _cover_level(fraction: np.ndarray) -> np.ndarray:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import os
 
-import numpy as np
-
 from spot.data.annotation_cache import Source
-from spot.data.annotations import Annotation, drawable, fit_rows, parse_flags, parse_table
+from spot.data.annotations import fit_rows, parse_flags
 from spot.data.datasets import pysot
 from spot.data.folders import names_in, need_root
 from spot.data.images import read_bytes
-from spot.data.reading import read_videos
+from spot.data.reading import read_boxes, read_videos
 from spot.data.video import Frames, VideoSet
 from spot.runtime.errors import SpotError
 
@@ -45,7 +43,7 @@ def load(
         sources = [_source(f"{root}/{n}", n) for n in names]
         return sources, [root, *(f"{root}/{n}" for n in names)]
 
-    return read_videos("TC128", "test", root, find, _read, cache, broken)
+    return read_videos("TC128", "test", root, find, read_boxes, cache, broken)
 
 
 def _source(home: str, name: str) -> Source:
@@ -55,9 +53,3 @@ def _source(home: str, name: str) -> Source:
     numbers = parse_flags(read_bytes(files[1]), files[1])
     first, last = fit_rows(numbers, 2, files[1], "numbers").astype(int).tolist()
     return Source(name, Frames(f"{home}/img", last - first + 1, "{:04d}.jpg", first), files)
-
-
-def _read(source: Source) -> Annotation:
-    file = source.files[0]
-    boxes = fit_rows(parse_table(read_bytes(file), file, 4), len(source.frames), file).astype(np.float32)
-    return Annotation(boxes, drawable(boxes))

@@ -13,11 +13,9 @@ import os
 import numpy as np
 
 from spot.data.annotation_cache import Source
-from spot.data.annotations import Annotation, drawable, fit_rows, parse_table
 from spot.data.datasets import pysot
 from spot.data.folders import list_frames, names_in, need_root
-from spot.data.images import read_bytes
-from spot.data.reading import read_videos
+from spot.data.reading import read_boxes, read_videos
 from spot.data.splits import format_sets, parse_sets, read_list, split_name
 from spot.data.video import Frames, VideoSet
 from spot.runtime.errors import SpotError
@@ -61,7 +59,7 @@ def load(
         return [_source(root, s, video, video in frames[s]) for s, video in videos], looked_at
 
     name = split_name(split) if listed or split == "test" else format_sets(numbers)
-    videos = read_videos("TrackingNet", name, f"{root} {split}", find, _read, cache, broken)
+    videos = read_videos("TrackingNet", name, f"{root} {split}", find, read_boxes, cache, broken)
     videos.human, videos.parts = is_human, [str(number) for number in numbers]
     return videos
 
@@ -107,12 +105,3 @@ def _source(root: str, folder: str, video: str, unpacked: bool) -> Source:
     name = video if is_test else f"TrackingNet_{int(folder.removeprefix('TRAIN_')):02d}_{video}"
     frames = list_frames(place) if is_test else Frames(place, 0, "{}.jpg", 0)
     return Source(name, frames, (f"{home}/anno/{video}.txt",))
-
-
-def _read(source: Source) -> Annotation:
-    file = source.files[0]
-    boxes = parse_table(read_bytes(file), file, 4).astype(np.float32)
-    if len(boxes) == 1 and len(source.frames) > 1:
-        boxes = np.concatenate([boxes, np.full((len(source.frames) - 1, 4), np.nan, np.float32)])
-    fit_rows(boxes, len(source.frames) or len(boxes), file)
-    return Annotation(boxes, drawable(boxes))

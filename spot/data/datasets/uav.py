@@ -8,14 +8,10 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from spot.data.annotation_cache import Source
-from spot.data.annotations import Annotation, attributes_in, drawable, parse_table
 from spot.data.datasets import pysot
-from spot.data.folders import locate, names_in, need_root, read_optional
-from spot.data.images import read_bytes
-from spot.data.reading import read_videos
+from spot.data.folders import locate, names_in, need_root
+from spot.data.reading import add_attributes, read_boxes, read_videos
 from spot.data.video import Frames, VideoSet
 from spot.runtime.errors import SpotError
 
@@ -90,7 +86,8 @@ def load(
             raise SpotError(f"{folder}: no annotations; expected <video>.txt")
         return [_source(root, version, name) for name in names], [folder]
 
-    return _with_attributes(read_videos(version, "test", root, find, _read, cache, broken), f"{folder}/att")
+    videos = read_videos(version, "test", root, find, read_boxes, cache, broken)
+    return add_attributes(videos, ATTRIBUTES, lambda name: f"{folder}/att/{name}.txt")
 
 
 def _source(root: str, version: str, name: str) -> Source:
@@ -101,17 +98,3 @@ def _source(root: str, version: str, name: str) -> Source:
     home = locate(root, f"data_seq/UAV123/{folder if starts else name}")
     first = starts[int(part) - 1] if starts else 1
     return Source(name, Frames(home, 0, "{:06d}.jpg", first), (f"{root}/anno/{version}/{name}.txt",))
-
-
-def _read(source: Source) -> Annotation:
-    file = source.files[0]
-    boxes = parse_table(read_bytes(file), file, 4).astype(np.float32)
-    return Annotation(boxes, drawable(boxes))
-
-
-def _with_attributes(videos: VideoSet, folder: str) -> VideoSet:
-    for name in videos.names:
-        file = f"{folder}/{name}.txt"
-        if (data := read_optional(file)) is not None:
-            videos.extras[name] = {"attributes": attributes_in(data, file, ATTRIBUTES)}
-    return videos

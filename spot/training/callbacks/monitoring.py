@@ -15,7 +15,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from spot.data.pairs import Batch
+from spot.data.instances import Batch
 from spot.data.targets import Targets
 from spot.training.data_module import data_of
 from spot.training.loggers import log_histogram

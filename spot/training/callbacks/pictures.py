@@ -13,7 +13,7 @@ from torch import Tensor
 
 from spot.data.augmentation import photometric
 from spot.data.boxes import to_crop
-from spot.data.pairs import UnlabelledInstances
+from spot.data.instances import UnlabelledInstances
 from spot.supervision.teacher import TeacherLabels
 from spot.training.data_module import TrackingData, data_of
 from spot.training.module import SparseTracker

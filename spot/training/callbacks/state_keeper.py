@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from torch import Tensor
 
-from spot.data.pairs import Batch, UnlabelledInstances
+from spot.data.instances import Batch, UnlabelledInstances
 from spot.runtime.errors import SpotError
 from spot.state.store import PseudoLabels
 from spot.supervision.teacher import TeacherLabels

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from spot.architectures.base import mean_terms
-from spot.architectures.nanotrack.loss import NanoLoss, distance_iou
+from spot.architectures.distance_loss import distance_iou
+from spot.architectures.nanotrack.loss import NanoLoss
 from spot.architectures.nanotrack.network import NanoPrediction
 
 CELLS = 256

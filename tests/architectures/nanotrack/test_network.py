@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from spot.architectures.base import mean_terms, rows
+from spot.architectures.base import cell_positions, mean_terms, rows
 from spot.architectures.nanotrack.loss import NanoLoss
-from spot.architectures.nanotrack.network import NanoTrack, cell_positions
+from spot.architectures.nanotrack.network import NanoTrack
 from spot.runtime.errors import SpotError
 
 SMALL = {"template_size": 63, "search_size": 127}
@@ -41,7 +41,7 @@ def test_sizes_of_the_published_networks():
 
 
 def test_the_grid_is_lopsided_as_published():
-    assert cell_positions(16, 255)[:, 0].unique().tolist() == [16.0 * i - 1 for i in range(16)]
+    assert cell_positions(16, 16, 255)[:, 0].unique().tolist() == [16.0 * i - 1 for i in range(16)]
 
 
 def test_the_iou_head_moves_itself_alone(network):

@@ -10,12 +10,11 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.ops import box_convert, box_iou
 
-from spot.architectures.base import best_cell, hann_window, mean_terms, rows
+from spot.architectures.base import best_cell, cell_positions, hann_window, mean_terms, rows
 from spot.architectures.ocean.loss import OceanLoss
 from spot.architectures.ocean.network import (
     Ocean,
     OceanPrediction,
-    cell_positions,
     correlate,
     tap_offsets,
 )

@@ -8,7 +8,8 @@ import torch
 from torch import nn
 
 from spot.architectures.ocean.network import Ocean, OceanPrediction
-from spot.architectures.ocean.tracker import OceanTracker, change_penalty, context_side
+from spot.architectures.ocean.tracker import OceanTracker
+from spot.architectures.siamese_tracker import change_penalty, context_side
 from spot.architectures.subwindow import mean_colour, subwindow
 
 
@@ -43,13 +44,19 @@ def frame():
     return np.random.default_rng(0).integers(0, 256, (240, 320, 3), np.uint8)
 
 
+def ocean(network, **changed):
+    """Return a tracker by the published rule."""
+    rule = {"context": 0.5, "penalty": 0.062, "window": 0.38, "learning_rate": 0.765}
+    return OceanTracker(network, **{**rule, **changed})
+
+
 BOX = np.array([[100.0, 90.0, 40.0, 40.0]])
 SCALE = 127 / 80  # crop pixels per image pixel: (40 + 40) * (40 + 40) of context 0.5
 
 
 def test_crops_are_those_of_the_context(network, frame):
     """s_z = 80 for a 40 x 40 box; the search crop is 255 / 127 of that, rounded to whole pixels."""
-    tracker = OceanTracker(network)
+    tracker = ocean(network)
     state = tracker.start([frame], BOX)
     tracker.step(state, [frame])
     for side, out, crop in ((80, 127, network.template), (161, 255, network.search)):
@@ -62,7 +69,7 @@ def test_a_step_moves_the_centre_at_once_and_the_size_slowly(network, frame):
     """Cell (12, 14) lies 16 crop pixels right of the centre pixel; the size follows with the square of the rate."""
     network.scores[12 * 25 + 14] = 0.9
     network.boxes[:] = torch.tensor([40.0, 30, 50, 30])
-    state, boxes, scores = OceanTracker(network, window=0.0).step(OceanTracker(network).start([frame], BOX), [frame])
+    state, boxes, scores = ocean(network, window=0.0).step(ocean(network).start([frame], BOX), [frame])
     assert scores == pytest.approx([0.9])
     width, height = 90 / SCALE, 60 / SCALE
     last = 40.0
@@ -80,7 +87,7 @@ def test_the_window_prefers_what_is_near(network, frame):
     network.scores[:] = 0.0001
     network.scores[[12 * 25 + 12, 0]] = torch.tensor([0.7, 0.8])
     for window, x in ((0.0, 120 - 96 / SCALE), (0.38, 120)):
-        tracker = OceanTracker(network, window=window)
+        tracker = ocean(network, window=window)
         state, _, _ = tracker.step(tracker.start([frame], BOX), [frame])
         assert state.centers[0, 0] == pytest.approx(x, abs=1e-3)
 
@@ -91,7 +98,7 @@ def test_the_penalty_prefers_the_same_size_and_aspect(network, frame):
     network.boxes[12 * 25 + 13, [0, 2]] = 60 * SCALE
     network.scores[[12 * 25 + 13, 12 * 25 + 11]] = torch.tensor([0.9, 0.88])
     for penalty, x in ((0.0, 120 + 8 / SCALE), (0.062, 120 - 8 / SCALE)):
-        tracker = OceanTracker(network, window=0.0, penalty=penalty)
+        tracker = ocean(network, window=0.0, penalty=penalty)
         state, _, _ = tracker.step(tracker.start([frame], BOX), [frame])
         assert state.centers[0, 0] == pytest.approx(x, abs=1e-3)
 
@@ -99,7 +106,7 @@ def test_the_penalty_prefers_the_same_size_and_aspect(network, frame):
 def test_boxes_stay_on_the_image_and_keep_a_least_size(network, frame):
     """The centre may lie on the border; sizes are at most the image's and at least min_size, which wins."""
     network.scores[0] = 0.99
-    tracker = OceanTracker(network, penalty=0.0, window=0.0, learning_rate=1.0)
+    tracker = ocean(network, penalty=0.0, window=0.0, learning_rate=1.0)
     box = np.array([[2.0, 2.0, 30.0, 30.0]])
     network.boxes[:] = 0.5
     state, boxes, _ = tracker.step(tracker.start([frame], box), [frame])
@@ -123,7 +130,7 @@ def test_videos_do_not_see_each_other():
         channels = 4
 
     network = Ocean(Patches(3, 4, 15, stride=8), channels=4, tower_depth=1)
-    tracker = OceanTracker(network)
+    tracker = ocean(network)
     rng = np.random.default_rng(0)
     shapes, boxes = [(120, 160), (90, 200)], np.array([[30.0, 40, 50, 30], [150.0, 10, 20, 60]])
     videos = [[rng.integers(0, 256, (*shape, 3), np.uint8) for _ in range(3)] for shape in shapes]
