@@ -43,8 +43,9 @@ def label(cfg: DictConfig) -> Path:
     elif cfg["import"] is not None:
         from spot.annotation.label_files import import_labels
 
-        new = import_labels(videos, cfg["import"], cfg.format, file)
-        print(f"{counted(len(new), 'label')} from {cfg['import']} -> {file}\nnext: {_next_command(cfg)}")
+        new, left_out = import_labels(videos, cfg["import"], cfg.format, file, cfg.names)
+        more = f" ({counted(left_out, 'box', 'boxes')} not drawn by a human: left out)" if left_out else ""
+        print(f"{counted(len(new), 'label')} from {cfg['import']} -> {file}{more}\nnext: {_next_command(cfg)}")
     else:
         _serve(cfg, videos, frame_sizes(videos), file)
     return file

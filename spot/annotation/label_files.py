@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-from spot.annotation.exchange import FORMATS, export_boxes, import_boxes, video_infos
+from spot.annotation.exchange import FORMATS, Labels, export_boxes, import_boxes, video_infos
 from spot.data.box_table import BoxTable
 from spot.data.datasets.videos import frame_sizes
 from spot.data.labels import merge_labels
@@ -17,24 +17,34 @@ from spot.runtime.errors import SpotError
 from spot.runtime.locks import locked
 
 
-def import_labels(videos: VideoSet, path: str, name: str | None, file: Path) -> BoxTable:
+def import_labels(
+    videos: VideoSet, path: str, name: str | None, file: Path, labels: Labels | None = None
+) -> tuple[BoxTable, int]:
     """Add the boxes of another tool's file to the labels; a new box replaces the old one of its frame and target.
+
+    Boxes that no human drew (predictions that came back from the tool as they went) are no labels. The formats of
+    tracks do not tell which keyframe somebody has corrected; there, all keyframes are labels.
 
     Args:
         path: a file, folder or zip.
         name: its format (`spot.annotation.exchange.FORMATS`); None: as its ending and content tell.
         file: the CSV of labels.
+        labels: what the tool's labels mean (`import_boxes`).
 
     Returns:
-        The boxes that were read.
+        The labels that were read, and the number of boxes that were left out.
 
     Raises:
-        SpotError: the file does not fit the videos, or the label page is open on these labels.
+        SpotError: the file does not fit the videos or has no human's box, or the label page is open on these labels.
     """
     with locked(file, f"the label file {file}"):
-        new = import_boxes(name or guess_format(path), path, video_infos(videos))
+        name = name or guess_format(path)
+        found = import_boxes(name, path, video_infos(videos), labels)
+        new = found if FORMATS[name].keyframes else found.take(found.is_gt)
+        if not len(new):
+            raise SpotError(f"import={path}: a human drew none of its {len(found)} boxes; correct some first")
         merge_labels(file, new, frame_sizes(videos))
-    return new
+    return new, len(found) - len(new)
 
 
 def export_labels(videos: VideoSet, name: str, folder: Path) -> list[Path]:

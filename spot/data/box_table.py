@@ -183,14 +183,27 @@ class BoxTable:
                 boxes.append(_parse_box(row))
                 scores.append(float(row.get("score") or 1))
                 human.append(bool(int(row.get("is_gt") or (0 if "is_gt" in columns else 1))))
-                if not (0 <= frames[-1] < 2**31 and 0 <= targets[-1] < 2**31):
-                    raise ValueError("numbers of frames and targets are 0 or more, and below 2^31")
+                check_row(targets[-1], frames[-1], boxes[-1], scores[-1])
         except (ValueError, TypeError, csv.Error) as error:
             raise SpotError(f"{source}: line {rows.line_num}: {error}; expected {','.join(COLUMNS)}") from None
         try:
-            return cls.build(names, targets, frames, boxes, scores, human)
+            return cls.build(names, targets, frames, [box or [np.nan] * 4 for box in boxes], scores, human)
         except SpotError as error:
             raise SpotError(f"{source}: {error}") from None
+
+
+def check_row(target: int, frame: int, box: Sequence[float] | None, score: float) -> None:
+    """Check a row that somebody else wrote; `box` xywh, None where the target is absent.
+
+    Raises:
+        ValueError: it says what is wrong.
+    """
+    if not (0 <= frame < 2**31 and 0 <= target < 2**31):
+        raise ValueError("numbers of frames and targets are 0 or more, and below 2^31")
+    if box is not None and not (len(box) == 4 and (np.abs(box) < _LARGEST).all() and box[2] > 0 and box[3] > 0):
+        raise ValueError(f"{','.join(f'{value:g}' for value in box)} is not a box with an area")
+    if not 0 <= score <= 1:
+        raise ValueError(f"{score:g} is not a score from 0 to 1")
 
 
 def _text(value: str | None) -> str:
@@ -199,7 +212,7 @@ def _text(value: str | None) -> str:
     return value
 
 
-def _parse_box(row: dict[str, str]) -> list[float]:
+def _parse_box(row: dict[str, str]) -> list[float] | None:
     cells = [(row[side] or "").strip() for side in "xywh"]
     absent = bool(int(row.get("absent") or 0))
     if absent or not any(cells):
@@ -207,11 +220,8 @@ def _parse_box(row: dict[str, str]) -> list[float]:
             raise ValueError("there is a box, but the target is absent")
         if not absent:
             raise ValueError("there is no box, but absent is not 1")
-        return [np.nan] * 4
-    box = [float(cell) for cell in cells]
-    if not (np.abs(box) < _LARGEST).all() or box[2] <= 0 or box[3] <= 0:
-        raise ValueError(f"{','.join(cells)} is not a box with an area")
-    return box
+        return None
+    return [float(cell) for cell in cells]
 
 
 def number(value: float, decimals: int = DECIMALS) -> str:

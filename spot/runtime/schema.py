@@ -337,6 +337,7 @@ class Label:
     browser: bool
     export: str | None
     import_: Path | None
+    names: dict[str, int] | None
     format: str | None
     output: Path | None
 

@@ -94,7 +94,11 @@ def test_export_and_import_are_the_same_labels(place, tmp_path):
     outputs = place / "outputs"
     ok("label", *videos(place), "export=cvat", f"output={tmp_path / 'cvat'}", outputs=outputs)
     (file,) = (tmp_path / "cvat").rglob("*.xml")
-    ok("label", *videos(place), f"import={file}", f"paths.labels={tmp_path / 'back'}", outputs=outputs)
+    predicted = '<box label="vehicle" source="auto" xtl="1" ytl="1" xbr="9" ybr="9"/></image>'
+    file.write_text(file.read_text().replace("</image>", predicted, 1))
+    options = (f"import={file}", "names={vehicle:2}", f"paths.labels={tmp_path / 'back'}")
+    said = ok("label", *videos(place), *options, outputs=outputs).stdout
+    assert "1 box not drawn by a human: left out" in said
     here, there = (BoxTable.read_csv(folder / "clips.csv") for folder in (outputs / "labels", tmp_path / "back"))
     assert here.to_csv() == there.to_csv()
     (tmp_path / "odd.json").write_text(json.dumps({"a": 1}))

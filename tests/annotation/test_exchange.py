@@ -179,12 +179,20 @@ def test_cvat_tracks_as_cvat_writes_them(tmp_path: Path):
     assert list(zip(table.frame.tolist(), table.absent.tolist(), strict=True)) == [(10, False), (12, False), (13, True)]
     assert set(table.target.tolist()) == {2}
     file.write_text(CVAT_TRACK.format(label="vehicle", end=13))
-    with pytest.raises(SpotError, match=r"unknown label vehicle; rename it to target_1, or say labels={vehicle: 1}"):
+    with pytest.raises(SpotError, match=r"unknown label vehicle; rename it to target_1, or add names={vehicle:1}"):
         import_boxes("cvat_video", file, VIDEOS)
     assert import_boxes("cvat_video", file, VIDEOS, labels={"vehicle": 5}).target.tolist() == [5, 5, 5]
     file.write_text(CVAT_TRACK.format(label="target_2", end=60))
     with pytest.raises(SpotError, match="car has no frame 60"):
         import_boxes("cvat_video", file, VIDEOS)
+
+
+def test_a_frame_far_beyond_the_video_costs_nothing(tmp_path: Path):
+    """Interpolating up to it would fill the memory."""
+    file = tmp_path / "annotations.xml"
+    file.write_text(CVAT_TRACK.format(label="target_2", end=10**9))
+    with pytest.raises(SpotError, match="car has no frame 1000000000"):
+        import_boxes("cvat_video", file, VIDEOS, dense=True)
 
 
 def test_cvat_is_given_what_it_needs(tmp_path: Path):
@@ -216,6 +224,28 @@ def test_label_studio_counts_from_one_in_percent(tmp_path: Path):
     assert table.absent.tolist() == [False] * 5 + [True]
 
 
+CVAT_IMAGE = """<annotations><image name="car/000001.jpg">
+<box label="target_1" xtl="1" ytl="1" ybr="3" {}/></image></annotations>"""
+
+
+def coco(images: int = 1, **box: object) -> str:
+    """A COCO file with one box."""
+    return json.dumps(
+        {
+            "categories": [{"id": 1, "name": "target_1"}],
+            "images": [{"id": 1, "file_name": "car/000001.jpg"}] * images,
+            "annotations": [{"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], **box}],
+        }
+    )
+
+
+def studio(made: dict | None = None, **box: float) -> str:
+    """An image task of Label Studio with one box."""
+    value = {"y": 1, "width": 2, "height": 3, "rectanglelabels": ["target_1"], **box}
+    result = [{"type": "rectanglelabels", "value": value}]
+    return json.dumps([{"data": {"image": "car/000001.jpg"}, "annotations": [{"result": result, **(made or {})}]}])
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
@@ -239,15 +269,34 @@ def test_label_studio_counts_from_one_in_percent(tmp_path: Path):
             "frame",
         ),
         ("label_studio", '{"a": 1}', "not an export of Label Studio"),
-        ("mot", "1,1,0,0,5\n", "unknown video|line 1 is no frame"),
+        ("mot", "1,1,0,0,5\n", "line 1 is not frame"),
         ("csv", "video,frame,x,y,w,h\ncat,0,1,2,3,4\n", "unknown video cat"),
+        ("csv", f"{HEADER},score\ncar,1,0,1,2,3,4,0,nan\n", "line 2: nan is not a score"),
+        ("csv", f"{HEADER}\n", "no box is found; expected a CSV file"),
+        ("mot", "1,1,nan,1,5,6\n", "car, frame 0: nan,1,5,6 is not a box with an area"),
+        ("mot", "1.5,1,1,1,5,6\n", "1.5 is not a whole number"),
+        ("mot", "1e400,1,1,1,5,6\n", "not a MOT file"),
+        ("coco", coco(bbox=[1, 2, 3]), "car, frame 1: 1,2,3 is not a box"),
+        ("coco", coco(bbox=[float("nan"), 1, 2, 3]), "car, frame 1: nan,1,2,3 is not a box"),
+        ("coco", coco(score=7), "car, frame 1: 7 is not a score"),
+        ("coco", coco(images=2), "two images have the id 1"),
+        ("cvat", '<?xml version="1.0" encoding="utf99"?><annotations/>', "not a CVAT file"),
+        ("cvat", "<html/>", "no box is found; expected a CVAT file"),
+        ("cvat", CVAT_IMAGE.format('xbr="inf"'), "car, frame 1: 1,1,inf,2 is not a box"),
+        ("cvat", CVAT_IMAGE.format('xbr="2" rotation="45"'), "a box is rotated, which is not supported"),
+        ("cvat_video", CVAT_IMAGE.format('xbr="2"'), "no box is found"),
+        ("label_studio", studio(x=1, rotation=30), "a box is rotated, which is not supported"),
+        ("label_studio", studio(x=float("nan")), "car, frame 1: nan,"),
+        ("label_studio", studio({"was_cancelled": True}, x=1), "no box is found"),
     ],
 )
 def test_foreign_content_is_named(name: str, content: str, said: str, tmp_path: Path):
-    file = tmp_path / "file"
+    file = tmp_path / "car" / "car"
+    file.parent.mkdir()
     file.write_text(content)
     with pytest.raises(SpotError, match=said) as error:
         import_boxes(name, file, VIDEOS)
+    assert str(file) in str(error.value)
     assert "\n" not in str(error.value)
 
 
@@ -352,6 +401,60 @@ class TestDatumaro:
         (tmp_path / "annotations.json").rename(tmp_path / "annotations/instances_default.json")
         self.write_images(tmp_path / "images/default")
         assert self.boxes_of(datasets.import_from(str(tmp_path), "coco_instances")) == self.expected()
+
+    def test_cvat_tracks(self, datasets, tmp_path: Path):
+        """Keyframes, and where a track is outside: behind an end, and in an absence."""
+        export_boxes("cvat_video", dense_table().of_video("car"), VIDEOS, tmp_path)
+        few = import_boxes("cvat_video", tmp_path, VIDEOS)
+        (tmp_path / "car.xml").rename(tmp_path / "annotations.xml")
+        found = {
+            (shape.label + 1, item.attributes["frame"]): None if shape.attributes["outside"] else list(shape.get_bbox())
+            for item in datasets.import_from(str(tmp_path), "cvat")
+            for shape in item.annotations
+        }
+        ends = {(2, 20): None}
+        columns = zip(few.target.tolist(), few.frame.tolist(), few.box.tolist(), few.absent.tolist(), strict=True)
+        expected = ends | {(target, frame): None if absent else box for target, frame, box, absent in columns}
+        assert found.keys() == expected.keys()
+        assert all(found[key] == (box and pytest.approx(box, abs=0.011)) for key, box in expected.items())
+
+    def test_yolo(self, datasets, tmp_path: Path):
+        """datumaro takes the folder for the subset."""
+        export_boxes("yolo", human_table(), VIDEOS, tmp_path)
+        self.write_images(tmp_path / "images")
+        found = datasets.import_from(str(tmp_path), "yolo")
+        boxes = {f"{i.subset}/{i.id}": sorted(np.round(b.get_bbox(), 2).tolist() for b in i.annotations) for i in found}
+        assert boxes == self.expected() | {"car/000059": []}
+
+    @pytest.mark.parametrize(
+        ("theirs", "ours"), [("cvat", "cvat"), ("coco_instances", "coco"), ("yolo", "yolo"), ("mot_seq_gt", "mot")]
+    )
+    def test_what_datumaro_writes_is_read(self, theirs: str, ours: str, datasets, tmp_path: Path):
+        import datumaro
+
+        seen = human_table().take(~human_table().absent)
+        if ours == "mot":  # a sequence a folder, numbered from 1
+            seen = seen.of_video("car")
+        items = {}
+        for row in range(len(seen)):
+            name, frame = str(seen.video[row]), int(seen.frame[row])
+            target = int(seen.target[row])
+            box = datumaro.Bbox(*seen.box[row], label=target - 1, id=row + 1, attributes={"track_id": target})
+            items.setdefault((name, frame), []).append(box)
+        listed = [
+            datumaro.DatasetItem(
+                id=str(frame + 1) if ours == "mot" else VIDEOS[name].image(frame).removesuffix(".jpg"),
+                subset="train",
+                media=datumaro.Image.from_numpy(np.zeros((360, 640, 3) if name == "car" else (243, 321, 3), np.uint8)),
+                annotations=boxes,
+            )
+            for (name, frame), boxes in items.items()
+        ]
+        place = tmp_path / "car" if ours == "mot" else tmp_path
+        datasets.from_iterable(listed, categories=["target_1", "target_2"]).export(str(place), theirs)
+        found = import_boxes(ours, tmp_path, VIDEOS)
+        assert sorted(found.keys) == sorted(seen.keys)
+        assert np.abs(found.box - seen.box).max() < 0.006  # datumaro writes two decimals
 
     def test_mot(self, datasets, tmp_path: Path):
         export_boxes("mot", human_table(), VIDEOS, tmp_path)

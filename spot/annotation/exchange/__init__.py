@@ -51,8 +51,9 @@ def _read_csv(rows: Rows) -> None:
     table = BoxTable.from_rows([])
     for name in rows.files.ending(".csv"):
         table = table.merge(BoxTable.parse_csv(rows.files.text(name), rows.files.place(name)))
-    for key, box, score, is_gt in zip(table.keys, table.box, table.score.tolist(), table.is_gt.tolist(), strict=True):
-        rows.add(*key, box, score, is_gt)
+    columns = (table.keys, table.box.tolist(), table.absent.tolist(), table.score.tolist(), table.is_gt.tolist())
+    for key, box, absent, score, is_gt in zip(*columns, strict=True):
+        rows.add(*key, None if absent else box, score, is_gt)
 
 
 FORMATS = {
@@ -97,12 +98,15 @@ def import_boxes(
         dense: give a row to every frame between keyframes, for formats with keyframes; otherwise to keyframes alone.
 
     Raises:
-        SpotError: an unknown format, a file of another kind, unknown videos, frames or labels, a broken row.
+        SpotError: an unknown format, a file of another kind or without a box, unknown videos, frames or labels, a broken row.
     """
     chosen, rows = _format(name, "import"), Rows(Files(path), videos, labels)
     with reading(rows.files, chosen.kind):
         chosen.read(rows, **({"dense": dense} if chosen.keyframes else {}))
-    return rows.table()
+        table = rows.table()
+    if not len(table):
+        raise SpotError(f"{path}: no box is found; expected {chosen.kind}")
+    return table
 
 
 def _format(name: str, option: str) -> Format:

@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from spot.annotation.exchange.files import write_text
+from spot.annotation.exchange.files import whole, write_text
 from spot.annotation.exchange.rows import LABEL, Rows
 from spot.annotation.exchange.video_info import Videos
 from spot.data.box_table import BoxTable
@@ -66,9 +66,11 @@ def read(rows: Rows) -> None:
         categories = {category["id"]: str(category["name"]) for category in content["categories"]}
         frames = {}
         for image in content["images"]:
+            if image["id"] in frames:
+                raise SpotError(f"{source}: two images have the id {image['id']}; give each its own")
             frames[image["id"]] = video, frame = rows.frame_of(str(image["file_name"]), source)
             for gone in image.get("absent", ()):
-                rows.add(video, int(gone["instance_id"]), frame, None, float(gone["score"]), bool(gone["is_gt"]))
+                rows.add(video, whole(gone["instance_id"]), frame, None, float(gone["score"]), bool(gone["is_gt"]))
         for box in content["annotations"]:
             if box["image_id"] not in frames:
                 raise SpotError(f"{source}: annotation {box.get('id')} names image {box['image_id']}, which is missing")
@@ -77,4 +79,4 @@ def read(rows: Rows) -> None:
                 target = rows.target(categories[box["category_id"]], source)
             score, is_gt = float(box.get("score", 1)), bool(box.get("is_gt", True))
             video, frame = frames[box["image_id"]]
-            rows.add(video, int(target), frame, [float(v) for v in box["bbox"]], score, is_gt)
+            rows.add(video, whole(target), frame, [float(v) for v in box["bbox"]], score, is_gt)

@@ -162,6 +162,8 @@ def _box(shape: ET.Element, source: str) -> list[float]:
         raise SpotError(f"{source}: a box has a coordinate that is not a number: {dict(shape.attrib)}") from None
     if not (right > left and bottom > top):
         raise SpotError(f"{source}: a box has no area: {dict(shape.attrib)}")
+    if shape.get("rotation", "0").strip("0."):
+        raise SpotError(f"{source}: a box is rotated, which is not supported; draw it upright: {dict(shape.attrib)}")
     return [left, top, right - left, bottom - top]
 
 

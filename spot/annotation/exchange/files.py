@@ -93,12 +93,23 @@ class Files:
 @contextlib.contextmanager
 def reading(files: Files, kind: str) -> Iterator[None]:
     """Turn what broken content raises into a SpotError that names the files and the expected kind."""
-    broken = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, RecursionError)
+    broken = (LookupError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
     try:
         yield
     except (*broken, csv.Error, yaml.YAMLError) as error:
-        reason = (str(error).splitlines() or [""])[0]
+        reason = (str(error).splitlines() or [""])[0][:160]
         raise SpotError(f"{files.path}: not {kind} ({type(error).__name__}: {reason})") from None
+
+
+def whole(value: float | str) -> int:
+    """Return a whole number of a file.
+
+    Raises:
+        ValueError: it is not whole; numbers of frames are not rounded without a word.
+    """
+    if float(value) != int(float(value)):
+        raise ValueError(f"{value} is not a whole number")
+    return int(float(value))
 
 
 def write_text(file: Path, text: str) -> Path:

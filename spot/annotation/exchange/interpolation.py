@@ -11,6 +11,7 @@ import numpy as np
 from spot.annotation.exchange.rows import Rows
 from spot.data.box_table import BoxTable
 from spot.data.boxes import box_iou
+from spot.runtime.errors import SpotError
 
 LONGEST = 1000  # frames between two keyframes, at most
 
@@ -156,8 +157,14 @@ def add_events(rows: Rows, video: str, target: int, events: Sequence[Event], den
     """Add the rows of a track: those of its events, or if `dense` of all frames up to its last event.
 
     Between two boxes all is interpolated linearly; before an absence or an end the last box stays as it is.
+
+    Raises:
+        SpotError: the video has no such frame, or a box has no area.
     """
     ordered = sorted(events, key=lambda event: event.frame)
+    frames = rows.videos[video].frames
+    if beyond := [event.frame for event in ordered if not 0 <= event.frame < frames]:
+        raise SpotError(f"{rows.files.path}: {video} has no frame {beyond[0]}; its {frames} frames are numbered from 0")
     for event, following in zip(ordered, [*ordered[1:], None], strict=True):
         if event.ends:
             continue

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from spot.annotation.exchange.files import Files, write_text
+from spot.annotation.exchange.files import Files, whole, write_text
 from spot.annotation.exchange.interpolation import Event, add_events, events_of
 from spot.annotation.exchange.rows import LABEL, Rows
 from spot.annotation.exchange.video_info import VideoInfo, Videos
@@ -109,7 +109,7 @@ def read_videos(rows: Rows, dense: bool = False) -> None:
         ours = (result.get("meta") or {}).get("spot_gaps")
         events = []
         for item in value["sequence"]:
-            frame = int(item["frame"]) - 1
+            frame = whole(item["frame"]) - 1
             events.append(Event(frame, _pixels(item, info), float(item.get("score", 1)), item.get("is_gt", is_gt)))
             if ours is None and item.get("enabled") is False and frame + 1 < info.frames:
                 events.append(Event(frame + 1, None, 1.0, is_gt))
@@ -143,6 +143,8 @@ def _results(files: Files) -> Iterator[tuple[str, dict, dict, bool]]:
         for task in files.json(name):
             for kind in ("annotations", "predictions"):
                 for made in task.get(kind) or ():
+                    if made.get("was_cancelled"):  # the annotator skipped the task
+                        continue
                     for result in made.get("result") or ():
                         yield files.place(name), task["data"], result, kind == "annotations"
 
@@ -164,5 +166,7 @@ def _percent(box: list[float], info: VideoInfo) -> dict[str, float]:
 
 
 def _pixels(value: dict, info: VideoInfo) -> list[float]:
+    if float(value.get("rotation") or 0):
+        raise ValueError(f"a box is rotated, which is not supported; draw it upright: {value}")
     sides = ("x", info.width), ("y", info.height), ("width", info.width), ("height", info.height)
     return [round(float(value[side]) * whole / 100, DECIMALS) for side, whole in sides]

@@ -11,7 +11,7 @@ import configparser
 import io
 from pathlib import Path
 
-from spot.annotation.exchange.files import write_text
+from spot.annotation.exchange.files import whole, write_text
 from spot.annotation.exchange.rows import Rows
 from spot.annotation.exchange.video_info import Videos
 from spot.data.box_table import BoxTable, number
@@ -64,7 +64,7 @@ def read(rows: Rows) -> None:
             if len(values) < 6 or values[4] <= 0 or values[5] <= 0 or values[0] < 1:
                 raise SpotError(f"{source}: line {line_number} is not frame,id,x,y,w,h with w and h above 0")
             score = values[6] if len(values) > 6 and 0 < values[6] <= 1 else 1.0
-            rows.add(video, int(values[1]), int(values[0]) - 1, values[2:6], score)
+            rows.add(video, whole(values[1]), whole(values[0]) - 1, values[2:6], score)
 
 
 def _only(rows: Rows, source: str) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from spot.annotation.exchange.files import Files, write_text
 from spot.annotation.exchange.video_info import VideoInfo, Videos
-from spot.data.box_table import BoxTable, number
+from spot.data.box_table import BoxTable, check_row, number
 from spot.data.labels import check_labels
 from spot.runtime.csv_cells import cell_text, csv_cell
 from spot.runtime.errors import SpotError
@@ -46,7 +46,11 @@ class Rows:
         score: float = 1.0,
         is_gt: bool = True,
     ) -> None:
-        """Add a row; `box` xywh, None where the target is absent."""
+        """Add a row; `box` xywh, None where the target is absent. Raise SpotError if that is not a row."""
+        try:
+            check_row(target, frame, box, score)
+        except ValueError as error:
+            raise SpotError(f"{self.files.path}: {video}, frame {frame}: {error}; correct or remove it") from None
         self._rows.append((video, target, frame, [np.nan] * 4 if box is None else box, score, is_gt))
 
     def table(self) -> BoxTable:
@@ -85,7 +89,7 @@ class Rows:
         digits = label.removeprefix(LABEL)
         if label.startswith(LABEL) and digits.isdecimal() and digits.isascii():
             return int(digits)
-        raise SpotError(f"{source}: unknown label {label}; rename it to {LABEL}1, or say labels={{{label}: 1}}")
+        raise SpotError(f"{source}: unknown label {label}; rename it to {LABEL}1, or add names={{{label}:1}}")
 
     @cached_property
     def _images(self) -> dict[str, tuple[str, int]]:
@@ -129,6 +133,7 @@ def _apply_flags(table: BoxTable, files: Files) -> BoxTable:
         for row in csv.DictReader(io.StringIO(files.text(name), newline="")):
             key = (cell_text(row["video"]), int(row["target"]), int(row["frame"]))
             flags = float(row["score"]), bool(int(row["is_gt"]))
+            check_row(*key[1:], None, flags[0])
             if int(row["absent"]):
                 absent.append((*key, [np.nan] * 4, *flags))
             elif key in known:

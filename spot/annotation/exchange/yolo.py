@@ -1,7 +1,8 @@
 """YOLO: `labels/<video>/<frame>.txt` with rows `class x y w h [score]`, and `data.yaml`.
 
 Centre and size are fractions of the image; class c is target c + 1. Rows of boxes that no human drew have the score of
-predictions. What YOLO has no place for is in `flags.csv`. A frame without a row is not annotated.
+predictions. What YOLO has no place for is in `flags.csv`. A frame without a row is not annotated. The names of classes
+may also be in `obj.names` (YOLO 1.1, as CVAT writes it) or `classes.txt`, a line each.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import yaml
 
-from spot.annotation.exchange.files import write_small, write_text
+from spot.annotation.exchange.files import Files, write_small, write_text
 from spot.annotation.exchange.rows import LABEL, Rows
 from spot.annotation.exchange.video_info import Videos
 from spot.data.box_table import BoxTable, number
@@ -38,17 +39,12 @@ def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
 
 
 def read(rows: Rows) -> None:
-    """Read label files; the names of classes come from `data.yaml`, without it class c is target c + 1."""
-    config = next((n for n in rows.files.names if n.rpartition("/")[2] == "data.yaml"), None)
-    names: dict[int, str] = {}
-    if config is not None:
-        content = rows.files.text(config)
-        refuse_bombs(content, rows.files.place(config))
-        listed = yaml.safe_load(content)["names"]
-        pairs = enumerate(listed) if isinstance(listed, list) else listed.items()
-        names = {int(kind): str(label) for kind, label in pairs}
+    """Read label files. Without a file that names the classes, class c is target c + 1."""
+    config, names = _names(rows.files)
     for name in rows.files.ending(".txt"):
         source = rows.files.place(name)
+        if name == config or name.rpartition("/")[2] in _LISTS:
+            continue
         text = rows.files.text(name)
         if not text.strip():
             continue
@@ -60,8 +56,27 @@ def read(rows: Rows) -> None:
                 raise SpotError(f"{source}: line {line_number} has {len(cells)} numbers instead of 5 or 6")
             kind = int(cells[0])
             if config is not None and kind not in names:
-                raise SpotError(f"{source}: line {line_number} has class {kind}, which data.yaml does not name")
+                raise SpotError(f"{source}: line {line_number} has class {kind}, which {config} does not name")
             target = rows.target(names.get(kind, f"{LABEL}{kind + 1}"), source)
             x, y, w, h = (float(cell) for cell in cells[1:5])
             box = [(x - w / 2) * info.width, (y - h / 2) * info.height, w * info.width, h * info.height]
             rows.add(video, target, frame, box, float(cells[5]) if cells[5:] else 1.0, not cells[5:])
+
+
+_LISTS = ("train.txt", "val.txt", "valid.txt", "test.txt")  # of images, in YOLO 1.1
+_CLASSES = ("data.yaml", "obj.names", "classes.txt")
+
+
+def _names(files: Files) -> tuple[str | None, dict[int, str]]:
+    """Return the file that names the classes, and the names; (None, {}) without one."""
+    found = {name.rpartition("/")[2]: name for name in files.names}
+    config = next((found[name] for name in _CLASSES if name in found), None)
+    if config is None:
+        return None, {}
+    content = files.text(config)
+    if not config.endswith(".yaml"):
+        return config, dict(enumerate(line.strip() for line in content.splitlines() if line.strip()))
+    refuse_bombs(content, files.place(config))
+    listed = yaml.safe_load(content)["names"]
+    pairs = enumerate(listed) if isinstance(listed, list) else listed.items()
+    return config, {int(kind): str(label) for kind, label in pairs}
