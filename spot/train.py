@@ -41,7 +41,7 @@ def _train(cfg: DictConfig, run: Run) -> None:
     from spot.training.checkpoint_files import WholeCheckpoints
     from spot.training.csv_logger import MetricsRows, read_rows
     from spot.training.fit import build_callbacks, fit
-    from spot.training.loggers import build_loggers, close
+    from spot.training.loggers import build_loggers, close, where_to_look
     from spot.training.quiet import quieten
     from spot.training.rounds import labels_may_grow, next_round, start_of_round
 
@@ -77,6 +77,7 @@ def _train(cfg: DictConfig, run: Run) -> None:
         raise SpotError("trainer.sync_batchnorm=true works on GPUs only; leave it out")
     if is_first_process():
         print(f"run {cfg.run}: " + (f"continues after epoch {run.finished_epochs}" if run.resume_from else "starts"))
+        print(f"dashboard: {', '.join(map(where_to_look, loggers))}")
     fit(trainer, tracker, data, run)
     close(trainer.loggers)
     if trainer.is_global_zero:

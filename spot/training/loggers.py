@@ -138,6 +138,17 @@ def log_histogram(
             logger.log_metrics({**fractions, "epoch": epoch}, step)
 
 
+def where_to_look(logger: Logger) -> str:
+    """Return the place where a logger's numbers can be seen: a file, an address, or the command that shows them."""
+    if isinstance(logger, WandbLogger):
+        run = logger.experiment
+        sync = f"wandb sync {Path(run.dir).parent}"
+        return {"disabled": "none (logger.mode=disabled)", "offline": sync}.get(run.settings.mode) or str(run.url)
+    if isinstance(logger, TensorBoardLogger):
+        return f"tensorboard --logdir {logger.log_dir}"
+    return str(getattr(logger, "file", None) or logger.save_dir or type(logger).__name__)
+
+
 @rank_zero_only
 def close(loggers: Sequence[Logger]) -> None:
     """End the runs on Weights & Biases, so that the next run of this process is a new one."""

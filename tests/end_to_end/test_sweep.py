@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import subprocess
 import sys
 
@@ -33,6 +34,7 @@ def test_a_sweep_of_the_whole_job_and_its_table(outputs):
     told = Logged(outputs / "study" / "labels-2")  # training, then its evaluation, as one run
     assert told.run.run_group == "study"
     assert told.exit_codes == [0, 0]
+    assert re.search(r"^dashboard: \S+metrics\.csv, wandb sync \S+offline-run-\S+$", done.stdout, re.MULTILINE)
     assert 0 <= told.history["evaluation/Synthetic/success"][0] <= 1
     assert any(name.startswith("evaluation/Synthetic/table") for name in told.history)
 
