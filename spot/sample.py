@@ -5,6 +5,7 @@ Of the user's own videos (data=videos), which have no boxes yet, a list of frame
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -80,7 +81,8 @@ def _list_own(cfg: DictConfig, videos: VideoSet) -> Path:
     write_frames(file, frames)
     known = f"; {counted(len(videos.own_labels), 'label')} exist already" if len(videos.own_labels) else ""
     print(f"wrote {file}: {counted(len(frames), 'frame')} to label in {counted(len(videos), 'video')}{known}")
-    print("next: python -m spot.label data=videos, with the same paths.videos=")
+    place = f"paths.videos={cfg.data.train[0].get('root')}"
+    print(f"next: {shlex.join(['python', '-m', 'spot.label', 'data=videos', place])}")
     return file
 
 

@@ -14,10 +14,12 @@ from typing import Any, NoReturn
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
 from omegaconf import open_dict
 
 from spot.runtime.checking import check_configuration
 from spot.runtime.command_line import prepare
+from spot.runtime.errors import SpotError
 
 _WORDS = ("null", "true", "false", "nan", "inf")  # not texts in Hydra's syntax
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -81,8 +83,12 @@ def run_command(
     with open_dict(cfg):
         del cfg["hydra"]
     check_configuration(config, cfg)
-    check_configuration(config, cfg)
-    return getattr(module, module.__name__.rpartition(".")[2])(cfg)
+    try:
+        return getattr(module, module.__name__.rpartition(".")[2])(cfg)
+    except InstantiationException as error:  # wraps what a constructor raises
+        if isinstance(error.__cause__, SpotError):
+            raise error.__cause__ from None
+        raise
 
 
 def as_option(value: Any) -> str:

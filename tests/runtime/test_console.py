@@ -51,6 +51,17 @@ def test_texts_survive_the_command_line_syntax(value):
     assert override.value() == value
 
 
+def test_what_a_constructor_refuses_is_the_callers_error(tmp_path):
+    """Hydra wraps it."""
+    pytest.importorskip("timm")
+    import spot
+
+    clips = write_clips(tmp_path / "clips", 2, ("one",))
+    options = {"video": str(clips / "one"), "box": [1, 1, 9, 9], "initial": "default", "arch": "ostrack_tiny"}
+    with pytest.raises(SpotError, match="^arch.network.search_size=130: give a multiple of the patch size 8"):
+        spot.track("arch.network.search_size=130", **options)
+
+
 def test_commands_and_tracker_from_python(tmp_path):
     import spot
 

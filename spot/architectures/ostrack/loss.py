@@ -11,6 +11,7 @@ from torchvision.ops import box_convert
 from spot.architectures.base import Mean, Terms, TrackerLoss, masked_sum
 from spot.architectures.ostrack.network import OSTrackPrediction
 from spot.architectures.transt.loss import iou_and_giou
+from spot.runtime.errors import SpotError
 
 OVERLAP = 0.7  # least IoU of a box whose corners lie within the radius of the centre target
 
@@ -24,7 +25,7 @@ class OSTrackLoss(TrackerLoss):
 
     Args:
         search_size: side of the search crop in pixels.
-        grid: cells a side.
+        grid: cells a side of the network's maps.
         giou_weight, box_weight, focal_weight, iou_weight: weights of the terms in the total.
         quality: as the network's.
     """
@@ -45,6 +46,10 @@ class OSTrackLoss(TrackerLoss):
 
     def forward(self, prediction: OSTrackPrediction, boxes: Tensor, keep: Tensor, train_iou: bool) -> Terms:
         """Unweighted terms as sums and counts; see `TrackerLoss.forward`."""
+        if (cells := prediction.scores.shape[-1]) != self.grid:
+            raise SpotError(
+                f"arch.loss.grid={self.grid}: the network's maps have {cells} cells a side; set it to {cells}"
+            )
         # A dropped instance may carry any box, NaN too: a harmless one takes its place.
         boxes = torch.where(keep[:, None], boxes / self.search_size, boxes.new_tensor([0.25, 0.25, 0.5, 0.5]))
         truth = box_convert(boxes, "xywh", "xyxy").clamp(0, 1)

@@ -115,6 +115,9 @@ def test_published_files_go_in_and_out(tmp_path):
 
 
 def test_bad_input_is_one_line(tmp_path):
+    network = make().eval()
+    with pytest.raises(SpotError, match=r"arch\.loss\.grid=16: .* set it to 8"):
+        OSTrackLoss(64)(network(*network.export_inputs(3)), boxes(3), torch.ones(3, dtype=torch.bool), True)
     with pytest.raises(SpotError, match=r"search_size=60: give a multiple of the patch size 8"):
         JointViT("vit_tiny_patch16_224", 32, 60, "none", options=TINY)
     with pytest.raises(SpotError, match=r"model=resnet18: .*VisionTransformer"):
