@@ -16,6 +16,7 @@ import contextlib
 import errno
 import os
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -151,7 +152,8 @@ def _stop(text: str) -> NoReturn:
 def _choices(*groups: str) -> str:
     """The choices of each group, for the help pages: those of `conf/` and of folders that the user names."""
     loader = GlobalHydra.instance().config_loader()
-    return "\n".join(f"{group}: {', '.join(loader.get_group_options(group))}" for group in groups)
+    lines = (f"{group}: {', '.join(loader.get_group_options(group))}" for group in groups)
+    return "\n".join(textwrap.fill(line, 100, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
 
 
 def _wandb_mode() -> str:

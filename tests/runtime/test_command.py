@@ -46,7 +46,12 @@ def test_one_line_and_status_1(action, line, capsys, monkeypatch, tmp_path):
 def test_help_lists_the_choices_of_the_command_alone(name):
     """Every group that the command composes, and no other."""
     text = yaml.safe_load((config_folder() / f"hydra/help/{name}.yaml").read_text())["template"]
-    named = re.search(r"\$\{choices:([\w,/]+)\}", text)[1].split(",")
+    listed = text.partition("\nChoices\n")[2]
+    named = [group for groups in re.findall(r"\$\{choices:([\w,/]+)\}", listed) for group in groups.split(",")]
+    some = dict(re.findall(r"^([\w/]+): ([\w, ]+)$", listed, re.MULTILINE))  # groups of which the command takes a part
+    for group, choices in some.items():
+        assert all((config_folder() / f"{group}/{choice}.yaml").is_file() for choice in choices.split(", "))
+    named += some
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         chosen = compose(name, return_hydra_config=True).hydra.runtime.choices
     own = {group for group in chosen if not group.startswith(("hydra/", "backbone@"))}
