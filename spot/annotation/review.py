@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -20,6 +19,7 @@ from spot.data.images import read_frame
 from spot.data.video import VideoSet
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
+from spot.runtime.pages import page_templates
 
 WEAK_BELOW = 0.7  # score under which frames count as a weak stretch
 STRIP = 7  # pictures of a stretch
@@ -81,8 +81,6 @@ def write_review(
     Returns:
         The page.
     """
-    import jinja2
-
     stretches = weak_stretches(dense)
     shown = []
     for number, stretch in enumerate(stretches[:STRETCHES]):
@@ -103,9 +101,8 @@ def write_review(
         progress(1)
     timelines = [_timeline(dense, key) for key in dense.targets]
     timelines.sort(key=lambda line: line["mean"])
-    template = resources.files("spot.annotation").joinpath("review_page", "review.html.j2").read_text(encoding="utf-8")
-    page = jinja2.Environment(autoescape=True).from_string(template)
-    text = page.render(
+    template = page_templates("spot.annotation", "review_page").get_template("review.html.j2")
+    text = template.render(
         name=videos.name,
         stretches=shown,
         more=max(0, len(stretches) - STRETCHES),

@@ -12,6 +12,7 @@ import numpy as np
 from spot.evaluation.evaluation_result import EvaluationResult, Measure
 from spot.reporting.strips import TRUTH, Colour, Strip
 from spot.reporting.tables import best_of, columns_of, display_name, foot, write_text
+from spot.runtime.pages import page_templates
 
 TEMPLATE = "report.html.j2"
 
@@ -28,14 +29,9 @@ def write_report(
         strips: pictures of the worst videos.
         colours: colour of each tracker's boxes in the strips.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("spot.reporting", ""), autoescape=True, undefined=StrictUndefined, trim_blocks=True
-    )
     measure, trackers = outcome.video_measure, len(outcome.trackers)
     videos = max((len(row.videos) + len(row.missing) for row in outcome.trackers), default=0)
-    page = environment.get_template(TEMPLATE).render(
+    page = page_templates("spot.reporting").get_template(TEMPLATE).render(
         benchmark=outcome.benchmark,
         headline=f"{trackers} tracker{'s' if trackers != 1 else ''} on {videos} videos, protocol {outcome.protocol}",
         notes=foot(outcome),

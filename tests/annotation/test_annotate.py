@@ -54,7 +54,7 @@ def test_a_row_for_each_frame_and_target(annotated, place):
 def test_page_pictures_overlays_and_exports(annotated):
     folder, _ = annotated
     page = (folder / "review" / "index.html").read_text()
-    assert "Weakest stretches" in page
+    assert "Lowest scores" in page
     assert "at=first/" in page
     for picture in [part.split('"')[0] for part in page.split('src="')[1:]]:
         assert (folder / "review" / picture).stat().st_size > 200
