@@ -31,18 +31,22 @@ def write_report(
     """
     measure, trackers = outcome.video_measure, len(outcome.trackers)
     videos = max((len(row.videos) + len(row.missing) for row in outcome.trackers), default=0)
-    page = page_templates("spot.reporting").get_template(TEMPLATE).render(
-        benchmark=outcome.benchmark,
-        headline=f"{trackers} tracker{'s' if trackers != 1 else ''} on {videos} videos, protocol {outcome.protocol}",
-        notes=foot(outcome),
-        plots=[{"name": plot.stem.replace("_", " "), "data": _base64(plot.read_bytes())} for plot in plots],
-        main_table=_main_table(outcome),
-        attributes=_attribute_table(outcome) if outcome.attribute_sizes else None,
-        videos=_video_table(outcome, measure) if measure else None,
-        main=outcome.main,
-        by_video=measure,
-        legend={"ground truth": TRUTH, **colours},
-        strips=[(strip, _base64(strip.jpeg)) for strip in strips],
+    page = (
+        page_templates("spot.reporting")
+        .get_template(TEMPLATE)
+        .render(
+            benchmark=outcome.benchmark,
+            headline=f"{trackers} tracker{'s' if trackers != 1 else ''} on {videos} videos, protocol {outcome.protocol}",
+            notes=foot(outcome),
+            plots=[{"name": plot.stem.replace("_", " "), "data": _base64(plot.read_bytes())} for plot in plots],
+            main_table=_main_table(outcome),
+            attributes=_attribute_table(outcome) if outcome.attribute_sizes else None,
+            videos=_video_table(outcome, measure) if measure else None,
+            main=outcome.main,
+            by_video=measure,
+            legend={"ground truth": TRUTH, **colours},
+            strips=[(strip, _base64(strip.jpeg)) for strip in strips],
+        )
     )
     write_text(path, page)
     return path
