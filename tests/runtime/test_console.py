@@ -58,7 +58,7 @@ def test_what_a_constructor_refuses_is_the_callers_error(tmp_path):
 
     clips = write_clips(tmp_path / "clips", 2, ("one",))
     options = {"video": str(clips / "one"), "box": [1, 1, 9, 9], "initial": "default", "arch": "ostrack_tiny"}
-    with pytest.raises(SpotError, match="^arch.network.search_size=130: give a multiple of the patch size 8"):
+    with pytest.raises(SpotError, match=r"^arch\.network\.search_size=130: give a multiple of the patch size 8"):
         spot.track("arch.network.search_size=130", **options)
 
 
