@@ -77,7 +77,7 @@ stress: install  ## kill a run hundreds of times and compare where it ends
 	$(BIN)/python scripts/stress_resume.py --json outputs/stress.json
 
 study: install  ## the label-efficiency study on real video: hours, skips what is finished
-	$(BIN)/python scripts/study/study.py
+	$(BIN)/python scripts/study/held_out.py
 
 NANO ?= outputs/nano.pt
 

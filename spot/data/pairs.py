@@ -166,9 +166,11 @@ class UnlabelledDataset(_Instances):
 
     def _build(self, rng: np.random.Generator, state: SamplerState, number: int) -> Arrays:
         target = self.targets.draw(rng)
-        drawn = self.explore(state.target(target), rng)
-        box, around = drawn.box, self.jitter(drawn.box, rng)
+        return self.instance(target, self.explore(state.target(target), rng), rng, number)
 
+    def instance(self, target: int, drawn: DrawnFrame, rng: np.random.Generator, number: int) -> Arrays:
+        """Cut the crops of a drawn frame of a target and draw their augmentation."""
+        box, around = drawn.box, self.jitter(drawn.box, rng)
         c = self.crops
         wanted: dict[int, list[tuple[np.ndarray, float, int]]] = {}
         for frame, spec in (

@@ -1,51 +1,101 @@
-"""The study's report says what its raw figures say."""
+"""The study on held-out real video: its plan, and that the pages say what the raw figures say."""
 
+import argparse
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 
+from spot.state.sampler_state import TargetState
 from tests.paths import ROOT
 
 
 @pytest.fixture
-def study():
-    import study_plan
-    import study_report
+def held_out():
+    import held_out
 
-    return study_plan, study_report
-
-
-def test_readme_and_table_say_what_the_figures_say(study):
-    jobs = study[0].jobs([0, 1, 2])
-    report = study[1]
-    rows = json.loads((ROOT / "docs" / "study.json").read_text())
-    assert {(row["setting"], row["k"], row["seed"]) for row in rows} <= {(j.setting, j.k, j.seed) for j in jobs}
-    assert report.summary(rows, len(jobs)) in (ROOT / "README.md").read_text()
-    for k in (2, 3, 5):
-        assert report.difference(rows, k) in (ROOT / "docs" / "study_results.md").read_text()
+    return held_out
 
 
-def test_difference_is_that_of_common_seeds_and_its_interval_holds_it(study):
+@pytest.fixture
+def calibration():
+    import calibration
+
+    return calibration
+
+
+def test_pages_say_what_the_figures_say(held_out):
+    import held_out_report
+    from peers import PEERS
+    from study_tables import read_rows
+
+    rows = read_rows(held_out.ROWS)
+    assert {row["setting"] for row in rows} <= {*held_out.SETTINGS, *PEERS}
+    assert held_out_report.tables(rows) in (ROOT / "docs" / "study.md").read_text()
+    assert held_out_report.summary(rows) in (ROOT / "README.md").read_text()
+
+
+def test_runs_of_a_start_differ_in_supervision_alone(held_out):
+    options = argparse.Namespace(split="test", seeds=[0, 1], settings=["full", "spot", "key_frames_only"], k=[3, 5])
+    for start in held_out.NETWORKS:
+        jobs = held_out.jobs(start, options)
+        assert [(job.setting, job.k) for job in jobs if job.seed == 0] == [
+            ("full", None), ("spot", 3), ("spot", 5), ("key_frames_only", 3), ("key_frames_only", 5),
+        ]  # fmt: skip
+        with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+            made = [compose("train", list(job.train)) for job in jobs if job.seed == 0]
+        assert len({(cfg.training.epochs, cfg.training.steps, cfg.initial, cfg.arch.recipe.lr) for cfg in made}) == 1
+        assert {cfg.supervision.name for cfg in made} == {"full", "spot", "key_frames_only"}
+        assert {Path(cfg.paths.labels).name for cfg in made} == {"26_s0"}
+
+
+def test_a_video_is_tracked_from_four_starts_where_its_target_is_seen(held_out, tmp_path, monkeypatch):
+    video = tmp_path / "real" / "val" / "v"
+    video.mkdir(parents=True)
+    (video.parent / "list.txt").write_text("v\n")
+    for number in range(6):
+        (video / f"{number:08d}.jpg").write_bytes(b"")
+    (video / "groundtruth.txt").write_text("".join(f"{number},0,5,5\n" for number in range(6)))
+    (video / "absence.label").write_text("1\n0\n0\n0\n0\n1\n")
+    monkeypatch.setattr(held_out, "REAL", tmp_path / "real")
+    monkeypatch.setattr(held_out, "FOLDER", tmp_path)
+    for _ in range(2):  # the second time all is there
+        held_out.lay_out_tracks("val")
+    first = {
+        folder.name.rpartition("__")[2]: [line[0] for line in (folder / "groundtruth.txt").read_text().splitlines()]
+        for folder in held_out.tracks("val").iterdir()
+    }
+    assert first == {
+        "start": list("12345"), "middle": list("345"), "end_backwards": list("43210"), "middle_backwards": list("3210"),
+    }  # fmt: skip
+    assert (held_out.tracks("val") / "v__end_backwards" / "00000001.jpg").resolve().name == "00000004.jpg"
+
+
+def test_calibration_makes_overconfident_predictions_right(calibration):
     rng = np.random.default_rng(0)
-
-    def row(setting, seed, gain):
-        scores = {f"v{i}": float(x) for i, x in enumerate(rng.normal(0.5 + gain, 0.001, 13))}
-        return {"setting": setting, "k": 3, "seed": seed, "scores": scores}
-
-    rows = [row("sparse", seed, 0) for seed in range(3)] + [row("spot", seed, 0.1) for seed in (1, 2, 3)]
-    text = study[1].difference(rows, 3)
-    assert text.startswith(("+10.0", "+9.9", "+10.1"))
-    assert text.endswith("2 seeds)")
-    np.testing.assert_allclose(study[1].interval(np.full((3, 13), 0.25)), 0.25)
-    assert study[1].difference(rows, 5) is None
+    true = np.clip(rng.normal(0.75, 0.12, 600), 0, 1)
+    said = np.clip(true + 0.12 + rng.normal(0, 0.02, 600), 0, 0.999)
+    examples, others = (calibration.Predictions(said[part], true[part]) for part in (slice(300), slice(300, None)))
+    assert calibration.error(others) > 0.1
+    for fit in (calibration.isotonic, calibration.temperature):
+        after = calibration.Predictions(fit(examples)(others.predicted), others.true)
+        assert calibration.error(after) < 0.04
+        grid = fit(examples)(np.linspace(0, 1, 50))
+        assert (np.diff(grid) >= 0).all()
 
 
-def test_a_page_without_the_marks_is_left_alone(study, tmp_path):
-    page = tmp_path / "README.md"
-    page.write_text("nothing")
-    with pytest.raises(SystemExit, match=r"README\.md has no <!-- study -->"):
-        study[1].write_between_marks("text", page)
-    page.write_text("a\n<!-- study -->\nold<!-- /study -->\nb")
-    study[1].write_between_marks("new\n", page)
-    assert page.read_text() == "a\n<!-- study -->\nnew\n<!-- /study -->\nb"
+def test_the_page_has_the_calibration_that_was_measured(calibration):
+    results = json.loads((ROOT / "docs" / "study" / "calibration.json").read_text())
+    assert calibration.table(results) in (ROOT / "docs" / "study.md").read_text()
+
+
+def test_a_held_back_key_frame_lends_neither_its_box_nor_its_template(calibration):
+    boxes = np.array([[0, 0, 10, 10], [9, 9, 10, 10], [30, 30, 10, 10]], np.float32)
+    log = np.concatenate([boxes, np.ones((3, 1), np.float32)], axis=1)
+    ids = np.array([0, 10, 20], np.int32)
+    target = TargetState(21, ids, np.arange(3, dtype=np.int32), log, np.array([0, 1], np.int32), ids, boxes)
+    drawn = calibration.instance(calibration.without(target, 20), 20)
+    assert (drawn.frame, drawn.key) == (20, 10)
+    np.testing.assert_array_equal(drawn.box, boxes[1])
