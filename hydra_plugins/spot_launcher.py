@@ -53,6 +53,8 @@ class ProcessLauncher(Launcher):
         from spot.runtime.sweep_jobs import Job, run_options, run_sweep, terminable
         from spot.runtime.sweeps import Record, Sweep, begin, job_name, summarise, write_record
 
+        if not job_overrides:
+            raise SpotError("the sweep has no job: a glob(...) matches no file in its folder of conf/; list the values")
         values = [{key: dict(map(_split, words)).get(key, "") for key in self.swept} for words in job_overrides]
         names = [job_name(each) for each in values]
         if len(set(names)) < len(names):

@@ -25,14 +25,14 @@ def lowest(requirements: list[str]) -> list[str]:
     """Turn lower bounds into exact versions.
 
     >>> lowest(["torch>=2.4", "hydra-core>=1.3,<1.4", "rich"])
-    ['torch==2.4.*', 'hydra-core==1.3.*', 'rich']
+    ['torch==2.4.0.*', 'hydra-core==1.3.0.*', 'rich']
     """
     return [re.sub(r">=([\d.]+)(,.*)?$", _exact, requirement) for requirement in requirements]
 
 
 def _exact(bound: re.Match) -> str:
-    """`>=2.4` means the releases 2.4.x; `>=0.7.3` means that one."""
-    return f"=={bound[1]}" if bound[1].count(".") >= 2 else f"=={bound[1]}.*"
+    """`>=2.4` allows 2.4.0, and of that any build or fix, such as 2.4.0.74."""
+    return f"=={'.'.join([*bound[1].split('.'), '0', '0'][:3])}.*"
 
 
 def main() -> None:

@@ -16,7 +16,28 @@ from spot.runtime.errors import SpotError
 Summary = dict[str, dict[str, float]]
 
 
-def evaluate(
+def evaluate(cfg: DictConfig) -> Summary | list[Path]:
+    """Evaluate trackers, or the jobs of a sweep (`sweep=`), or write the zips of a server (`pack=true`).
+
+    Returns:
+        {tracker: {measure: value}}, fractions of 1; for a sweep and for zips the files written.
+    """
+    if cfg.get("logger") and not _to_wandb(cfg):
+        raise SpotError(
+            "logger=: an evaluation is written to files; choose wandb to send it to Weights & Biases too, or leave logger= out"
+        )
+    if cfg.sweep is not None:
+        return evaluate_sweep(cfg)
+    if cfg.pack:
+        from spot.results.server_zips import pack
+
+        videos = instantiate(cfg.benchmark.videos)
+        lengths = dict(zip(videos.names, videos.lengths.tolist(), strict=True))
+        return pack(lengths, cfg.results, names_in(cfg.trackers), cfg.output, benchmark=cfg.benchmark.name)
+    return evaluate_trackers(cfg, cfg, names_in(cfg.trackers), Path(cfg.output))
+
+
+def evaluate_trackers(
     cfg: DictConfig, settings: DictConfig, trackers: Sequence[str] | None, output: Path, last: str | None = None
 ) -> Summary:
     """Evaluate results of the benchmark `cfg.benchmark`; with `logger=wandb` they go to Weights & Biases too.
@@ -74,8 +95,8 @@ def _publish(cfg: DictConfig, summary: Summary, output: Path, last: str | None) 
     close([logger])
 
 
-def evaluate_sweep(cfg: DictConfig) -> None:
-    """Write a table and a plot over the jobs of a sweep, beside the usual report on their last epochs."""
+def evaluate_sweep(cfg: DictConfig) -> list[Path]:
+    """Write a table and a plot over the jobs of a sweep, beside the usual report on their last epochs; the files."""
     from spot.reporting.sweep_report import JobRow, last_epoch, latest_trackers, print_sweep, write_sweep
     from spot.runtime.sweeps import find_sweep
     from spot.training.csv_logger import read_rows
@@ -93,7 +114,7 @@ def evaluate_sweep(cfg: DictConfig) -> None:
             f"{len(missing)} of {len(sweep.jobs)} jobs have no results on {cfg.benchmark.name}; make them by "
             f"python -m spot.test sweep={cfg.sweep} benchmark=..."
         )
-    summary = evaluate(cfg, cfg, list(trackers.values()), output) if trackers else {}
+    summary = evaluate_trackers(cfg, cfg, list(trackers.values()), output) if trackers else {}
     rows = [
         JobRow(
             job,
@@ -108,6 +129,7 @@ def evaluate_sweep(cfg: DictConfig) -> None:
     written = write_sweep(rows, title, output)
     print_sweep(rows, title, output / "sweep.csv")
     print(written[-1])
+    return written
 
 
 def _label(folder: Path, outputs: Path) -> str:
@@ -118,20 +140,7 @@ def _label(folder: Path, outputs: Path) -> str:
 
 @command("evaluate")
 def main(cfg: DictConfig) -> None:
-    if cfg.get("logger") and not _to_wandb(cfg):
-        raise SpotError(
-            "logger=: an evaluation is written to files; choose wandb to send it to Weights & Biases too, or leave logger= out"
-        )
-    if cfg.sweep is not None:
-        evaluate_sweep(cfg)
-    elif cfg.pack:
-        from spot.results.server_zips import pack
-
-        videos = instantiate(cfg.benchmark.videos)
-        lengths = dict(zip(videos.names, videos.lengths.tolist(), strict=True))
-        pack(lengths, cfg.results, names_in(cfg.trackers), cfg.output, benchmark=cfg.benchmark.name)
-    else:
-        evaluate(cfg, cfg, names_in(cfg.trackers), Path(cfg.output))
+    evaluate(cfg)
 
 
 if __name__ == "__main__":

@@ -100,11 +100,11 @@ def _train(cfg: DictConfig) -> None:
 
 def _test(options: DictConfig) -> None:
     from spot.runtime.ranks import is_first_process
-    from spot.test import test
+    from spot.test import test_tracker
     from spot.tracking.benchmark import several_processes
 
     if is_first_process() or several_processes(options.accelerator, options.devices, options.num_nodes):
-        test(options)
+        test_tracker(options)
 
 
 def _tested_epochs(cfg: DictConfig) -> list[int]:
@@ -127,7 +127,7 @@ def _test_options(cfg: DictConfig, epoch: int) -> DictConfig:
 
 
 def _evaluate(cfg: DictConfig) -> None:
-    from spot.evaluate import evaluate
+    from spot.evaluate import evaluate_trackers
     from spot.reporting.sweep_report import epochs_of
     from spot.runtime.ranks import is_first_process
     from spot.tracking.test_setup import run_label
@@ -146,7 +146,7 @@ def _evaluate(cfg: DictConfig) -> None:
     model = cfg.model or ("teacher" if _has_teacher(cfg, epoch) else "student")
     last = cfg.testing.tracker or f"{label}_{model}_e{epoch:03d}"
     # jobs of a sweep would overwrite each other's report
-    evaluate(cfg, cfg.evaluation, trackers, reports / label if cfg.get("sweep") else reports, last)
+    evaluate_trackers(cfg, cfg.evaluation, trackers, reports / label if cfg.get("sweep") else reports, last)
 
 
 @command("onekey")

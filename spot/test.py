@@ -17,6 +17,15 @@ from spot.runtime.sweeps import Sweep, find_sweep
 
 
 def test(cfg: DictConfig) -> Path:
+    """Test one network, or the runs of a sweep (`sweep=`).
+
+    Returns:
+        The folder of the results, `<paths.results>/<benchmark>/<tracker>`; for a sweep that of the jobs' records.
+    """
+    return test_tracker(cfg) if cfg.sweep is None else test_sweep(cfg)
+
+
+def test_tracker(cfg: DictConfig) -> Path:
     """Track every video of the benchmark that has no result yet.
 
     A run's own architecture settings hold, but for those on the command line.
@@ -61,8 +70,11 @@ def test(cfg: DictConfig) -> Path:
     return folder
 
 
-def test_sweep(cfg: DictConfig) -> None:
+def test_sweep(cfg: DictConfig) -> Path:
     """Test the runs of all jobs of a sweep, a process each; `spot.evaluate sweep=` makes their table.
+
+    Returns:
+        The folder of the jobs' records.
 
     Raises:
         SpotError: no such sweep, or some jobs could not be tested.
@@ -77,14 +89,12 @@ def test_sweep(cfg: DictConfig) -> None:
     if waiting := run_sweep(Sweep(folder, "test", sweep.jobs), jobs):
         raise SpotError(f"{waiting} of {len(jobs)} runs are not tested; the same command tests them")
     print(f"next: python -m spot.evaluate sweep={cfg.sweep} benchmark=NAME")
+    return folder
 
 
 @command("test")
 def main(cfg: DictConfig) -> None:
-    if cfg.sweep is not None:
-        test_sweep(cfg)
-    else:
-        test(cfg)
+    test(cfg)
 
 
 if __name__ == "__main__":

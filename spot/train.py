@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 from omegaconf import DictConfig, open_dict
@@ -87,9 +88,10 @@ def _train(cfg: DictConfig, run: Run) -> None:
             f"run {cfg.run}: {counted(cfg.training.epochs, 'epoch')} in {run.folder}, last checkpoint {run.checkpoints / 'last.ckpt'}"
         )
         if grows:
-            print(f"next: python -m spot.annotate run={cfg.run}")
+            print(f"next: python -m spot.annotate {shlex.quote(f'run={cfg.run}')}")
         else:
-            print(f"next: python -m spot.test run={cfg.run} benchmark=NAME (conf/benchmark lists the names)")
+            words = f"{shlex.quote(f'run={cfg.run}')} benchmark=NAME"
+            print(f"next: python -m spot.test {words} (conf/benchmark lists the names)")
 
 
 def _is_done(cfg: DictConfig, run: Run) -> bool:

@@ -24,7 +24,7 @@ from spot.data.video import Frames, VideoSet, open_rows
 from spot.runtime.atomic_files import remove_partial, whole_folder
 from spot.runtime.errors import SpotError
 
-FORMAT = 2  # increase when the same files are read differently
+FORMAT = 3  # increase when the same files are read differently
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections.abc import Sequence
 from functools import lru_cache
+from hashlib import blake2b
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from spot.runtime.errors import SpotError
 ARCHIVES = (".zip", ".tar")
 Stamp = tuple[int, ...]
 MISSING: Stamp = (-1,)
+SMALL = 1 << 20  # bytes; no annotation of one video is larger
 _DIGITS = re.compile(r"([0-9]+)")
 _PLACE = re.compile(r"(.*\.(?:zip|tar))!(?:/(.*))?", re.DOTALL)
 
@@ -76,16 +79,27 @@ def read_optional(path: str) -> bytes | None:
 
 
 def stamp(path: str) -> Stamp:
-    """Return size, times of last change of content and of status in ns, and inode; `MISSING` where there is none.
+    """Return size, times of last change of content and of status in ns, inode, and a digest of some small files.
 
-    Programs can set the first two of a file that they replace, but not the time of the status. For a path inside an
-    archive, the stamp of the archive is returned.
+    Programs can set the first two of a file that they replace, but not the time of the status. Some file systems
+    (exFAT, network shares) have no time of the status and give that of the content instead. Where the two are equal, the
+    content of a small file is read too. `MISSING` where there is no such path. For a path inside an archive, the stamp
+    of the archive is returned.
     """
+    place = _split(path)[0] or path
     try:
-        status = os.stat(_split(path)[0] or path)
+        status = os.stat(place)
+        times = status.st_mtime_ns, status.st_ctime_ns
+        small = stat.S_ISREG(status.st_mode) and status.st_size <= SMALL
+        digest = _digest(place) if small and times[0] == times[1] else 0
     except OSError:
         return MISSING
-    return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
+    return status.st_size, *times, status.st_ino, digest
+
+
+def _digest(file: str) -> int:
+    with open(file, "rb", buffering=0) as opened:
+        return int.from_bytes(blake2b(opened.read(SMALL), digest_size=8).digest(), "little")
 
 
 def locate(root: str, path: str) -> str:

@@ -113,6 +113,7 @@ def score(truth: GroundTruth, boxes: np.ndarray, protocol: Protocol) -> Scores:
     counted = truth.visible & (mask.overlap == MEASURED)
     counted[truth.offsets[:-1]] = False
     shown = _inside_frame(truth, boxes) if protocol.bounded and truth.frame_sizes is not None else overlaps
+    shown = np.nan_to_num(shown)  # a predicted box of negative size can make the union zero
     frames = mask.frames[:, None]
     return Scores(
         truth.names,

@@ -20,6 +20,8 @@ from spot.runtime.errors import SpotError
 SUFFIXES = (".txt", ".csv", ".value")
 PREFIXES = {"tc128": ("tpl",), "templecolor128": ("tpl",)}
 """Names that programs write in front of a benchmark's videos, beside the benchmark's own (`nfs_`, `uav_`)."""
+ALIASES = {"Human4-2": "Human4"}
+"""Videos that the GOT-10k toolkit calls otherwise: it numbers the targets of a sequence only where there are several."""
 _ENDING = re.compile(r"(_\d{3})?(_time|_confidence)?", re.IGNORECASE)
 _REPETITION = re.compile(r"_\d{3}$")
 
@@ -102,7 +104,8 @@ def find_files(tracker: str, folder: Path, videos: Sequence[str], benchmark: str
         example = next((paths[0].name for paths in groups[""].values()), None)
         has = f"has files such as {example}, perhaps of another benchmark" if example else "has no result files"
         raise SpotError(
-            f"{folder} {has}: none of the {len(videos)} videos of {benchmark} has a result; check benchmark= and results="
+            f"{folder} {has}: none of the {len(videos)} videos of {benchmark} has a result; check benchmark=, and give "
+            "results= the folder that holds a folder for each tracker"
         )
     for video, paths in boxes.items():
         _check_repetitions(video, paths)
@@ -173,12 +176,14 @@ def _match(
 ) -> tuple[dict[str, str], dict[str, tuple[str, ...]]]:
     """Return video -> its spelling in the files, and the videos with several candidates."""
     owner = {video: name for name, video in videos.items() if name in bases}
+    owner |= {v: name for v, name in ALIASES.items() if v in videos and v not in owner and name in bases}
     prefixes = [benchmark, re.sub(r"\d+$", "", benchmark), tracker, *PREFIXES.get(_key(benchmark), ())]
     pattern = re.compile(rf"(?:{'|'.join(map(re.escape, filter(None, map(_nfc, prefixes))))})[_\-. ]+", re.IGNORECASE)
     doubtful: dict[str, tuple[str, ...]] = {}
     levels: list[Callable[[str], str]] = [
+        lambda name: pattern.sub("", name, count=1),  # uav_person21 and uav_person2_1 have one key
         _key,
-        lambda name: _key(pattern.sub("", name, count=1) if pattern.match(name) else name),
+        lambda name: _key(pattern.sub("", name, count=1)),
     ]
     for spell in levels:
         free = {name: spell(name) for name, video in videos.items() if video not in owner}
@@ -197,8 +202,14 @@ def _match(
 
 def _check_repetitions(video: str, paths: Sequence[Path]) -> None:
     """Raise SpotError where a video's files are no repetitions: `x_001.txt`, `x_002.txt`, or folders `default_000`, ..."""
-    patterns = {_REPETITION.sub("", p.stem) if len({q.parent for q in paths}) == 1 else p.stem for p in paths}
-    homes = {_REPETITION.sub("", str(p.parent)) for p in paths}
-    numbers = {(p.parent, p.stem) for p in paths}
-    if len(patterns) > 1 or len(homes) > 1 or len(numbers) < len(paths):
-        raise SpotError(f"{paths[0]} and {paths[1]}: two results of video {video} that are not repetitions; remove one")
+    kinds = {tuple((_REPETITION.sub("", part), bool(_REPETITION.search(part))) for part in _place(p)) for p in paths}
+    if len(kinds) > 1 or len(set(map(_place, paths))) < len(paths):
+        raise SpotError(
+            f"{paths[0]} and {paths[1]}: two results of video {video} that are not repetitions; "
+            "remove one, or give results= the folder that holds a folder for each tracker"
+        )
+
+
+def _place(path: Path) -> tuple[str, ...]:
+    """Return the folders and the name of a file without its ending."""
+    return (*path.parts[:-1], path.stem)

@@ -18,6 +18,7 @@ _REFUSED = {
     "hydra.mode": "give -m to run several jobs",
     "hydra.run.dir": "outputs go to paths.outputs and run=",
     "hydra.sweep.dir": "a sweep goes to paths.outputs and sweep=",
+    "hydra.sweeper.params": "sweep by -m and values such as labels=2,3, or in a file of conf/experiment",
     "hydra.job.chdir": "commands stay in the current folder",
     "trainer.max_epochs": "set training.epochs",
     "trainer.max_steps": "set training.epochs and training.steps",
@@ -47,8 +48,9 @@ def prepare(command: str, words: Sequence[str]) -> list[str]:
         name = key.lstrip("+~")
         if equals and not word.startswith("--"):
             by_lightning = name == "hydra.run.dir" and "LOCAL_RANK" in os.environ  # which starts the other processes so
-            if name in _REFUSED and not by_lightning:
-                raise SpotError(f"{name}={value}: {_REFUSED[name]}")
+            refused = next((each for each in _REFUSED if name == each or name.startswith(f"{each}.")), None)
+            if refused and not by_lightning:
+                raise SpotError(f"{name}={value}: {_REFUSED[refused]}")
             if schema and (kind := kind_of(name, schema)) is not None:
                 word = f"{key}={quote_names(value, kind)}"
         prepared.append(word)

@@ -34,8 +34,7 @@ def explain(error: Exception, command: str, conf: Path) -> str:
     if several := re.search(r"Ambiguous value for argument '([^'=]+)", text):
         return f"{several[1]}=...: several values are a sweep: add -m; put a list in brackets, and a text with a comma in quotes"
     if re.search(r"LexerNoViableAlt|no viable alternative|mismatched input|extraneous input|token recognition", text):
-        word = re.search(r"error parsing override '([^']*)'", text, re.IGNORECASE) or re.search(r"for '([^']+)'", text)
-        return f"{word[1] if word else lines[0]}: quote the value, as in \"key='a value'\""
+        return f"{getattr(error, 'override', None) or lines[0]}: quote the value, as in \"key='a value'\""
     if bare := re.search(r"Error parsing override '([^']*)'\s*missing EQUAL", text):
         return f"{bare[1]}: options are written key=value"
     if twice := re.search(r"Could not append to config. An item is already at '([^']+)'", text):

@@ -170,4 +170,4 @@ class SparseTracker(pl.LightningModule):
 
 def hash_seed(*numbers: int) -> int:
     """Make a 63-bit seed from several numbers."""
-    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0] >> 1)
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0]) >> 1  # NumPy 1 cannot shift it

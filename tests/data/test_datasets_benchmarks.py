@@ -208,12 +208,20 @@ def test_pysot_json_of_vot(tmp_path):
         ("{", "not an annotation file of the pysot toolkit"),
         ('{"a": {"img_names": []}}', "not an annotation file of the pysot toolkit"),
         ("[1]", "not an annotation file of the pysot toolkit"),
+        ('{"a": ' + "[" * 100_000, "not an annotation file of the pysot toolkit"),
+        ("{}", "describes no video"),
+        ('{"../a": {"img_names": ["b/1.jpg"], "gt_rect": [[1, 2, 3, 4]]}}', "no name of a video"),
+        ('{"a": {"img_names": ["../b/1.jpg"], "gt_rect": [[1, 2, 3, 4]]}}', "leads out of the data set"),
+        (
+            '{"a": {"img_names": ["b/1.jpg"], "gt_rect": [[1, 2, 3, 4]], "absent": [1, 1]}}',
+            "absent: 2 rows for 1 frames",
+        ),
         (json.dumps(pysot_entry("a", "a", [[1, 2, 3, 4]] * 2) | {"b": 3}), "not an annotation file"),
     ],
 )
 def test_broken_pysot_json_is_named(tmp_path, content, said):
     layouts.write_text(tmp_path / "x.json", content)
-    with pytest.raises(SpotError, match=rf"x\.json: {said}"):
+    with pytest.raises(SpotError, match=rf"x\.json: .*{said}"):
         pysot.load("X", str(tmp_path), str(tmp_path / "x.json"))
 
 

@@ -3,11 +3,12 @@
 import os
 import pickle
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from spot.data import reading
+from spot.data import folders, reading
 from spot.data.annotation_cache import Source
 from spot.data.annotations import Annotation, drawable, parse_table
 from spot.data.datasets import folder, lasot
@@ -53,6 +54,21 @@ def test_a_file_of_equal_size_and_time_is_read_again(tmp_path):
     folder.load(str(tmp_path / "set"), cache=cache)
     rewrite(file, "2,2,5,5\n2,2,5,5\n")
     assert folder.load(str(tmp_path / "set"), cache=cache).boxes[:, 0].tolist() == [2, 2]
+
+
+def test_content_is_compared_where_the_file_system_has_no_time_of_the_status(tmp_path, monkeypatch):
+    file = tmp_path / "groundtruth.txt"
+    layouts.write_text(file, "1,1,5,5\n")
+    found = os.stat(file)
+    frozen = SimpleNamespace(
+        st_size=found.st_size, st_mode=found.st_mode, st_mtime_ns=1, st_ctime_ns=1, st_ino=found.st_ino
+    )
+    monkeypatch.setattr(folders.os, "stat", lambda _: frozen)
+    before = folders.stamp(str(file))
+    assert folders.stamp(str(file)) == before
+    with file.open("r+") as opened:
+        opened.write("2,2,5,5\n")
+    assert folders.stamp(str(file)) != before
 
 
 def test_only_changed_files_are_read_again(tmp_path, monkeypatch):

@@ -157,6 +157,22 @@ def test_a_time_file_in_a_video_s_folder_is_its_own(tmp_path):
     assert set(files.times) == {"half"}
 
 
+def test_names_that_differ_by_an_underscore_are_found_behind_a_prefix(tmp_path):
+    names = ["person21", "person2_1"]
+    make(tmp_path, *(f"uav_{name}.txt" for name in names))
+    assert found(tmp_path, names, "UAV123") == {name: [f"uav_{name}.txt"] for name in names}
+
+
+def test_the_one_target_without_a_number_is_found(tmp_path):
+    make(tmp_path, "Jogging.1.txt", "Jogging.2.txt", "Human4.txt")
+    names = ["Jogging-1", "Jogging-2", "Human4-2"]
+    assert [name for (name,) in found(tmp_path, names, "OTB100").values()] == [
+        "Jogging.1.txt",
+        "Jogging.2.txt",
+        "Human4.txt",
+    ]
+
+
 def test_confidences_lie_beside_the_boxes(tmp_path):
     make(tmp_path, "one.txt", "one_confidence.value", "two/two_001.txt", "two/two_001_confidence.value")
     files = find_files("a", tmp_path, ["one", "two"], "Toy")
@@ -166,14 +182,21 @@ def test_confidences_lie_beside_the_boxes(tmp_path):
     }
 
 
-@pytest.mark.parametrize("form", ["one/one_{:03d}.txt", "default_{:03d}/one.txt"], ids=["GOT-10k", "pytracking"])
+@pytest.mark.parametrize(
+    "form",
+    ["one/one_{:03d}.txt", "default_{:03d}/one.txt", "default_{:03d}/toy/one.txt"],
+    ids=["GOT-10k", "pytracking", "STARK"],
+)
 def test_repetitions_are_kept(tmp_path, form):
     make(tmp_path, *(form.format(i) for i in (1, 2, 3)))
     assert found(tmp_path, ["one"]) == {"one": [form.format(i) for i in (1, 2, 3)]}
 
 
-def test_two_files_that_are_no_repetitions_are_named(tmp_path):
-    make(tmp_path, "one.txt", "old/one.txt")
+@pytest.mark.parametrize(
+    "files", [("one.txt", "old/one.txt"), ("one.txt", "one_001.txt"), ("dimp50/one.txt", "dimp50_000/one.txt")]
+)
+def test_two_files_that_are_no_repetitions_are_named(tmp_path, files):
+    make(tmp_path, *files)
     with pytest.raises(SpotError, match=r"two results of video one that are not repetitions; remove one"):
         find_files("a", tmp_path, ["one"], "Toy")
 

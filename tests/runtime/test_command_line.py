@@ -54,7 +54,9 @@ def test_an_old_name_works_with_a_notice(capsys):
     assert capsys.readouterr().err.count("\n") == 1
 
 
-@pytest.mark.parametrize("word", ["trainer.max_epochs=9", "hydra.mode=MULTIRUN", "hydra.run.dir=x"])
+@pytest.mark.parametrize(
+    "word", ["trainer.max_epochs=9", "hydra.mode=MULTIRUN", "hydra.run.dir=x", "hydra.sweeper.params.labels=2"]
+)
 def test_options_with_another_home_are_refused(word):
     with pytest.raises(SpotError, match=word.split("=", maxsplit=1)[0]):
         prepare("train", [word])
@@ -66,8 +68,9 @@ def test_options_with_another_home_are_refused(word):
         ("labls=3", "unknown option labls; did you mean labels"),
         ("arch=trnst", "arch=trnst does not exist; choose from: "),
         ("labels=2,3", "labels=...: several values are a sweep: add -m"),
-        ("labels=(3", "quote the value"),
-        ("run='a", "quote the value"),
+        ("labels=(3", "labels=(3: quote the value"),
+        ("run='a", "run='a: quote the value"),
+        ("run=a b(c", "run=a b(c: quote the value"),
         ("foo", "foo: options are written key=value"),
         ("+labels=3", "labels exists already; leave out the +"),
         ("~foo", "~foo: there is no such option"),

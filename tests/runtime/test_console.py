@@ -1,5 +1,7 @@
 """`spot NAME` in a shell, `spot.name(...)` in Python."""
 
+import importlib
+import inspect
 import subprocess
 import sys
 
@@ -35,6 +37,12 @@ def test_help_lists_all_commands_and_a_wrong_name_is_corrected():
     assert all(f"  {name}" in said for name in command_names())
     wrong = console("trian")
     assert (wrong.returncode, wrong.stderr) == (1, "error: no command trian; did you mean train?\n")
+
+
+@pytest.mark.parametrize("name", command_names())
+def test_every_command_is_a_function_of_its_configuration(name):
+    module = importlib.import_module(f"spot.{name}")
+    assert list(inspect.signature(getattr(module, name)).parameters) == ["cfg"]
 
 
 def test_import_loads_nothing_heavy():

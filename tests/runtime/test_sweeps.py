@@ -155,6 +155,7 @@ SAMPLE = ("data=synthetic", "data.videos=2", "data.frames=16", "data.size=[80,64
     [
         (("labels=2,3", "--cfg", "job"), "leave out -m"),
         (("labels=2,2",), "the same"),
+        (("labels=glob(zz*)",), "no job"),
         (("labels=interval(2,3)",), "scripts/tune.py"),
     ],
 )

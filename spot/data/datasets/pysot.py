@@ -12,11 +12,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from spot.data.annotations import drawable, first_frame_alone
+from spot.data.annotations import drawable, first_frame_alone, fit_rows
 from spot.data.folders import locate, name_frames
 from spot.data.polygons import enclosing_boxes, is_polygon
 from spot.data.video import Frames, Video, VideoSet
 from spot.runtime.errors import SpotError
+from spot.runtime.value_types import is_name
 
 TAGS = ("camera_motion", "illum_change", "motion_change", "size_change", "occlusion")
 
@@ -35,22 +36,28 @@ def load(name: str, root: str, annotations: str, homes: Sequence[str] = ("",)) -
         SpotError: the file is missing or of another kind, or a video has as many boxes as no frames.
     """
     try:
-        with open(annotations, encoding="utf-8") as file:
+        with open(annotations, encoding="utf-8-sig") as file:
             content = json.load(file)
+        if not content.items():
+            raise SpotError("describes no video; get the file again")
         return VideoSet.from_videos(name, [_video(root, homes, n, v) for n, v in content.items()], "test")
     except OSError as error:
         raise SpotError(f"{annotations}: {error.strerror}; correct benchmark.annotations") from None
     except SpotError as error:
         raise SpotError(f"{annotations}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         raise SpotError(
             f"{annotations}: not an annotation file of the pysot toolkit ({type(error).__name__}: {error})"
         ) from None
 
 
 def _video(root: str, homes: Sequence[str], name: str, entry: dict) -> Video:
+    if "/" in name or not is_name(name):
+        raise SpotError(f"{name!r} is no name of a video; get the file again")
     rows = [row if len(row) > 1 else [np.nan] * 4 for row in entry["gt_rect"]]
-    truth = np.array(rows, np.float32)
+    with np.errstate(over="ignore"):
+        truth = np.array(rows, np.float32)
+    truth[np.isinf(truth)] = np.nan
     polygons = truth if is_polygon(truth) else None
     boxes = truth if polygons is None else enclosing_boxes(polygons)
     frames = _frames(root, homes, name, entry["img_names"])
@@ -59,7 +66,7 @@ def _video(root: str, homes: Sequence[str], name: str, entry: dict) -> Video:
         raise SpotError(f"{name} has {len(boxes)} boxes for {len(frames)} frames; get the file again")
     visible = drawable(boxes)
     if entry.get("absent"):
-        visible &= np.array(entry["absent"], np.int64) == 1
+        visible &= fit_rows(np.array(entry["absent"], np.int64), len(frames), f"{name}: absent") == 1
     tags = {tag: fit_tag(entry[tag], len(frames)) for tag in TAGS if tag in entry}
     return Video(name, frames, boxes, visible, tuple(entry.get("attr") or ()), polygons, tags)
 
@@ -73,6 +80,8 @@ def fit_tag(flags: Sequence[float], frames: int) -> np.ndarray:
 
 def _frames(root: str, homes: Sequence[str], name: str, paths: Sequence[str]) -> Frames:
     folder = os.path.dirname(paths[0])
+    if ".." in folder.split("/"):
+        raise SpotError(f"{name}: {paths[0]} leads out of the data set; get the file again")
     if any(os.path.dirname(path) != folder for path in paths):
         raise SpotError(f"{name}: its frames lie in several folders; get the file again")
     starts = [home.format(category=name.rpartition("-")[0]) + folder for home in homes]
