@@ -54,6 +54,7 @@ def main() -> None:
         for words in (
             ["spot.train", "experiment=smoke", "run=smoke"],
             ["spot.test", "run=smoke", "benchmark.videos.videos=1"],
+            ["spot.evaluate", "benchmark=synthetic", "benchmark.videos.videos=1"],
         ):
             subprocess.run([python, "-m", *words], check=True, cwd=ROOT, env=environment)
     print(f"the lowest versions work with Python {sys.version_info.major}.{sys.version_info.minor}")

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sys
 import textwrap
 from collections.abc import Callable, Iterator
@@ -110,7 +111,13 @@ def _line_of(error: Exception, config: str) -> str | None:
         return str(error)
     if isinstance(error, InstantiationException):  # wraps what a constructor raises
         cause = error.__cause__
-        return _line_of(cause, config) if isinstance(cause, SpotError | OSError) else None
+        if isinstance(cause, SpotError | OSError):
+            return _line_of(cause, config)
+        place = re.search(r"full_key: (\S+)", str(error))
+        # Lightning's trainer refuses its arguments by several kinds of errors
+        return f"{place[1]}: {' '.join(str(cause).split())}" if cause and place and place[1] == "trainer" else None
+    if type(error).__name__ == "MisconfigurationException":  # Lightning's, which may not be loaded
+        return f"the trainer cannot be used so: {' '.join(str(error).split())}"
     if isinstance(error, HydraException | OmegaConfBaseException):  # some are OSErrors too
         return explain(error, config, config_folder())
     if isinstance(error, ValueError) and "Config group override" in str(error):

@@ -42,7 +42,7 @@ def open_wandb(
         new: make a new run each time.
 
     Raises:
-        SpotError: wandb is not installed, or the mode does not exist.
+        SpotError: wandb is not installed or refuses the key, or the mode does not exist.
     """
     try:
         import wandb
@@ -64,6 +64,11 @@ def open_wandb(
         settings=wandb.Settings(console="off", quiet=True),  # do not upload progress bars
     )
     logger._wandb_init.pop("anonymous", None)  # which Lightning sets and wandb warns of
+    try:
+        _ = logger.experiment  # begins the run
+    except wandb.errors.Error as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise SpotError(f"logger.mode={mode}: {reason}; check WANDB_API_KEY, or set logger.mode=offline") from None
     return logger
 
 

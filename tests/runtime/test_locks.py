@@ -49,6 +49,7 @@ def test_a_second_process_is_refused_by_naming_the_first_until_that_is_killed(tm
 
 def test_the_processes_of_one_run_share_the_lock(tmp_path, holder, monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("NODE_RANK", "0")
     with locked(tmp_path / "smoke", "run smoke"):
         assert f"process {holder.pid}" in lock_file(tmp_path / "smoke").read_text()

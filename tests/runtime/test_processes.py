@@ -17,17 +17,21 @@ from spot.training.module import SparseTracker
 from spot.training.run import open_run
 from tests.training.test_module import make_tracker
 
-RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID")
+RANKS = ("RANK", "LOCAL_RANK", "NODE_RANK", "SLURM_PROCID", "WORLD_SIZE")
 
 
 @pytest.mark.parametrize(
     ("environment", "first"),
     [
         pytest.param({}, True, id="one process"),
-        pytest.param({"RANK": "0", "LOCAL_RANK": "0"}, True, id="torchrun, first"),
-        pytest.param({"RANK": "8", "LOCAL_RANK": "0"}, False, id="torchrun, first of the second node"),
-        pytest.param({"LOCAL_RANK": "1"}, False, id="started by Lightning"),
-        pytest.param({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False, id="Lightning on a second node"),
+        pytest.param({"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "16"}, True, id="torchrun, first"),
+        pytest.param({"RANK": "8", "LOCAL_RANK": "0", "WORLD_SIZE": "16"}, False, id="torchrun, second node"),
+        pytest.param({"RANK": "1"}, True, id="a rank that another program left"),
+        pytest.param({"LOCAL_RANK": "1", "WORLD_SIZE": "2"}, False, id="started by Lightning"),
+        pytest.param(
+            {"LOCAL_RANK": "0", "NODE_RANK": "1", "WORLD_SIZE": "4"}, False, id="by Lightning on a second node"
+        ),
+        pytest.param({"NODE_RANK": "1", "MASTER_ADDR": "a"}, False, id="Lightning on a second node"),
         pytest.param({"SLURM_PROCID": "0"}, True, id="SLURM, first task"),
         pytest.param({"SLURM_PROCID": "3"}, False, id="SLURM, another task"),
     ],
@@ -50,6 +54,7 @@ def test_only_the_first_process_refuses_a_run_that_has_just_been_written(tmp_pat
     with pytest.raises(SpotError, match="run r exists"):
         open_run(cfg)
     monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setenv("WORLD_SIZE", "2")
     assert open_run(cfg).folder == tmp_path / "r"
 
 

@@ -174,3 +174,10 @@ def test_run_ids_are_what_wandb_allows(run, expected):
 def test_an_unknown_mode_is_told(tmp_path):
     with pytest.raises(SpotError, match="online, offline or disabled"):
         open_wandb("a", tmp_path, "spot", mode="on")
+
+
+def test_a_key_that_wandb_refuses_is_told_in_one_line(tmp_path, monkeypatch):
+    pytest.importorskip("wandb")
+    monkeypatch.setenv("WANDB_API_KEY", "abc")
+    with pytest.raises(SpotError, match="WANDB_API_KEY"):
+        open_wandb("a", tmp_path, "spot", mode="online")
