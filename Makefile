@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-commands test-units test-quick lowest check docs bench gpu stress study study-dense clean
+.PHONY: help install demo test test-commands test-units test-quick lowest check docs bench gpu stress study study-synthetic study-dense clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -78,6 +78,9 @@ stress: install  ## kill a run hundreds of times and compare where it ends
 
 study: install  ## the label-efficiency study on real video: hours, skips what is finished
 	$(BIN)/python scripts/study/held_out.py
+
+study-synthetic: install  ## few labels against all labels on procedural videos: at most two hours, skips what is finished
+	$(BIN)/python scripts/study/synthetic.py
 
 NANO ?= outputs/nano.pt
 

@@ -43,6 +43,14 @@ def test_stride_is_8(kind: type[Backbone], size: int) -> None:
     assert features.shape == (1, backbone.channels, size // 8, size // 8)
 
 
+def test_small_cnn_gives_an_image_the_same_features_in_training_and_evaluation() -> None:
+    backbone, images = SmallCNN(), torch.rand(4, 3, 64, 64) * torch.tensor([0.2, 1, 2, 5])[:, None, None, None]
+    with torch.no_grad():
+        together = backbone.train()(images)
+        alone = torch.cat([backbone.eval()(image[None]) for image in images])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-4)
+
+
 def test_resnet_dilates_the_first_block_of_layer3_alone() -> None:
     convs = [block.conv2 for block in ResNet50(weights="none").layer3]
     assert [conv.dilation[0] for conv in convs] == [2, 1, 1, 1, 1, 1]
