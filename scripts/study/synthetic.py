@@ -130,7 +130,7 @@ def write_pages(docs: Path) -> None:
     """Write table and plot from the two JSON files."""
     rows = read_rows(ROWS)
     write_between_marks(table(rows), docs / "study.md", "synthetic")
-    write_between_marks(summary(rows, read_rows(RUNS)), docs.parent / "README.md", "study")
+    write_between_marks(summary(rows, read_rows(RUNS)), docs.parent / "README.md", "synthetic")
     plot(rows, docs / "study_synthetic.png", videos_of(rows))
     print(table(rows))
 
