@@ -24,19 +24,19 @@ $(INSTALLED): pyproject.toml
 
 DEMO_LABELS := outputs/labels/.demo
 
-DEMO_TEST := arch=ocean_tiny benchmark=synthetic benchmark.videos.videos=30
+DEMO_VIDEOS := benchmark=synthetic benchmark.videos.videos=60 benchmark.videos.frames=40
 DEMO_TRACKERS := [SPOT,key_frames_only]
 
 # both runs take as many steps of as many instances; each has a core
 demo: install $(DEMO_LABELS)  ## the method beside key frames alone on embedded synthetic videos: label, train, test, evaluate, report
 	OMP_NUM_THREADS=1 $(BIN)/python -m spot.train experiment=demo supervision=key_frames_only run=demo_key_frames > outputs/demo_key_frames.log 2>&1 & other=$$!; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m spot.train experiment=demo && wait $$other || { tail -n 3 outputs/demo_key_frames.log; exit 1; }
-	$(BIN)/python -m spot.test $(DEMO_TEST) run=demo tracker=SPOT
-	$(BIN)/python -m spot.test $(DEMO_TEST) run=demo_key_frames tracker=key_frames_only
-	$(BIN)/python -m spot.evaluate benchmark=synthetic benchmark.videos.videos=30 trackers=$(DEMO_TRACKERS) compare=$(DEMO_TRACKERS) bootstrap=1000
+	$(BIN)/python -m spot.test arch=ocean_tiny $(DEMO_VIDEOS) run=demo tracker=SPOT
+	$(BIN)/python -m spot.test arch=ocean_tiny $(DEMO_VIDEOS) run=demo_key_frames tracker=key_frames_only
+	$(BIN)/python -m spot.evaluate $(DEMO_VIDEOS) trackers=$(DEMO_TRACKERS) compare=$(DEMO_TRACKERS) bootstrap=1000
 
 $(DEMO_LABELS): | install
-	$(BIN)/python -m spot.sample data=synthetic labels=3 overwrite=true
+	$(BIN)/python -m spot.sample data=synthetic data.videos=24 labels=3 overwrite=true
 	touch $@
 
 # tests are small: more threads only wait for each other

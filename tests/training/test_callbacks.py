@@ -2,11 +2,13 @@
 
 import csv
 import logging
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from spot.data.key_frame_sampling import sample_key_frames
 from spot.data.targets import Targets
@@ -15,9 +17,11 @@ from spot.train import train
 from spot.training.callbacks import ema
 from spot.training.callbacks.ema import TeacherAverage
 from spot.training.callbacks.non_finite import SkipNonFinite
+from spot.training.callbacks.run_start import RunStart
 from spot.training.callbacks.state_keeper import PATIENCE, SamplerStateKeeper
 from spot.training.callbacks.validation import evenly, load_benchmark
 from spot.training.fit import build_callbacks
+from spot.training.run import Run
 from tests.training.configs import composed
 from tests.training.test_module import logged, make_tracker, steps  # noqa: F401
 
@@ -209,3 +213,22 @@ def test_the_optimiser_is_a_choice(choice, kind):
     assert type(made["optimizer"]).__name__ == kind
     assert type(made["lr_scheduler"]["scheduler"]).__name__ == "CosineAnnealingLR"
     assert [group["name"] for group in made["optimizer"].param_groups] == ["head", "backbone"]
+
+
+@pytest.mark.parametrize(
+    ("arch", "processes", "resume", "refused"),
+    [
+        ("ocean_tiny", 2, "auto", True),
+        ("ocean_tiny", 1, "auto", False),
+        ("ocean_tiny", 2, "anyway", False),
+        ("transt_tiny", 2, "auto", False),  # has no BatchNorm
+    ],
+)
+def test_batch_norm_keeps_a_run_to_its_number_of_processes(arch, processes, resume, refused, tmp_path):
+    start = RunStart(
+        Run(tmp_path, tmp_path / "last.ckpt", processes=1), OmegaConf.create({"resume": resume, "run": "r"})
+    )
+    trainer = SimpleNamespace(world_size=processes, is_global_zero=True)
+    expected = pytest.raises(SpotError, match="was trained by 1 processes, not 2") if refused else nullcontext()
+    with expected:
+        start.on_fit_start(trainer, make_tracker(arch))

@@ -95,7 +95,7 @@ def test_the_teacher_gets_no_gradient_and_stays_in_evaluation_mode(steps, logged
 
 
 def test_the_teacher_follows_as_a_moving_average():
-    tracker = make_tracker(decay=0.75)
+    tracker = make_tracker("ocean_tiny", decay=0.75)
     teacher, student = tracker.teacher.network, tracker.student
     before = [p.clone() for p in teacher.parameters()]
     with torch.no_grad():
