@@ -16,7 +16,7 @@ from pathlib import Path
 
 from hydra import compose, initialize_config_dir
 
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.train import train
 
 ROOT = Path(__file__).resolve().parents[1]

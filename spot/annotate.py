@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from spot.runtime.command import command
+from spot.runtime.composing import given_options
 from spot.runtime.errors import SpotError
 from spot.runtime.locks import locked
 from spot.runtime.wording import counted
@@ -35,7 +35,7 @@ def annotate(cfg: DictConfig) -> Path:
     from spot.annotation.project import open_project
     from spot.tracking.loading import open_tracker
 
-    explicit = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    explicit = given_options()
     loaded = open_tracker(cfg, explicit)
     videos, labels = open_project(cfg, loaded.run, explicit)
     folder = Path(cfg.output) / loaded.name

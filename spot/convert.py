@@ -8,10 +8,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from spot.runtime.command import command
+from spot.runtime.composing import given_options
 from spot.runtime.errors import SpotError
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _with_settings(cfg: DictConfig, sources: Sequence[Path]) -> list[Path]:
         sources = [find_checkpoint(sources[0], cfg.epoch)]
     elif cfg.epoch is not None:
         raise SpotError(f"epoch={cfg.epoch} chooses among a run's checkpoints; give the run's folder as source=")
-    explicit = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    explicit = given_options()
     with open_dict(cfg):
         cfg.arch = recorded_arch(cfg, sources[0], explicit)
     return list(sources)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
 from spot.runtime.command import command
+from spot.runtime.composing import given_options
 from spot.runtime.errors import SpotError
 from spot.runtime.locks import locked
 from spot.runtime.precision import resolve_precision
@@ -47,7 +47,7 @@ def test_tracker(cfg: DictConfig) -> Path:
     )
 
     checkpoint = locate_checkpoint(cfg)
-    explicit = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    explicit = given_options()
     with open_dict(cfg):
         cfg.arch = recorded_arch(cfg, checkpoint, explicit)
         cfg.precision = resolve_precision(cfg.precision, cfg.accelerator)
@@ -82,7 +82,7 @@ def test_sweep(cfg: DictConfig) -> Path:
     if cfg.run is not None or cfg.checkpoint is not None or cfg.tracker is not None:
         raise SpotError("sweep= names the runs and results; leave out run=, checkpoint= and tracker=")
     sweep = find_sweep(cfg.sweep, cfg.paths.outputs)
-    options = [word for word in HydraConfig.get().overrides.task if not word.startswith("sweep=")]
+    options = [word for word in given_options() if not word.startswith("sweep=")]
     name = sweep.folder.resolve().relative_to(Path(cfg.paths.outputs).resolve()).as_posix()
     folder = Path(cfg.paths.outputs) / "sweeps" / f"test_{cfg.benchmark.name}" / name
     jobs = [Job(folder / job, "test", (*options, f"run='{name}/{job}'")) for job in sweep.jobs]

@@ -6,10 +6,10 @@ import contextlib
 from itertools import chain, islice
 from pathlib import Path
 
-from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from spot.runtime.command import command
+from spot.runtime.composing import given_options
 from spot.runtime.errors import SpotError
 from spot.runtime.wording import counted
 
@@ -35,7 +35,7 @@ def track(cfg: DictConfig) -> Path:
     video = Path(cfg.video)
     if not video.exists():
         raise SpotError(f"video={video}: no such file or folder; check the path")
-    explicit = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    explicit = given_options()
     tracker = VideoTracker(open_tracker(cfg, explicit).tracker)
     frames = islice(read_video(video), cfg.start, None)
     first = next(frames, None)

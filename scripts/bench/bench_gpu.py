@@ -30,7 +30,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from torch.utils._pytree import tree_map_only
 
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.training.module import SparseTracker
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from spot.architectures.base import TrackerNetwork
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.tracking.backends import with_backend
 from spot.tracking.video_tracker import VideoTracker
 

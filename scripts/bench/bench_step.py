@@ -31,7 +31,7 @@ from torch import nn
 
 from spot.architectures.base import TrackerNetwork
 from spot.data.instances import Batch, LabelledPairs, UnlabelledInstances
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.supervision.label_filters import ConfidenceThreshold
 from spot.supervision.teacher import Teacher
 from spot.training.module import SparseTracker

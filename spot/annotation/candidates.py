@@ -45,7 +45,7 @@ class Candidates:
 
 
 def empty_candidates(length: int, labelled: np.ndarray, labels: np.ndarray, first: int = 0) -> Candidates:
-    """Candidates of `length` frames of which nothing is known but the labels."""
+    """Return candidates of `length` frames: labels, but no tracked boxes yet."""
     boxes = [np.full((length, 4), np.nan, np.float32) for _ in range(3)]
     scores = [np.zeros(length, np.float32) for _ in range(3)]
     pairs = [array for pair in zip(boxes, scores, strict=True) for array in pair]
@@ -53,9 +53,9 @@ def empty_candidates(length: int, labelled: np.ndarray, labels: np.ndarray, firs
 
 
 def fill_candidates(candidates: Candidates, tracked: Iterable[Tracked]) -> None:
-    """Put a target's tracked passes in their places.
+    """Write the tracked passes of a target into its candidates.
 
-    In a labelled frame stands the box with which the tracker that came from the neighbouring label arrives there.
+    A labelled frame gets the box with which the tracker from the neighbouring label arrives there.
     """
     for part in tracked:
         places = part.of.indices - candidates.first
@@ -66,7 +66,7 @@ def fill_candidates(candidates: Candidates, tracked: Iterable[Tracked]) -> None:
 
 
 def held_out(candidates: Candidates) -> list[tuple[Candidates, np.ndarray]]:
-    """For each label with a box at which a pass arrives: candidates of its frame as if it had no label, and the human box.
+    """Hide each label with a box at which a pass arrives: return candidates of its frame without it, and the human box.
 
     In a labelled frame stands what the trackers found that were started from the neighbouring labels. The training run's
     pseudo labels are left out: the run has learnt from this very label.

@@ -21,14 +21,14 @@ NEARNESS = 0.2  # what a tracked box weighs at the far end of its gap, over 1 + 
 RELAY_WEIGHT = 0.5  # of a pseudo label of the training run beside a tracked box next to its label
 INTERPOLATION_WEIGHT = 0.3  # of the interpolated box next to a label
 SIZE_WEIGHT = (
-    0.5  # of the interpolated size (the nearest label's outside of them), in the geometric mean with the tracked one
+    0.5  # of the interpolated size (outside the labels the nearest one's), geometric mean with the tracked one
 )
 DRIFT_WEIGHT = 0.5  # of the usual error of the size on arrival, which is taken off where no label follows
 DRIFT_FRAMES = 15.0  # frames from a label until that error is there
 
 
 class Joined(NamedTuple):
-    """One box a frame, and what speaks for it.
+    """One box a frame, and the evidence for it.
 
     Attributes:
         boxes: (m, 4) float64 xywh in image pixels; NaN where nothing is known.
@@ -69,7 +69,7 @@ class Gaps(NamedTuple):
     interpolated: np.ndarray
 
 
-NONE = 10**9  # distance to a label that there is not
+NONE = 10**9  # distance in place of a missing label
 
 
 def place_between_labels(candidates: Candidates) -> Gaps:
@@ -77,17 +77,13 @@ def place_between_labels(candidates: Candidates) -> Gaps:
     frames = candidates.frames
     visible = np.all(np.isfinite(candidates.labels), axis=1)
     labelled, boxes = candidates.labelled[visible], candidates.labels[visible].astype(np.float64)
+    around = np.concatenate([[-NONE], labelled, [2 * NONE]])
+    before = np.minimum(frames - around[np.searchsorted(labelled, frames, side="right")], NONE)
+    after = np.minimum(around[np.searchsorted(labelled, frames) + 1] - frames, NONE)
     if not len(labelled):
-        nothing = np.full(len(frames), NONE)
-        return Gaps(nothing, nothing, np.full((len(frames), 4), np.nan))
-    right = np.searchsorted(labelled, frames)
-    left = np.where(
-        (right < len(labelled)) & (labelled[np.minimum(right, len(labelled) - 1)] == frames), right, right - 1
-    )
-    before = np.where(left >= 0, frames - labelled[np.maximum(left, 0)], NONE)
-    after = np.where(right < len(labelled), labelled[np.minimum(right, len(labelled) - 1)] - frames, NONE)
-    corners = np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], axis=1)
-    between = np.stack([np.interp(frames, labelled, column) for column in corners.T], axis=1)
+        return Gaps(before, after, np.full((len(frames), 4), np.nan))
+    places = np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2, boxes[:, 2:]], axis=1)
+    between = np.stack([np.interp(frames, labelled, column) for column in places.T], axis=1)
     return Gaps(before, after, np.concatenate([between[:, :2] - between[:, 2:] / 2, between[:, 2:]], axis=1))
 
 
@@ -103,9 +99,8 @@ def join(candidates: Candidates) -> Joined:
     """
     gaps = place_between_labels(candidates)
     gap = np.where((gaps.before < NONE) & (gaps.after < NONE), gaps.before + gaps.after, 0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        near_before = np.where(gap > 0, gaps.after / np.maximum(gap, 1), 1.0)
-        near_after = np.where(gap > 0, gaps.before / np.maximum(gap, 1), 1.0)
+    near_before = np.where(gap > 0, gaps.after / np.maximum(gap, 1), 1.0)
+    near_after = np.where(gap > 0, gaps.before / np.maximum(gap, 1), 1.0)
     nearest = np.minimum(gaps.before, gaps.after)
     forward, forward_trust = close_gaps(candidates, candidates.forward, 1)
     backward, backward_trust = close_gaps(candidates, candidates.backward, -1)
@@ -128,17 +123,13 @@ def join(candidates: Candidates) -> Joined:
     agreeing = weights * ((overlaps[rows, winner] >= AGREE) & known)
     agreeing[rows, winner] = weights[rows, winner]
     total = np.maximum(agreeing.sum(1, keepdims=True), 1e-12)
-    centres = filled[..., :2] + filled[..., 2:] / 2
-    centre = np.einsum("mi,mij->mj", agreeing / total, centres)
-    with np.errstate(divide="ignore"):
-        sizes = np.where(filled[..., 2:] > 0, np.log(np.maximum(filled[..., 2:], 1e-3)), 0.0)
-    size = np.einsum("mi,mij->mj", agreeing / total, sizes)
-    interpolated_size = np.log(np.maximum(np.nan_to_num(gaps.interpolated[:, 2:], nan=1.0), 1e-3))
-    outside = gap == 0
+    place = np.einsum("mi,mij->mj", agreeing / total, _centre_and_size(filled))
     drift = _size_drift(candidates) * np.minimum(nearest / DRIFT_FRAMES, 1)[:, None]
-    size = np.where(outside[:, None], size + DRIFT_WEIGHT * drift, size)
-    size = np.exp(np.where(known[:, 3:], (1 - SIZE_WEIGHT) * size + SIZE_WEIGHT * interpolated_size, size))
-    boxes = np.concatenate([centre - size / 2, size], axis=1)
+    place[:, 2:] += np.where((gap == 0)[:, None], DRIFT_WEIGHT * drift, 0)
+    interpolated = _centre_and_size(np.nan_to_num(gaps.interpolated, nan=1.0))
+    mixed = (1 - SIZE_WEIGHT) * place[:, 2:] + SIZE_WEIGHT * interpolated[:, 2:]
+    place[:, 2:] = np.where(known[:, 3:], mixed, place[:, 2:])
+    boxes = _box_of(place)
     boxes[~np.any(known, axis=1)] = np.nan
     trusts = np.stack([forward_trust, backward_trust], axis=1)
     directions = np.where(known[:, :2], box_iou(np.nan_to_num(sources[:, :2]), np.nan_to_num(boxes)[:, None]), 1.0)
@@ -242,21 +233,12 @@ def _features(
 
 def absent_frames(candidates: Candidates) -> np.ndarray:
     """Return (m,) bool: labelled absent, or between two labels next to each other that both say absent."""
-    absent = ~np.all(np.isfinite(candidates.labels), axis=1)
-    frames = candidates.frames
     if not len(candidates.labelled):
-        return np.zeros(len(frames), bool)
-    last = len(candidates.labelled) - 1
-    right = np.searchsorted(candidates.labelled, frames)
-    exact = (right <= last) & (candidates.labelled[np.minimum(right, last)] == frames)
-    after = np.where(right <= last, absent[np.minimum(right, last)], True)
-    before = np.where(right > 0, absent[np.maximum(right - 1, 0)], True)
-    outside = (right == 0) | (right > last)  # before the first label or after the last: that one counts
-    return np.where(
-        exact,
-        absent[np.minimum(right, last)],
-        np.where(outside, (before | (right == 0)) & (after | (right > last)), before & after),
-    )
+        return np.zeros(len(candidates), bool)
+    absent = ~np.all(np.isfinite(candidates.labels), axis=1)
+    return (
+        np.interp(candidates.frames, candidates.labelled, absent) == 1
+    )  # outside of the labels the nearest one counts
 
 
 def pairwise_iou(boxes: np.ndarray) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Track from every labelled frame to the next labels, forward and backward, many passes in lock-step.
 
 A pass starts at a labelled frame and ends at the next labelled frame in its direction, or at the video's end. That last
-frame is tracked too: there the tracker's box meets a human's, which it does not know (see `spot.annotation.calibration`).
+frame is tracked too: there the tracker's box is compared with the human one, which the tracker does not know (see
+`spot.annotation.calibration`).
 
     label A ---- forward from A ----> label B ---- forward from B ----> end
     start  <---- backward from A      label A <---- backward from B
@@ -23,7 +24,7 @@ from spot.tracking.runner import Runner
 
 @dataclass(frozen=True, eq=False)
 class Pass:
-    """One way of a tracker through a part of a video.
+    """One pass of a tracker through a part of a video.
 
     Attributes:
         video: name of the video.
@@ -83,7 +84,7 @@ def plan_passes(video: str, target: int, frames: Frames, labelled: np.ndarray, b
 
 @dataclass(frozen=True, eq=False)
 class Tracked:
-    """What a tracker found on one pass.
+    """The result of one pass.
 
     Attributes:
         of: the pass, with m frames.

@@ -46,7 +46,7 @@ class Stretch:
 
 
 def weak_stretches(dense: BoxTable) -> list[Stretch]:
-    """Stretches of unlabelled frames with low scores, the weakest first."""
+    """Return the stretches of unlabelled frames with low scores, the weakest first."""
     weak = ~dense.is_gt & (dense.score < WEAK_BELOW)
     same = (dense.video[1:] == dense.video[:-1]) & (dense.target[1:] == dense.target[:-1]) & weak[1:] & weak[:-1]
     starts = np.flatnonzero(weak & ~np.concatenate([[False], same])) if len(dense) else np.zeros(0, int)

@@ -44,7 +44,7 @@ def suggest_frames(dense: BoxTable, budget: int) -> list[Frame]:
 
 
 class _Need:
-    """What the frames of one target still need."""
+    """The need of the frames of one target."""
 
     def __init__(self, rows: BoxTable) -> None:
         self.frames = rows.frame

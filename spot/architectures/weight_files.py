@@ -44,7 +44,7 @@ def read_file(path: str | Path, allow_pickle: bool = False) -> Any:
     except pickle.UnpicklingError as error:
         if not re.search(r"GLOBAL |<class |[Uu]nsupported (global|class|operand)", str(error)):
             raise _unreadable(path, error) from None
-    except Exception as error:  # damaged files make the reader stumble anywhere
+    except Exception as error:  # a damaged file can raise anything
         raise _unreadable(path, error) from None
     try:
         return torch.load(path, map_location="cpu", weights_only=False, pickle_module=_TensorsAlone)

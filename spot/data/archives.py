@@ -13,7 +13,7 @@ import numpy as np
 from spot.runtime.errors import SpotError
 
 _OPEN_ARCHIVES = 128
-_LARGEST_MEMBER = 1 << 30  # bytes; no frame or annotation is larger, and a bomb is
+_LARGEST_MEMBER = 1 << 30  # bytes; larger than any frame or annotation: a zip bomb
 _TAR_MEMBER = -1  # stands where a zip member has its compression method
 
 

@@ -1,4 +1,4 @@
-"""Boxes `[x, y, w, h]`, in pixels, 0-based top-left corner: overlap, conversion, clipping; each once.
+"""Boxes `[x, y, w, h]`, in pixels, 0-based top-left corner: overlap, conversion, clipping.
 
 For arrays and tensors alike. A crop's geometry is `[center_x, center_y, resize_factor]`: the centre of the box that it
 was taken around, in full-frame pixels, and crop pixels per full-frame pixel (`spot.data.crops`).

@@ -22,7 +22,7 @@ from spot.data.images import Frame
 from spot.runtime.errors import SpotError
 
 _REMEDY = "correct or remove the box (python -m spot.check names file and row)"
-_LARGEST_PADDED = 8192  # pixels a side; a broken annotation must not ask for gigabytes of mean colour
+_LARGEST_PADDED = 8192  # pixels a side; a wrong annotation could ask for gigabytes of mean colour
 
 
 CropRule = Literal["context", "area"]

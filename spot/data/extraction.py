@@ -3,7 +3,7 @@
     <folder>/manifest.json      see `Manifest`
             /000000.jpg ...     quality 95; the number is the frame's index in the manifest
 
-A folder appears whole: frames are written into `<folder>.partial`, which takes its name at the end. After an
+Frames are written into `<folder>.partial`, which is renamed at the end, so that a folder is complete or absent. After an
 interruption the video is decoded again from its start, and frames that are there already are not encoded again.
 """
 
@@ -34,7 +34,7 @@ _END_OF_IMAGE = b"\xff\xd9"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What is known of the frames of one of the user's videos. A frame's number is its position here, from 0.
+    """The frames of one of the user's videos. The number of a frame is its position here, from 0.
 
     Attributes:
         video: name of the video.
@@ -45,7 +45,7 @@ class Manifest:
         count: number of frames.
         times: presentation time of each frame in seconds; None for a folder of images.
         names: file names of the frames in `source`; None for a video file, whose frames lie beside the manifest.
-        note: what was odd, for example that the file breaks off; else "".
+        note: what was wrong, for example that the file is truncated; else "".
     """
 
     video: str

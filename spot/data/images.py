@@ -198,7 +198,7 @@ def _size_in_header(data: bytes) -> tuple[int, int]:
                 return image.size
         except Image.DecompressionBombError:
             return LARGEST + 1, 1
-        except Exception:  # whatever Pillow makes of it: OpenCV says whether it is an image
+        except Exception:  # Pillow can raise anything; OpenCV decides whether it is an image
             return 0, 0
 
 

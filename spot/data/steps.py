@@ -35,7 +35,7 @@ class StepPlan:
 class Steps(Dataset):
     """Item (epoch, step) is the batch of that step that belongs to process `rank` of `world`.
 
-    An epoch's instances are numbered through, so that the same instances are made whatever the number of processes.
+    Instances are numbered over the whole epoch, so that any number of processes makes the same instances.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The labelled targets of the training sets: every target with its key frames, in flat arrays.
 
 A target is one object in one video (docs/method.md; the published program calls it a path). Targets are numbered
-through all sets; the sampler state uses the same numbers.
+over all sets; the sampler state uses the same numbers.
 """
 
 from __future__ import annotations

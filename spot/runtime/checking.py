@@ -15,7 +15,8 @@ from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError
 
 from spot.runtime import schema as options
 from spot.runtime.errors import SpotError
-from spot.runtime.value_types import Free, describe, fits, takes
+from spot.runtime.schema_groups import ANY, COMPONENTS, NOTHING
+from spot.runtime.value_types import Free, describe, fits, takes, yaml_word
 
 _HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 _UNKNOWN = object()
@@ -106,9 +107,7 @@ def suggestion(name: str, known: Any, prefix: str = "") -> str:
 
 def show(value: Any) -> str:
     """Return a value as YAML writes it."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    return f"[{','.join(map(show, value))}]" if isinstance(value, list) else str(value)
+    return f"[{','.join(map(show, value))}]" if isinstance(value, list) else yaml_word(value)
 
 
 def _check_value(cfg: DictConfig, name: str, key: str, kind: Any) -> None:
@@ -182,8 +181,8 @@ def _group(kind: Any) -> type | None:
 
 
 def _may_be_extra(schema: type, cfg: DictConfig, name: str) -> bool:
-    extra = getattr(schema, "extra", options.NOTHING)
-    return extra == options.ANY or (extra == options.COMPONENTS and _is_component(_value(cfg, name)))
+    extra = getattr(schema, "extra", NOTHING)
+    return extra == ANY or (extra == COMPONENTS and _is_component(_value(cfg, name)))
 
 
 def _is_component(node: Any) -> bool:

@@ -17,23 +17,21 @@ import errno
 import os
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import NoReturn
 
 import hydra
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from spot.runtime.checking import check_configuration
 from spot.runtime.command_line import SWEEP_FLAGS, options_of, prepare
+from spot.runtime.composing import config_folder
 from spot.runtime.console import make_callable
-from spot.runtime.cpu import default_workers, wait_passively
+from spot.runtime.cpu import wait_passively
 from spot.runtime.errors import SpotError
 from spot.runtime.hydra_messages import explain
 from spot.runtime.run_record import with_recorded_options
@@ -45,13 +43,6 @@ TRACEBACK_VARIABLE = "SPOT_TRACEBACK"
 """Environment variable: if set, errors are shown with their traceback."""
 
 
-def config_folder() -> Path:
-    """Return the `conf` folder: beside the package in a checkout, inside it in an installed wheel."""
-    package = Path(__file__).resolve().parents[1]
-    beside = package.parent / "conf"
-    return beside if (beside / "train.yaml").is_file() else package / "conf"
-
-
 def command(config: str) -> Callable[[Main], Callable[[], None]]:
     """Turn `main(cfg)` into a command that reads `conf/<config>.yaml` and `key=value` options.
 
@@ -59,7 +50,7 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
     """
 
     def decorate(main: Main) -> Callable[[], None]:
-        make_callable(main.__module__, config, config_folder())
+        make_callable(main.__module__, config)
 
         def job(cfg: DictConfig) -> object:
             if HydraConfig.get().mode == RunMode.MULTIRUN:  # reached by launchers that start processes themselves
@@ -75,10 +66,11 @@ def command(config: str) -> Callable[[Main], Callable[[], None]]:
 
         def entry() -> None:
             os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra would print several lines and hide the exception
+            os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # DDP would warn of unused parameters: frozen stages
             wait_passively()
             with _errors_in_one_line(config):
                 words = prepare(config, sys.argv[1:])
-                words = with_recorded_options(config, words, config_folder())
+                words = with_recorded_options(config, words)
                 sys.argv[1:] = _for_a_sweep(config, words) if set(SWEEP_FLAGS) & set(words) else words
                 run()
                 _disconnect()
@@ -119,7 +111,7 @@ def _line_of(error: Exception, config: str) -> str | None:
     if type(error).__name__ == "MisconfigurationException":  # Lightning's, which may not be loaded
         return f"the trainer cannot be used so: {' '.join(str(error).split())}"
     if isinstance(error, HydraException | OmegaConfBaseException):  # some are OSErrors too
-        return explain(error, config, config_folder())
+        return explain(error, config)
     if isinstance(error, ValueError) and "Config group override" in str(error):
         return "a group of conf/ takes the name of one of its files, not null or a number; see --help for the choices"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -154,19 +146,3 @@ def _stop(text: str) -> NoReturn:
     note_cause(line)
     print(f"error: {line}", file=sys.stderr)
     raise SystemExit(1) from None
-
-
-def _choices(*groups: str) -> str:
-    """The choices of each group, for the help pages: those of `conf/` and of folders that the user names."""
-    loader = GlobalHydra.instance().config_loader()
-    lines = (f"{group}: {', '.join(loader.get_group_options(group))}" for group in groups)
-    return "\n".join(textwrap.fill(line, 100, subsequent_indent="    ", break_on_hyphens=False) for line in lines)
-
-
-def _wandb_mode() -> str:
-    return os.environ.get("WANDB_MODE") or ("online" if "WANDB_API_KEY" in os.environ else "offline")
-
-
-OmegaConf.register_new_resolver("choices", _choices, replace=True)
-OmegaConf.register_new_resolver("auto_workers", default_workers, replace=True)
-OmegaConf.register_new_resolver("wandb_mode", _wandb_mode, replace=True)

@@ -12,14 +12,15 @@ import types
 from pathlib import Path
 from typing import Any, NoReturn
 
-from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import InstantiationException
 from omegaconf import open_dict
 
 from spot.runtime.checking import check_configuration
 from spot.runtime.command_line import prepare
+from spot.runtime.composing import composed
 from spot.runtime.errors import SpotError
+from spot.runtime.value_types import yaml_word
 
 _WORDS = ("null", "true", "false", "nan", "inf")  # not texts in Hydra's syntax
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -48,25 +49,23 @@ def main() -> NoReturn:
     os.execv(sys.executable, [sys.executable, "-m", f"spot.{name}", *words])
 
 
-def make_callable(module: str, config: str, folder: Path) -> None:
+def make_callable(module: str, config: str) -> None:
     """Let the module of a command be called as a function: `spot.annotate(run="mine")`."""
 
     class Command(types.ModuleType):
         def __call__(self, *words: str, **options: Any) -> Any:
-            return run_command(self, config, folder, words, options)
+            return run_command(self, config, words, options)
 
     if module != "__main__":
         sys.modules[module].__class__ = Command
 
 
-def run_command(
-    module: types.ModuleType, config: str, folder: Path, words: tuple[str, ...], options: dict[str, Any]
-) -> Any:
+def run_command(module: types.ModuleType, config: str, words: tuple[str, ...], options: dict[str, Any]) -> Any:
     """Run a command in this process.
 
     Args:
         module: name of the module. It has a function of the command's name, which takes the configuration.
-        config, folder: name of the configuration, and the folder of all configurations.
+        config: name of the configuration.
         words: options as in a shell: `"paths.videos=/clips"`.
         options: the same as keyword arguments: `run="mine", box=[1, 2, 3, 4]`.
 
@@ -77,8 +76,7 @@ def run_command(
         SpotError: an error that the user can correct.
     """
     given = prepare(config, [*words, *(f"{key}={as_option(value)}" for key, value in options.items())])
-    with initialize_config_dir(str(folder), version_base="1.3"):
-        cfg = compose(config, given, return_hydra_config=True)
+    cfg = composed(config, given, with_hydra=True)
     HydraConfig.instance().set_config(cfg)  # commands ask it for the options that were given
     with open_dict(cfg):
         del cfg["hydra"]
@@ -98,7 +96,7 @@ def as_option(value: Any) -> str:
     "[1,'a b',null,true]"
     """
     if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
+        return yaml_word(value)
     if isinstance(value, int | float):
         return repr(value)
     if isinstance(value, list | tuple):

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf
 
 from spot.runtime.checking import suggestion
+from spot.runtime.composing import composed, config_folder
 
 
-def explain(error: Exception, command: str, conf: Path) -> str:
+def explain(error: Exception, command: str) -> str:
     """Return one line for an error that Hydra reports in several.
 
     Args:
         error: error while the configuration was composed.
         command: name of the command's file in `conf`.
-        conf: the `conf` folder.
     """
+    conf = config_folder()
     text = _whole_text(error)
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     if unknown := re.search(r"Could not override '([^']+)'", text):
-        return f"unknown option {unknown[1]}{suggestion(unknown[1], _known_keys(command, conf) - {unknown[1]})}"
+        return f"unknown option {unknown[1]}{suggestion(unknown[1], _known_keys(command) - {unknown[1]})}"
     if missing := re.search(r"Could not find '([^']+)'", text):
         group, _, choice = missing[1].rpartition("/")
         options = sorted(p.stem for p in (conf / group).glob("*.yaml")) if group else []
@@ -56,18 +57,14 @@ def _whole_text(error: BaseException) -> str:
     return " ".join(str(each) for each in reversed(causes))
 
 
-def _known_keys(command: str, conf: Path) -> set[str]:
+def _known_keys(command: str) -> set[str]:
     """Return the dotted names of all options of a command, for suggestions."""
-    from hydra import compose, initialize_config_dir
-    from hydra.core.global_hydra import GlobalHydra
-
     GlobalHydra.instance().clear()
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        tree = OmegaConf.to_container(compose(command), resolve=False)
+    tree = OmegaConf.to_container(composed(command), resolve=False)
 
     def names(node: object, prefix: str) -> set[str]:
         if not isinstance(node, dict):
             return set()
         return {f"{prefix}{key}" for key in node}.union(*(names(v, f"{prefix}{k}.") for k, v in node.items()))
 
-    return names(tree, "") | {path.name for path in conf.iterdir() if path.is_dir()}
+    return names(tree, "") | {path.name for path in config_folder().iterdir() if path.is_dir()}

@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from spot.runtime.atomic_files import replacing
 from spot.runtime.checking import fields_of, is_free
 from spot.runtime.command_line import SWEEP_FLAGS, options_of
+from spot.runtime.composing import composed, config_folder
 from spot.runtime.errors import SpotError
 from spot.runtime.schema import Onekey, Train
 from spot.runtime.sweeps import MAKES_RUNS
@@ -68,39 +69,33 @@ def write_record(folder: Path, cfg: DictConfig, options: Sequence[str], flags: S
         OmegaConf.save(OmegaConf.create(content), aside)
 
 
-def with_recorded_options(command: str, words: list[str], conf: Path) -> list[str]:
+def with_recorded_options(command: str, words: list[str]) -> list[str]:
     """Add the options that a run recorded before the given ones, if the command line chooses no arch, data, ....
 
     Args:
         command: train or onekey; for other commands the words are returned unchanged.
         words: words of the command line.
-        conf: the `conf` folder.
     """
     given = {_key(word): word for word in options_of(words)}
     asks_for_help = any(word.startswith(("--help", "-h", "--hydra-help", "--version")) for word in words)
     if command not in MAKES_RUNS or "run" not in given or set(SWEEP_FLAGS) & set(words) or asks_for_help:
         return words
-    if any("@" in key or _is_recipe(key, conf) for key in given):
+    if any("@" in key or _is_recipe(key) for key in given):
         return words  # the whole command again
-    outputs, run = _place(
-        command, [word for key, word in given.items() if key == "run" or key.startswith("paths.")], conf
-    )
-    record = read_record(Path(outputs) / run)
+    named = composed(command, [word for key, word in given.items() if key == "run" or key.startswith("paths.")])
+    folder = Path(named.paths.outputs) / named.run
+    record = read_record(folder)
     if record is None or not record.options:
         return words
     foreign = fields_of(Onekey).keys() - fields_of(Train).keys() if command == "train" else set()
     kept = [o for o in record.options if _key(o) not in given and re.split(r"[.@/]", _key(o))[0] not in foreign]
     flags = [flag for flag in record.flags if not any(word.startswith(("--config-dir", "-cd")) for word in words)]
-    _check_recorded(command, [*kept, *given.values()], kept, flags, Path(outputs) / run, conf)
+    _check_recorded(command, [*kept, *given.values()], kept, flags, folder)
     return [*kept, *words, *flags]
 
 
-def _check_recorded(
-    command: str, options: list[str], recorded: list[str], flags: list[str], folder: Path, conf: Path
-) -> None:
+def _check_recorded(command: str, options: list[str], recorded: list[str], flags: list[str], folder: Path) -> None:
     """Refuse recorded options that could run a program: the folder may come from somebody else."""
-    from hydra import compose, initialize_config_dir
-
     file = folder / CONFIG_FILE
     own = [Path(flag.partition("=")[2]) for flag in flags]
     for word, bad in [(o, re.match(r"[+~]*hydra\b", o)) for o in recorded] + [
@@ -110,24 +105,14 @@ def _check_recorded(
         if bad:
             raise SpotError(f"{file} records {word}, which could run any program; give the whole command again")
     path = f"[{','.join(f'file://{place.resolve()}' for place in own)}]"
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        cfg = compose(command, [*options, f"hydra.searchpath={path}"])
-    refuse_foreign_targets(cfg, None, file, "the recorded options", [conf, *own])
+    cfg = composed(command, [*options, f"hydra.searchpath={path}"])
+    refuse_foreign_targets(cfg, None, file, "the recorded options", [config_folder(), *own])
 
 
 def _key(option: str) -> str:
     return option.partition("=")[0].lstrip("+~")
 
 
-def _is_recipe(key: str, conf: Path) -> bool:
+def _is_recipe(key: str) -> bool:
     """Return whether a key chooses what a run learns (arch, data, experiment), not where or how it runs."""
-    return (conf / key).is_dir() and key != "trainer" and not is_free(key, Onekey)
-
-
-def _place(command: str, options: list[str], conf: Path) -> tuple[str, str]:
-    """Return `paths.outputs` and `run` as this command line sets them."""
-    from hydra import compose, initialize_config_dir
-
-    with initialize_config_dir(str(conf), version_base="1.3"):
-        cfg = compose(command, options)
-    return str(cfg.paths.outputs), str(cfg.run)
+    return (config_folder() / key).is_dir() and key != "trainer" and not is_free(key, Onekey)

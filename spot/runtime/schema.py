@@ -11,216 +11,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from spot.runtime.value_types import Count, Fraction, Free, Name, Names, NonNegative, Positive, Range
-
-NOTHING, COMPONENTS, ANY = "nothing", "components", "any"
-
-Protocol = Literal["pysot", "pysot_original", "pytracking", "stark", "got10k"]
-Backend = Literal["auto", "torch", "onnxruntime", "openvino"]
-Model = Literal["teacher", "student"]
-Seed = Annotated[int, Range(0, 2**32 - 1)]
-Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
-
-
-@dataclass
-class Component:
-    """A node with `_target_`; the constructor's annotations are its schema."""
-
-    extra: ClassVar[str] = ANY
-
-
-@dataclass
-class Paths:
-    """Every path is a text or null."""
-
-    extra: ClassVar[str] = ANY
-    outputs: Path
-    labels: Path
-    results: Path
-    reports: Path
-
-
-@dataclass
-class Crops:
-    template_factor: Annotated[float, Range(0.5)]
-    search_factor: Annotated[float, Range(0.5)]
-    center_jitter: NonNegative
-    scale_jitter: NonNegative
-    rule: Literal["context", "area"]
-
-
-@dataclass
-class ArchTeacher:
-    threshold: Fraction
-    window: Fraction
-
-
-@dataclass
-class Arch:
-    extra: ClassVar[str] = ANY
-    name: Name
-    network: Component
-    loss: Component
-    tracker: Annotated[Component, Free()]  # of testing
-    recipe: Component
-    crops: Crops
-    teacher: ArchTeacher
-    epochs: Positive
-    burn_in: Count
-    steps: Positive
-
-
-@dataclass
-class Data:
-    extra: ClassVar[str] = ANY
-    name: Name
-    train: list[Any]
-    key_frames: list[str] | None
-
-
-@dataclass
-class Benchmark:
-    extra: ClassVar[str] = ANY
-    name: Name
-    protocol: Protocol | None
-    result_format: str
-    annotations: Path | None
-    videos: Component
-
-
-@dataclass
-class Supervision:
-    extra: ClassVar[str] = ANY
-    name: Name
-
-
-@dataclass
-class Training:
-    epochs: Positive
-    burn_in: Count
-    steps: Positive
-    labelled: Positive
-    unlabelled: Positive
-    skip_limit: Annotated[Positive, Free()]
-    distinct: bool
-
-
-@dataclass
-class Teacher:
-    threshold: Fraction
-    window: Fraction
-    decay: Fraction
-    ema_interval: Count
-
-
-@dataclass
-class Exploration:
-    step: Count
-    relay_template: bool
-
-
-@dataclass
-class Augment:
-    brightness: Fraction
-    grey: Fraction
-    flip: Fraction
-    angle: Annotated[int, Range(0, 180)]
-    half_turn: Fraction
-    strong: bool
-
-
-@dataclass
-class Loader:
-    workers: Annotated[Count, Free()]
-    decode: Literal["fast", "exact"]
-    max_broken_fraction: Annotated[Fraction, Free()]
-
-
-@dataclass
-class State:
-    snapshot_every: Annotated[Count, Free()]
-
-
-@dataclass
-class Monitor:
-    validation_every: Positive
-    validation_videos: Positive | None
-    pictures_every: Count
-    pictures: Count
-
-
-@dataclass
-class Checkpoint:
-    every: Positive
-    resume_every: Positive
-
-
-@dataclass
-class Callbacks:
-    """Callbacks. Those that only observe or write files are free; the others change the training."""
-
-    extra: ClassVar[str] = COMPONENTS
-    throughput: Annotated[Component | None, Free()]
-    progress: Annotated[Component | None, Free()]
-    monitoring: Annotated[Component | None, Free()]
-    pictures: Annotated[Component | None, Free()]
-    model_summary: Annotated[Component | None, Free()]
-    validation: Annotated[Component | None, Free()]
-    kept_checkpoints: Annotated[Component | None, Free()]
-    resume_point: Annotated[Component | None, Free()]
-
-
-@dataclass
-class Trainer:
-    """Lightning's trainer. Precision, gradient settings and all keys not named here change the weights."""
-
-    extra: ClassVar[str] = ANY
-    accelerator: Annotated[str, Free()]
-    devices: Annotated[Any, Free()]
-    num_nodes: Annotated[Positive, Free()]
-    strategy: Annotated[Any, Free()]
-    max_epochs: Positive
-    precision: Precision
-    log_every_n_steps: Annotated[Count, Free()]
-    enable_model_summary: Annotated[bool, Free()]
-    enable_checkpointing: Annotated[bool, Free()]
-    profiler: Annotated[Any, Free()]
-    sync_batchnorm: bool
-    benchmark: Annotated[bool | None, Free()]
-    detect_anomaly: Annotated[bool, Free()]
-    use_distributed_sampler: Annotated[bool, Free()]
+from spot.runtime import schema_groups as groups
+from spot.runtime.value_types import Count, Fraction, Free, Name, Names, Positive, Range
 
 
 @dataclass
 class Train:
     """`conf/train.yaml`."""
 
-    extra: ClassVar[str] = COMPONENTS
-    paths: Annotated[Paths, Free()]
-    arch: Arch
-    data: Data
-    supervision: Supervision
-    trainer: Trainer
-    logger: Annotated[Component | None, Free()]
+    extra: ClassVar[str] = groups.COMPONENTS
+    paths: Annotated[groups.Paths, Free()]
+    arch: groups.Arch
+    data: groups.Data
+    supervision: groups.Supervision
+    trainer: groups.Trainer
+    logger: Annotated[groups.Component | None, Free()]
     labels: Positive
-    seed: Seed
+    seed: groups.Seed
     run: Annotated[Name, Free()]
     sweep: Annotated[Name | None, Free()]
     resume: Annotated[Literal["auto", "never", "anyway"], Free()]
     initial: str | None
     compile: Annotated[bool, Free()]
-    training: Training
-    teacher: Teacher
-    exploration: Exploration
-    augment: Augment
-    loader: Loader
-    state: State
+    training: groups.Training
+    teacher: groups.Teacher
+    exploration: groups.Exploration
+    augment: groups.Augment
+    loader: groups.Loader
+    state: groups.State
     validation: Annotated[str | None, Free()]
-    monitor: Annotated[Monitor, Free()]
-    callbacks: Callbacks
-    checkpoint: Annotated[Checkpoint, Free()]
+    monitor: Annotated[groups.Monitor, Free()]
+    callbacks: groups.Callbacks
+    checkpoint: Annotated[groups.Checkpoint, Free()]
 
 
 @dataclass
@@ -236,16 +60,16 @@ class Testing:
     accelerator: str
     devices: Positive | Literal["auto"]
     num_nodes: Positive
-    precision: Precision
-    backend: Backend
+    precision: groups.Precision
+    backend: groups.Backend
 
 
 @dataclass
 class Evaluation:
     """Options that `spot.evaluate` and `spot.onekey evaluation.` share."""
 
-    extra: ClassVar[str] = ANY
-    protocol: Protocol | None
+    extra: ClassVar[str] = groups.ANY
+    protocol: groups.Protocol | None
     bootstrap: Count
     missing: Literal["stop", "skip"]
 
@@ -258,8 +82,8 @@ class Onekey(Train):
     start_epoch: Annotated[Positive | None, Free()]
     end_epoch: Annotated[Positive | None, Free()]
     interval: Annotated[Positive | None, Free()]
-    model: Annotated[Model | None, Free()]
-    benchmark: Annotated[Benchmark, Free()]
+    model: Annotated[groups.Model | None, Free()]
+    benchmark: Annotated[groups.Benchmark, Free()]
     testing: Annotated[Testing, Free()]
     evaluation: Annotated[Evaluation, Free()]
 
@@ -268,25 +92,25 @@ class Onekey(Train):
 class Test(Testing):
     """`conf/test.yaml`."""
 
-    extra: ClassVar[str] = COMPONENTS
-    paths: Paths
-    arch: Arch
-    benchmark: Benchmark
+    extra: ClassVar[str] = groups.COMPONENTS
+    paths: groups.Paths
+    arch: groups.Arch
+    benchmark: groups.Benchmark
     checkpoint: Path | None
     run: Name | None
     sweep: Name | None
     epoch: Positive | None
-    model: Model | None
+    model: groups.Model | None
 
 
 @dataclass
 class Evaluate(Evaluation):
     """`conf/evaluate.yaml`."""
 
-    extra: ClassVar[str] = COMPONENTS
-    paths: Paths
-    benchmark: Benchmark
-    logger: Component | None
+    extra: ClassVar[str] = groups.COMPONENTS
+    paths: groups.Paths
+    benchmark: groups.Benchmark
+    logger: groups.Component | None
     trackers: Names | None
     sweep: Path | None
     results: Path
@@ -296,7 +120,7 @@ class Evaluate(Evaluation):
     per_video: bool
     attributes: bool
     compare: Names | None
-    seed: Seed
+    seed: groups.Seed
     worst: Count
     plots: bool
     report: bool
@@ -307,11 +131,11 @@ class Evaluate(Evaluation):
 class Sample:
     """`conf/sample.yaml`."""
 
-    extra: ClassVar[str] = COMPONENTS
-    paths: Paths
-    data: Data
+    extra: ClassVar[str] = groups.COMPONENTS
+    paths: groups.Paths
+    data: groups.Data
     labels: Positive
-    seed: Seed
+    seed: groups.Seed
     split: str | None
     strategy: Literal["windows", "uniform", "first"]
     budget: Positive | None
@@ -326,12 +150,12 @@ class Sample:
 class Label:
     """`conf/label.yaml`."""
 
-    extra: ClassVar[str] = COMPONENTS
-    paths: Paths
-    data: Data
+    extra: ClassVar[str] = groups.COMPONENTS
+    paths: groups.Paths
+    data: groups.Data
     frames: Path | None
     labels: Positive
-    seed: Seed
+    seed: groups.Seed
     at: str | None
     port: Annotated[int, Range(0, 65535)]
     browser: bool
@@ -350,23 +174,23 @@ class Network:
     checkpoint: Path | None
     initial: str | None
     epoch: Positive | None
-    model: Model | None
+    model: groups.Model | None
     accelerator: Literal["auto", "cpu", "gpu", "mps"]
-    backend: Backend
+    backend: groups.Backend
 
 
 @dataclass
 class Annotate(Network):
     """`conf/annotate.yaml`."""
 
-    extra: ClassVar[str] = COMPONENTS
-    paths: Paths
-    arch: Arch
-    data: Data
+    extra: ClassVar[str] = groups.COMPONENTS
+    paths: groups.Paths
+    arch: groups.Arch
+    data: groups.Data
     output: Path
     state: bool
     labels: Positive
-    seed: Seed
+    seed: groups.Seed
     suggest: Positive | None
     export: Names | None
     review: bool
@@ -378,9 +202,9 @@ class Annotate(Network):
 class Track(Network):
     """`conf/track.yaml`."""
 
-    extra: ClassVar[str] = COMPONENTS
-    paths: Paths
-    arch: Arch
+    extra: ClassVar[str] = groups.COMPONENTS
+    paths: groups.Paths
+    arch: groups.Arch
     video: Path | None
     box: list[float] | None
     start: Count
@@ -392,10 +216,10 @@ class Track(Network):
 class Check:
     """`conf/check.yaml`."""
 
-    extra: ClassVar[str] = COMPONENTS
-    paths: Paths
-    data: Data | None
-    benchmark: Benchmark | None
+    extra: ClassVar[str] = groups.COMPONENTS
+    paths: groups.Paths
+    data: groups.Data | None
+    benchmark: groups.Benchmark | None
     run: Name | None
     quick: bool
     workers: Positive | None
@@ -405,14 +229,14 @@ class Check:
 class Convert:
     """`conf/convert.yaml`."""
 
-    extra: ClassVar[str] = COMPONENTS
-    paths: Paths
-    arch: Arch
-    data: Data | None
+    extra: ClassVar[str] = groups.COMPONENTS
+    paths: groups.Paths
+    arch: groups.Arch
+    data: groups.Data | None
     source: Path | list[Path] | None
     target: Path | None
     kind: Literal["native", "safetensors", "published", "backbone", "onnx", "state"] | None
-    model: Model | None
+    model: groups.Model | None
     epoch: Count | None
     overwrite: bool
     allow_pickle: bool

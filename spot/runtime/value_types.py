@@ -95,7 +95,7 @@ def describe(kind: Any) -> str:
     if origin in (Union, types.UnionType):
         return ", or ".join(dict.fromkeys(describe(each) for each in arguments))
     if origin is Literal:
-        words = [_yaml_word(each) for each in arguments]
+        words = [yaml_word(each) for each in arguments]
         return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
     if kind in (None, type(None)):
         return "null"
@@ -172,7 +172,8 @@ def _between(bounds: Range) -> str:
     return f" of at most {bounds.most}" if bounds.most is not None else ""
 
 
-def _yaml_word(value: Any) -> str:
+def yaml_word(value: Any) -> str:
+    """Return a plain value as YAML writes it."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return str(value)

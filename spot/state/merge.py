@@ -116,8 +116,7 @@ def find_gaps(index: Index) -> tuple[np.ndarray, np.ndarray]:
         gaps: (g,) int32 sorted positions j in the `ids` of a target such that frame `ids[j] + 1` is not explored but a
             later one is.
     """
-    ids, chunk = index.ids, 1 << 18  # in pieces that stay in the processor's cache
-    wide = np.concatenate([np.diff(ids[i : i + chunk + 1]) > 1 for i in range(0, len(ids), chunk)])
+    wide = np.diff(index.ids) > 1
     wide[index.bounds[1:-1] - 1] = False  # from one target to the next
     gaps = np.flatnonzero(wide).astype(np.int32)
     bounds = np.searchsorted(gaps, index.bounds).astype(np.int32)
@@ -138,17 +137,12 @@ def _check(results: PseudoLabels, lengths: np.ndarray) -> None:
 
 
 def _find(index: Index, target: np.ndarray, frame: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Find the place of each frame among the entries of its target, and whether the frame is there.
-
-    All frames are bisected at once. This reads a few entries of each target, not the whole index.
-    """
-    low, end = index.bounds[target], index.bounds[target + 1]
-    high, last = end, len(index.ids) - 1
-    while (searching := low < high).any():
-        middle = (low + high) // 2
-        after = searching & (index.ids[np.minimum(middle, last)] < frame)
-        low, high = np.where(after, middle + 1, low), np.where(searching & ~after, middle, high)
-    return low, (low < end) & (index.ids[np.minimum(low, last)] == frame)
+    """Find the place of each frame among the entries of its target, and whether the frame is there."""
+    stride = int(max(index.ids.max(initial=0), frame.max(initial=0))) + 1
+    owner = np.repeat(np.arange(len(index.bounds) - 1), np.diff(index.bounds))
+    entries, wanted = owner * stride + index.ids, target * stride + frame
+    place = np.searchsorted(entries, wanted)
+    return place, np.append(entries, -1)[place] == wanted
 
 
 def _put(

@@ -1,4 +1,4 @@
-"""The sampler state as readers see it: one committed version, memory-mapped and read-only."""
+"""One committed version of the sampler state, memory-mapped and read-only."""
 
 from __future__ import annotations
 

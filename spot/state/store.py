@@ -18,25 +18,31 @@ checkpoint. There is one writer at a time; readers may open and read while it wr
 
 from __future__ import annotations
 
-import contextlib
-import os
-import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from spot.runtime.atomic_files import remove_partial, sync, whole_folder
 from spot.runtime.errors import SpotError
-from spot.state.merge import CommitReport, Index, PseudoLabels, find_gaps, make_records, merge
+from spot.state.merge import CommitReport, Index, PseudoLabels, make_records, merge
 from spot.state.sampler_state import TARGETS_FILE, SamplerState, TargetState, TargetTable, target_arrays
 from spot.state.state_files import append_rows, checksum, write_arrays
+from spot.state.version_files import (
+    cut_log,
+    explained,
+    first_epoch,
+    log_header,
+    span,
+    verify,
+    version_name,
+    versions_in,
+    write_version,
+)
 
 __all__ = ["CommitReport", "PseudoLabels", "SamplerState", "StateStore", "TargetState"]
 
 _EVER = float("inf")
-_VERSION = re.compile(r"(\d{6,})-(\d{6,})\.state")
 
 
 class StateStore:
@@ -96,11 +102,11 @@ class StateStore:
         if explored is not None:
             index, added, _ = merge(index, records, arrays["lengths"], index, explored)
             records = np.concatenate([records, added])
-        with _explained(folder), whole_folder(folder) as partial:
+        with explained(folder), whole_folder(folder) as partial:
             write_arrays(partial / TARGETS_FILE, {"kind": "paths", "fingerprint": fingerprint}, arrays)
-            header = {"parent": "", "fingerprint": fingerprint} | _log_header(0, records)
+            header = {"parent": "", "fingerprint": fingerprint} | log_header(0, records)
             append_rows(partial / header["log"], records, 0)
-            _write_version(partial, 0, 0, header, index)
+            write_version(partial, 0, 0, header, index)
         return cls(folder)
 
     @classmethod
@@ -168,17 +174,17 @@ class StateStore:
         if now.version == 0 or 10 * (kept + len(records) - len(index.ids)) > len(index.ids):
             records = np.concatenate([now.log, records])[index.records]
             index = index._replace(records=np.arange(len(records), dtype=np.int32))
-            kept, header = 0, _log_header(version, records)
+            kept, header = 0, log_header(version, records)
         header |= {"parent": now.digest, "fingerprint": self._targets.fingerprint}
 
-        log, file = self.folder / header["log"], self.folder / _name(version, epoch)
-        with _explained(self.folder):
+        log, file = self.folder / header["log"], self.folder / version_name(version, epoch)
+        with explained(self.folder):
             try:
                 append_rows(log, records, kept)
-                _write_version(self.folder, version, epoch, header, index)
+                write_version(self.folder, version, epoch, header, index)
             except OSError:
                 if not file.exists():
-                    _cut(log, kept * records.shape[1] * records.itemsize)
+                    cut_log(log, kept * records.shape[1] * records.itemsize)
                 raise
         return report
 
@@ -192,23 +198,23 @@ class StateStore:
         Raises:
             SpotError: the version does not exist, is damaged, or has another digest.
         """
-        entries = self._versions()
+        entries = versions_in(self.folder)
         if version not in entries:
             remedy = "resume from another checkpoint" if version else "remove this folder to start again"
-            raise SpotError(f"{self.folder}: has no version {version} (it has {_span(entries)}); {remedy}")
+            raise SpotError(f"{self.folder}: has no version {version} (it has {span(entries)}); {remedy}")
         state = SamplerState(self._targets, self.folder / entries[version])
         if digest is not None and state.digest != digest:
             raise SpotError(
                 f"{self.folder}: version {version} is {state.digest[:8]}, not {digest[:8]} as the checkpoint says; "
                 "resume from the checkpoint of this state"
             )
-        _verify(state)
+        verify(state)
         remove_partial(self.folder)
         self._remove([v for v in entries if v > version])
 
     def snapshot(self, epoch: int) -> None:
         """Mark the version at this epoch, so that it is never pruned."""
-        with _explained(self.folder):
+        with explained(self.folder):
             (self.folder / self._in_force(epoch)).with_suffix(".keep").touch()
             sync(self.folder)
 
@@ -218,11 +224,11 @@ class StateStore:
         Args:
             keep_from: versions valid at this epoch or later are kept too.
         """
-        entries = self._versions()
+        entries = versions_in(self.folder)
         stay = {0, max(entries)}
         stay |= {v for v, name in entries.items() if (self.folder / name).with_suffix(".keep").exists()}
         if keep_from is not None:
-            epochs = {v: _epoch(name) for v, name in entries.items()}
+            epochs = {v: first_epoch(name) for v, name in entries.items()}
             start = max((e for e in epochs.values() if e <= keep_from), default=0)
             stay |= {v for v, e in epochs.items() if e >= start}
         self._remove([v for v in entries if v not in stay])
@@ -230,25 +236,20 @@ class StateStore:
     def verify(self) -> None:
         """Read and check every byte of every version. Raise SpotError with the name of a damaged file."""
         self._targets.file.verify()
-        for name in self._versions().values():
-            _verify(SamplerState(self._targets, self.folder / name))
-
-    def _versions(self) -> dict[int, str]:
-        """Return the file name of each version, oldest first."""
-        found = (_VERSION.fullmatch(name) for name in os.listdir(self.folder))
-        return dict(sorted((int(match[1]), match[0]) for match in found if match))
+        for name in versions_in(self.folder).values():
+            verify(SamplerState(self._targets, self.folder / name))
 
     def _in_force(self, epoch: float) -> str:
-        entries = self._versions()
-        fitting = [name for name in entries.values() if _epoch(name) <= epoch]
+        entries = versions_in(self.folder)
+        fitting = [name for name in entries.values() if first_epoch(name) <= epoch]
         if not fitting:
-            raise SpotError(f"{self.folder}: has no version for epoch {epoch} (but {_span(entries)})")
+            raise SpotError(f"{self.folder}: has no version for epoch {epoch} (but {span(entries)})")
         return fitting[-1]
 
     def _remove(self, versions: Collection[int]) -> None:
         """Remove versions, oldest first so that the newest is always there; then remove logs that are not needed."""
-        entries = self._versions()
-        with _explained(self.folder):
+        entries = versions_in(self.folder)
+        with explained(self.folder):
             for version in sorted(versions):
                 file = self.folder / entries.pop(version)
                 file.with_suffix(".keep").unlink(missing_ok=True)
@@ -257,50 +258,3 @@ class StateStore:
             for log in set(self.folder.glob("records-*.log")) - needed:
                 log.unlink()
             sync(self.folder)
-
-
-def _verify(state: SamplerState) -> None:
-    state.file.verify()
-    if checksum(state.log) != state.log_crc32:
-        raise SpotError(f"{state.log_file}: damaged (checksum differs); restore it or roll back")
-
-
-def _name(version: int, epoch: int) -> str:
-    return f"{version:06d}-{epoch:06d}.state"
-
-
-def _epoch(name: str) -> int:
-    return int(name.split("-")[1].split(".")[0])
-
-
-def _span(entries: dict[int, str]) -> str:
-    epochs = [f"{version} from epoch {_epoch(name)}" for version, name in entries.items()]
-    return ", ".join(epochs[:1] + epochs[-1:] if len(epochs) > 1 else epochs) or "none"
-
-
-def _log_header(version: int, records: np.ndarray) -> dict[str, Any]:
-    """Return the header fields of a version that starts a log with these records."""
-    return {"log": f"records-{version:06d}.log", "log_rows": len(records), "log_crc32": checksum(records)}
-
-
-def _write_version(folder: Path, version: int, epoch: int, header: dict[str, Any], index: Index) -> None:
-    gap_bounds, gaps = find_gaps(index)
-    arrays = index._asdict() | {"gap_bounds": gap_bounds, "gaps": gaps}
-    fields = {"kind": "version", "version": version, "epoch": epoch} | header
-    write_arrays(folder / _name(version, epoch), fields, arrays)
-
-
-def _cut(log: Path, size: int) -> None:
-    """Cut a log to `size` if possible; if not, the next commit overwrites the rest."""
-    with contextlib.suppress(OSError):
-        os.truncate(log, size) if size else log.unlink()
-
-
-@contextlib.contextmanager
-def _explained(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise SpotError(
-            f"{folder}: the sampler state could not be written ({error.strerror}); free space, then start again"
-        ) from error

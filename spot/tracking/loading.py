@@ -16,6 +16,7 @@ from spot.architectures.checkpoint import SAFETENSORS, safetensors_config
 from spot.architectures.hub import local_path
 from spot.architectures.start_weights import DEFAULT, load_initial
 from spot.architectures.tracker import Tracker
+from spot.runtime.composing import composed
 from spot.runtime.errors import SpotError
 from spot.tracking.backends import with_backend
 from spot.tracking.test_setup import build_network, locate_checkpoint, recorded_arch, run_label
@@ -88,18 +89,13 @@ def load_tracker(source: str | Path, arch: str | None = None, **options: str | i
         arch: name of the architecture, where `source` is not of a run.
         options: `model`, `epoch`, `accelerator` and `backend`, as of `spot.track`.
     """
-    from hydra import compose, initialize_config_dir
-
-    from spot.runtime.command import config_folder
-
     kind = "initial"
     if str(source) != DEFAULT:
         source = local_path(source)
         is_start = source.suffix == SAFETENSORS and safetensors_config(source) is None
         kind = "initial" if is_start else "checkpoint"
     words = [f"arch={arch}"] if arch else []
-    with initialize_config_dir(str(config_folder()), version_base="1.3"):
-        cfg = compose("track", words)
+    cfg = composed("track", words)
     for key, value in {kind: str(source), **options}.items():
         OmegaConf.update(cfg, key, value)
     return open_tracker(cfg, words)

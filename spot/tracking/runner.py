@@ -218,7 +218,7 @@ def _state_row(state: TrackState, i: int) -> TrackState:
 
 
 def _join_states(states: Sequence[TrackState]) -> TrackState:
-    """Single videos' states as one batch."""
+    """Join the states of single videos into one batch."""
     features = tuple(torch.cat(tensors) for tensors in zip(*(s.template_features for s in states), strict=True))
     rows: dict[str, Any] = {n: np.concatenate([getattr(s, n) for s in states]) for n in _arrays(states[0])}
     return replace(states[0], template_features=features, **rows)

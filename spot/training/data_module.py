@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,14 +75,15 @@ class TrackingData(pl.LightningDataModule):
         self.workers = workers
         self.max_broken_fraction = max_broken_fraction
         self._labelled = LabelledDataset(self.targets, crops, augment, seed, decode, distinct)
-        self._unlabelled_arguments: dict[str, Any] = {
-            "crops": crops,
-            "augment": augment,
-            "seed": seed,
-            "decode": decode,
-            "explore": explore,
-            "key_search": key_search,
-        }
+        self._unlabelled = partial(
+            UnlabelledDataset,
+            crops=crops,
+            augment=augment,
+            seed=seed,
+            decode=decode,
+            explore=explore,  # type: ignore[arg-type]  # not None with pseudo labels
+            key_search=key_search,
+        )
         self._store: StateStore | None = None
         self._drawn = self._broken = 0  # instances of this process in this epoch
         self._earlier = (0, 0)  # the same of all processes in the epochs before
@@ -105,9 +107,7 @@ class TrackingData(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader:
         """Return one loader of whole steps; an item is a `Batch`."""
         assert self.trainer is not None
-        unlabelled = (
-            UnlabelledDataset(self.targets, self.store, **self._unlabelled_arguments) if self.pseudo_labels else None
-        )
+        unlabelled = self._unlabelled(self.targets, self.store) if self.pseudo_labels else None
         steps = Steps(self.plan, self._labelled, unlabelled, self.trainer.global_rank, self.trainer.world_size)
         # in a resumed run, `current_epoch` is still the previous one, and loader processes prefetch at once
         epoch = self.trainer.fit_loop.epoch_progress.current.processed  # type: ignore[attr-defined]

@@ -20,9 +20,11 @@ from spot.architectures.checkpoint import find_checkpoint
 from spot.data.targets import Targets
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
+from spot.runtime.ranks import is_first_process
 from spot.state.merge import PseudoLabels
 from spot.state.sampler_state import SamplerState
 from spot.state.store import StateStore
+from spot.training.data_module import TrackingData
 from spot.training.run import Run
 
 RECORD = "round.json"
@@ -33,6 +35,14 @@ MOVED = ("checkpoints", STATE, "metrics.csv", "exploration.png", "exploration.pd
 def labels_may_grow(cfg: DictConfig) -> bool:
     """Return whether the run trains on labels that its user draws (data=videos)."""
     return any(node.get("labels") is not None for node in cfg.data.train)
+
+
+def current_round(cfg: DictConfig, run: Run, data: TrackingData) -> Run:
+    """Return the run, or its next round if its labels have changed; `data` then makes a new sampler state."""
+    if labels_may_grow(cfg) and is_first_process():
+        run = next_round(run, data.targets, data.pseudo_labels)
+        data.fresh = run.resume_from is None
+    return run
 
 
 def next_round(run: Run, targets: Targets, has_state: bool = True) -> Run:

@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from spot.runtime.atomic_files import remove_partial
 from spot.runtime.checking import is_free, show
+from spot.runtime.composing import given_options
 from spot.runtime.errors import SpotError
 from spot.runtime.extras import require
 from spot.runtime.ranks import is_first_process
@@ -92,7 +93,9 @@ def open_run(cfg: DictConfig) -> Run:
 
 
 def repair(run: Run) -> None:
-    """Remove half-written files of a killed process and restore the rows of metrics.csv. First process only."""
+    """Remove half-written files of a killed process and restore the rows of metrics.csv."""
+    if not is_first_process():
+        return
     from spot.training.csv_logger import restore_rows
 
     remove_partial(run.folder, run.checkpoints, run.folder / "sampler_state")
@@ -101,12 +104,9 @@ def repair(run: Run) -> None:
 
 def write_config(run: Run, cfg: DictConfig, processes: int) -> None:
     """Write the run's config.yaml: settings, given options, number of processes. First process only."""
-    options, flags = [], []
-    if HydraConfig.initialized():
-        hydra = HydraConfig.get()
-        options = list(hydra.overrides.task)
-        flags = [f"--config-dir={s.path}" for s in hydra.runtime.config_sources if s.provider == "command-line"]
-    write_record(run.folder, cfg, options, flags, processes)
+    sources = HydraConfig.get().runtime.config_sources if HydraConfig.initialized() else ()
+    flags = [f"--config-dir={source.path}" for source in sources if source.provider == "command-line"]
+    write_record(run.folder, cfg, given_options(), flags, processes)
 
 
 def _differences(old: DictConfig, new: DictConfig) -> list[str]:

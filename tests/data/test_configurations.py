@@ -4,7 +4,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from tests.data import layouts
 
 BENCHMARKS = {

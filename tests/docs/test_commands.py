@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import OmegaConf, open_dict
 
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from tests.docs.pages import PAGES, asides, blocks, jobs
 from tests.paths import ROOT
 

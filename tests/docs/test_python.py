@@ -6,7 +6,7 @@ import re
 import pytest
 from hydra import compose, initialize_config_dir
 
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.runtime.console import as_option, command_names
 from tests.docs.pages import PAGES
 

@@ -9,7 +9,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from spot.check import check
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.runtime.errors import SpotError
 from spot.training.checkpoint_files import WholeCheckpoints
 from tests.data import layouts

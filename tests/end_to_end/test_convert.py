@@ -14,7 +14,7 @@ from spot.architectures.nanotrack.published import published_key, swap_channels
 from spot.architectures.ocean.backbone import OceanResNet50
 from spot.architectures.transt.network import TransT
 from spot.convert import convert
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.runtime.errors import SpotError
 from spot.tracking.test_setup import build_network
 from tests.end_to_end.runs import complaint

@@ -148,7 +148,7 @@ def test_mistakes_are_told_in_one_line_before_any_work(elsewhere, options, said)
 def test_unusable_settings_are_refused(elsewhere, options, said):
     from hydra import compose, initialize_config_dir
 
-    from spot.runtime.command import config_folder
+    from spot.runtime.composing import config_folder
     from spot.train import train
 
     with initialize_config_dir(str(config_folder()), version_base="1.3"):

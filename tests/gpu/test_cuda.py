@@ -10,7 +10,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
 from spot.data.augmentation import photometric, rotate_flip
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.runtime.precision import resolve_precision
 from tests.paths import ROOT
 

@@ -4,7 +4,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from spot.runtime.checking import check_components, check_settings, fields_of, is_free
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.runtime.errors import SpotError
 from spot.runtime.schema import SCHEMAS, Onekey, Train
 from tests.training.configs import composed

@@ -8,7 +8,8 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 
-from spot.runtime.command import command, config_folder
+from spot.runtime.command import command
+from spot.runtime.composing import config_folder
 from spot.runtime.errors import SpotError
 
 

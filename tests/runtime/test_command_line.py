@@ -2,7 +2,6 @@
 
 import pytest
 
-from spot.runtime.command import config_folder
 from spot.runtime.command_line import prepare
 from spot.runtime.errors import SpotError
 from spot.runtime.hydra_messages import explain
@@ -81,7 +80,7 @@ def test_options_with_another_home_are_refused(word):
 def test_errors_of_hydra_are_one_line(word, line):
     with pytest.raises(Exception) as error:  # noqa: PT011
         composed("train", *prepare("train", [word]))
-    said = explain(error.value, "train", config_folder())
+    said = explain(error.value, "train")
     assert line in said
     assert "\n" not in said
 

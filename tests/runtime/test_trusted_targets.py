@@ -8,7 +8,6 @@ from omegaconf import OmegaConf
 from safetensors.torch import save_file
 
 from spot.annotation.project import open_project
-from spot.runtime.command import config_folder
 from spot.runtime.errors import SpotError
 from spot.runtime.run_record import with_recorded_options
 from spot.runtime.trusted_targets import refuse_foreign_targets
@@ -75,10 +74,10 @@ def test_recorded_options_run_no_code(tmp_path, monkeypatch, record, message):
     (tmp_path / "outputs" / "x").mkdir(parents=True)
     (tmp_path / "outputs" / "x" / "config.yaml").write_text(f"record: {{{record}}}\n")
     with pytest.raises(SpotError, match=message):
-        with_recorded_options("train", ["run=x", "paths.outputs=outputs"], config_folder())
+        with_recorded_options("train", ["run=x", "paths.outputs=outputs"])
     (tmp_path / "outputs" / "x" / "config.yaml").write_text("record: {options: [experiment=smoke, run=x]}\n")
     words = ["run=x", "paths.outputs=outputs"]
-    assert with_recorded_options("train", words, config_folder()) == ["experiment=smoke", *words]
+    assert with_recorded_options("train", words) == ["experiment=smoke", *words]
 
 
 def test_settings_inside_a_safetensors_file_are_checked(tmp_path):

@@ -13,6 +13,7 @@ import pytest
 
 from spot.runtime.errors import SpotError
 from spot.state.store import StateStore
+from spot.state.version_files import versions_in
 from tests.paths import ROOT
 from tests.state.plain import Plain, content, make_store, random_results
 
@@ -145,7 +146,7 @@ def versions(folder: Path) -> dict[str, Plain]:
         return {}
     store = StateStore.open(folder)
     store.verify()
-    states = [store.at(epoch) for epoch in range(5) if epoch >= min(store._versions())]
+    states = [store.at(epoch) for epoch in range(5) if epoch >= min(versions_in(store.folder))]
     return {state.digest: content(state) for state in states}
 
 

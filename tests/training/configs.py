@@ -5,7 +5,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from spot.architectures.start_weights import load_initial
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.training.module import SparseTracker
 
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from spot.runtime.errors import SpotError
+from spot.training.callbacks.checkpoints import ResumePoint
 from spot.training.checkpoint_files import WholeCheckpoints, read_checkpoint
 from spot.training.csv_logger import EpochCSVLogger, read_rows, restore_rows
 from spot.training.run import Run
@@ -54,3 +55,11 @@ def test_a_damaged_file_is_named(tmp_path):
     (tmp_path / "metrics.csv").write_text("epoch,step\nx,1\n")
     with pytest.raises(SpotError, match=r"metrics\.csv: damaged"):
         EpochCSVLogger(tmp_path).log_metrics({"epoch": 1, "loss": 0.5}, 3)
+
+
+def test_a_run_whose_folder_has_another_path_continues_without_a_warning(tmp_path, recwarn):
+    callback = ResumePoint(tmp_path / "here", every=1)
+    callback.load_state_dict({"dirpath": str(tmp_path / "there"), "best_model_score": None, "best_model_path": "x"})
+    assert not recwarn.list
+    assert callback.best_model_path == ""
+    assert callback.state_dict() == {}

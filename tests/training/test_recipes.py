@@ -4,7 +4,7 @@ import pytest
 import torch
 from hydra.utils import instantiate
 
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.runtime.errors import SpotError
 from spot.train import train
 from tests.tracking.fakes import FakeNetwork

@@ -2,7 +2,6 @@
 
 import pytest
 
-from spot.runtime.command import config_folder
 from spot.runtime.errors import SpotError
 from spot.runtime.run_record import read_record, with_recorded_options, write_record
 from spot.training.run import check_settings, open_run
@@ -85,10 +84,10 @@ def test_a_run_of_version_0_1_is_refused_in_one_line(tmp_path):
 def test_run_alone_takes_the_options_that_it_recorded(tmp_path, given, taken):
     start(tmp_path, recorded=["experiment=smoke", "labels=2", "run=a", "benchmark=otb100"])
     place = f"paths.outputs={tmp_path}"
-    words = with_recorded_options("train", [*given, place], config_folder())
+    words = with_recorded_options("train", [*given, place])
     assert [word for word in words if word != place] == taken
-    assert with_recorded_options("train", words, config_folder())[-len(words) :] == words  # as further processes do
-    assert with_recorded_options("test", given, config_folder()) == given
+    assert with_recorded_options("train", words)[-len(words) :] == words  # as further processes do
+    assert with_recorded_options("test", given) == given
 
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\nb: &b [*a, *a, *a, *a, *a, *a]\nc: [*b, *b, *b, *b, *b, *b]\n"

@@ -15,7 +15,7 @@ CHANNELS_A_GROUP = 8  # of GroupNorm
 class SmallCNN(Backbone):
     """A plain convolutional network that learns from scratch in minutes on a CPU.
 
-    A 3x3 convolution of stride 2 opens each of the three stages; residual pairs of them follow in the last two.
+    Each of the three stages begins with a 3x3 convolution of stride 2; residual pairs follow in the last two.
 
     It has GroupNorm, which normalises each image alone. BatchNorm would normalise template crops and search crops with
     statistics of their own in training, and both with one running average in evaluation, which suits neither: boxes of

@@ -140,7 +140,7 @@ class NanoTrack(TrackerNetwork):
         return (self.match,) if self.version == 1 else (self.box_match, self.cls_match)
 
     def _heads(self, cls_features: Tensor, box_features: Tensor) -> NanoPrediction:
-        # The IoU head judges boxes and must not make them worse, hence the detached input.
+        # The gradient of the IoU head must not change the boxes: its input is detached.
         judged = torch.cat([cls_features, box_features], dim=1).detach()
         return NanoPrediction(
             cell_rows(self.cls_pred(cls_features)),

@@ -1,7 +1,7 @@
 """The tracking rule of `cv2.TrackerNano` (OpenCV 4.x and 5.0), where it differs from the published one.
 
-OpenCV's boxes are the published program's with these differences. They were found by an equal rewrite, and undoing any
-of the first five changes boxes or scores:
+OpenCV's boxes are the published program's with these differences. They were found by a rewrite that gives the
+same boxes; each of the first five changes boxes or scores:
 - the size penalty compares the box's size in crop pixels with the target's position in image pixels,
 - the search window has twice the template's side, not 255/127 times,
 - w + h is cut to a whole number before a step's context is added,
@@ -10,7 +10,7 @@ of the first five changes boxes or scores:
 - centres, window sides and padding colours round otherwise, and the padding is the mean of each frame,
 - the score is the penalised and windowed one: 0.455 is possible without a target,
 - boxes are cut to whole pixels on the way in and out.
-On average it tracks a little worse, so it is not the default.
+It tracks a little worse on average, so it is not the default.
 """
 
 from __future__ import annotations

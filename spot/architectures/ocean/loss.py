@@ -15,7 +15,7 @@ class OceanLoss(DistanceLoss):
     """Balanced cross-entropy of class, IoU loss of boxes, cross-entropy of alignment, L1 of the predicted IoU.
 
     The terms are `class`, `box`, `align` and, for labelled pairs, `iou`, each a mean over its own cells of the batch.
-    A mean over no cell is 0 and leaves the other terms alone. The published criterion differs in such cases: without a
+    A mean over no cell is 0; the other terms do not change. The published criterion differs in such cases: without a
     positive cell the whole class term is 0, a single positive cell is left out, and the IoU term over no cell is NaN
     (docs/differences.md).
 

@@ -3,7 +3,7 @@
 Two centres. A cell stands for one pixel of the search crop, the middle cell for its centre pixel, search_size // 2
 (127 of the pixels 0..254): box distances are measured from there. The deformable taps, and the class labels in
 `ocean_loss.py`, put the middle cell at search_size / 2 (127.5, the centre of an area of 255 pixels) instead. That
-moves every tap by 1/16 of a cell and some class labels by one cell; published weights have learnt it, so both stay.
+moves every tap by 1/16 of a cell and some class labels by one cell. Published weights were trained so; both are kept.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ class Ocean(TrackerNetwork):
         tower_depth: convolutions in each tower.
         class_fraction: fraction of the class score in a candidate's score; the rest is the align score.
         align: whether there is an align head. Its deformable convolution costs a small network on a CPU half of its step.
-        first_distance: box distances in pixels before training. From few pixels the IoU is near 0 everywhere, and
-            quick steps can drive the IoU head's sigmoid flat for good; half a target's side avoids that.
+        first_distance: box distances in pixels before training. If it is small, the IoU is near 0
+            everywhere and the sigmoid of the IoU head can saturate for good; half a target's side avoids that.
         frozen_epochs: first epochs, in which the backbone is not trained.
         pixel_mean, pixel_std: normalisation that the backbone expects.
     """
@@ -125,7 +125,7 @@ class Ocean(TrackerNetwork):
             raise SpotError(
                 f"arch.network.grid={self.grid}: these sizes give {cls_map.shape[-1]} cells a side; give that number"
             )
-        # The IoU head judges boxes and must not make them worse, hence the detached input.
+        # The gradient of the IoU head must not change the boxes: its input is detached.
         outputs = self.cls_tower(cls_map), self.box_tower(box_map), self.iou_tower(box_map.detach())
         return in_float32(self._heads, *outputs)
 

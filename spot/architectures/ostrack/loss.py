@@ -50,7 +50,7 @@ class OSTrackLoss(TrackerLoss):
             raise SpotError(
                 f"arch.loss.grid={self.grid}: the network's maps have {cells} cells a side; set it to {cells}"
             )
-        # A dropped instance may carry any box, NaN too: a harmless one takes its place.
+        # An instance that is not kept may have any box, even NaN. A valid box replaces it.
         boxes = torch.where(keep[:, None], boxes / self.search_size, boxes.new_tensor([0.25, 0.25, 0.5, 0.5]))
         truth = box_convert(boxes, "xywh", "xyxy").clamp(0, 1)
         best = prediction.scores.flatten(1).argmax(1)

@@ -156,7 +156,7 @@ class OSTrack(TrackerNetwork):
         scores = _inside(self.score_branch(searched)).squeeze(1)
         ious = scores
         if self.quality == "iou_head":
-            # The IoU head judges boxes and must not make them worse, hence the detached input.
+            # The gradient of the IoU head must not change the boxes: its input is detached.
             ious = self.iou_branch(searched.detach()).sigmoid().squeeze(1)
         return OSTrackPrediction(scores, self.offset_branch(searched), _inside(self.size_branch(searched)), ious)
 

@@ -43,7 +43,7 @@ class TransTLoss(TrackerLoss):
 
     def forward(self, prediction: TransTPrediction, boxes: Tensor, keep: Tensor, train_iou: bool) -> Terms:
         """Return the unweighted terms; see `TrackerLoss.forward`."""
-        # A dropped instance may carry any box, NaN too: a harmless one takes its place, and its cells count nowhere.
+        # An instance that is not kept may have any box, even NaN. A valid box replaces it; its cells do not count.
         whole = boxes.new_tensor([0.0, 0.0, 1.0, 1.0])
         boxes = torch.where(keep[:, None], boxes / self.search_size, whole)
         grid = math.isqrt(prediction.logits.shape[1])

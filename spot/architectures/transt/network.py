@@ -44,8 +44,8 @@ class TransT(TrackerNetwork):
         layers: fusion layers, each ego-context on both branches and cross-feature both ways.
         ffn: hidden width of the feed-forward networks.
         dropout: of attention weights and of residual branches, in training.
-        anchored: boxes start at their cell's centre, a quarter of the crop wide and high, instead of anywhere. Published
-            networks find out where their cells are, which takes long.
+        anchored: boxes start at their cell's centre, a quarter of the crop wide and high. Published networks must learn where
+            their cells are, which takes long.
         frozen_epochs: first epochs, in which the backbone is not trained.
         pixel_mean, pixel_std: normalisation that the backbone expects.
     """
@@ -113,7 +113,7 @@ class TransT(TrackerNetwork):
         return self.projection(self.backbone(images)).flatten(2).transpose(1, 2)
 
     def _heads(self, fused: Tensor) -> TransTPrediction:
-        # The IoU head judges boxes and must not make them worse, hence the detached input.
+        # The gradient of the IoU head must not change the boxes: its input is detached.
         ious = self.iou_head(fused.detach()).sigmoid().squeeze(-1)
         boxes = self.box_head(fused)
         if self.anchors is not None:

@@ -1,4 +1,4 @@
-"""Motion of the synthetic videos, for all frames at once: smooth ways, objects that turn, scale, deform."""
+"""Motion of the synthetic videos, for all frames at once: smooth paths of objects that turn, scale and deform."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def smooth_path(
     margin: float,
     spread: float,
 ) -> np.ndarray:
-    """Return (frames, 2) smooth way, `margin` inside the image; its middle is within `spread` sides of `around`."""
+    """Return (frames, 2) a smooth path, `margin` inside the image; its middle is within `spread` sides of `around`."""
     sides = np.array(size, np.float64)
     way = np.stack([wave(rng, frames, rng.uniform(0.12, 0.3) * s, 45, 120) for s in sides], axis=1)
     shake = np.stack([wave(rng, frames, rng.uniform(0, 0.012) * s, 8, 20) for s in sides], axis=1)
@@ -92,7 +92,7 @@ def excursion(rng: np.random.Generator, center: np.ndarray, size: tuple[int, int
 
 
 def displace(points: np.ndarray, strength: np.ndarray, phase: np.ndarray) -> np.ndarray:
-    """Displacement (..., 2) of object points (..., 2), from the deformed object back to its picture."""
+    """Return the displacement (..., 2) of object points (..., 2) from the deformed object back to its picture."""
     waves = np.sin(1.8 * points[..., ::-1] + phase.astype(points.dtype))
     return strength * waves
 

@@ -18,7 +18,7 @@ OUTLINE_POINTS = 256
 
 @dataclass(frozen=True, eq=False)
 class Look:
-    """What an object looks like.
+    """The appearance of an object.
 
     Attributes:
         pattern: one of PATTERNS.
@@ -42,7 +42,7 @@ class Look:
 
 
 def random_look(rng: np.random.Generator) -> Look:
-    """Return an object unlike any other."""
+    """Draw a new object."""
     orders = np.arange(2, 6)
     return Look(
         pattern=PATTERNS[rng.integers(len(PATTERNS))],
@@ -57,7 +57,7 @@ def random_look(rng: np.random.Generator) -> Look:
 
 
 def look_alike(look: Look, rng: np.random.Generator) -> Look:
-    """Return a distractor: akin in outline and texture, of other colours or another pattern, so it can be told."""
+    """Return a distractor: similar outline and texture, but other colours or another pattern, so that it can be told apart."""
     twin = replace(
         look,
         angle=look.angle + rng.uniform(-0.5, 0.5),

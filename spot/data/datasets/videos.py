@@ -1,4 +1,4 @@
-"""The user's own videos: video files and folders of images, mixed (`data=videos paths.videos=/clips`).
+"""The user's own videos: video files and folders of images (`data=videos paths.videos=/clips`).
 
 <root>/clip.mp4 ...                   mp4, m4v, mov, avi, mkv or webm; the video is called `clip`
       /walk/frame_1.jpg ...           a folder of images, in the natural order of their names; called `walk`

@@ -8,7 +8,17 @@ from typing import Any
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 
-class KeptCheckpoint(ModelCheckpoint):
+class _Checkpoints(ModelCheckpoint):
+    """Has no state of its own: the files' names tell all. Lightning would keep the folder's path, and warn of another."""
+
+    def state_dict(self) -> dict[str, Any]:
+        return {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Ignore the state in checkpoints of earlier versions."""
+
+
+class KeptCheckpoint(_Checkpoints):
     """Keeps a checkpoint every `every` epochs, named by finished epochs like the published ones: `epoch_0025.ckpt`."""
 
     def __init__(self, folder: str | Path, every: int) -> None:
@@ -20,7 +30,7 @@ class KeptCheckpoint(ModelCheckpoint):
         return str(Path(self.dirpath) / checkpoint_name(int(metrics["epoch"])))  # counts from 1, see SparseTracker
 
 
-class ResumePoint(ModelCheckpoint):
+class ResumePoint(_Checkpoints):
     """Overwrites `last.ckpt`, from which the run continues, every `every` epochs."""
 
     def __init__(self, folder: str | Path, every: int) -> None:

@@ -20,7 +20,7 @@ from spot.data.annotations import drawable
 from spot.data.datasets import folder
 from spot.data.video import Video
 from spot.evaluation.metrics import OnePassMetric
-from spot.runtime.command import config_folder
+from spot.runtime.composing import config_folder
 from spot.runtime.errors import SpotError
 from spot.runtime.yaml_files import read_yaml
 from spot.tracking.runner import Runner
