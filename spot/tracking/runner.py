@@ -11,7 +11,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import fields, replace
 from typing import Any
 
-import cv2
 import numpy as np
 import torch
 
@@ -22,6 +21,7 @@ from spot.data.video import Video
 from spot.evaluation.vot.supervised import FAILED, INITIALISED, REGION, RESTART_AFTER, SKIPPED
 from spot.results.result_track import Track
 from spot.runtime.errors import SpotError
+from spot.tracking.vot_restarts import overlaps
 
 log = logging.getLogger(__name__)
 
@@ -187,27 +187,6 @@ class Runner:
                 slot.fail(seconds)
             else:
                 slot.record(boxes[i], float(scores[i]), seconds)
-
-
-def overlaps(box: np.ndarray, video: Video, index: int, size: tuple[int, int]) -> bool:
-    """Return whether a box xywh and the ground truth (its polygon if there is one) overlap inside the image.
-
-    `size` is the image's (height, width). A frame without ground truth counts as overlapping.
-    """
-    truth = video.boxes[index] if video.polygons is None else video.polygons[index]
-    if not np.isfinite(truth).all():
-        return True
-    corners = _corners(truth) if len(truth) == 4 else truth.reshape(-1, 2)
-    inside = _corners(box).clip(0, [size[1], size[0]])
-    ours, theirs = (cv2.convexHull(points.astype(np.float32)) for points in (inside, corners))
-    area, _ = cv2.intersectConvexConvex(ours, theirs)
-    return area > 0
-
-
-def _corners(box: np.ndarray) -> np.ndarray:
-    """Return (4, 2) corner points of a box xywh."""
-    x, y, w, h = box
-    return np.array([[x, y], [x + w, y], [x + w, y + h], [x, y + h]])
 
 
 def _state_row(state: TrackState, i: int) -> TrackState:

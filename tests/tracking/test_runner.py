@@ -16,7 +16,8 @@ from spot.data.video import Video, VideoSet
 from spot.evaluation.vot.supervised import FAILED, INITIALISED, REGION, SKIPPED
 from spot.results.result_track import Track
 from spot.runtime.errors import SpotError
-from spot.tracking.runner import Runner, overlaps
+from spot.tracking.runner import Runner
+from spot.tracking.vot_restarts import overlaps
 from tests.tracking.fakes import FakeNetwork, FakeTracker, videos_of
 
 LENGTHS = [5, 9, 2, 12, 1, 7]
