@@ -41,19 +41,21 @@ $(DEMO_LABELS): | install
 
 # tests are small: more threads only wait for each other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-COMMANDS := tests/end_to_end tests/docs tests/scripts tests/annotation
+COMMANDS := tests/end_to_end tests/scripts
+# not among the quick ones
+LONGER := $(COMMANDS) tests/docs tests/annotation
 
 test: install check  ## lint, format, types and all tests, on the CPU, in two processes
 	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync test-commands test-units
 
-test-commands: install  ## the tests that start commands, alone
+test-commands: install  ## one half of the tests alone: commands and scripts
 	$(PYTEST) $(COMMANDS)
 
-test-units: install  ## all other tests, alone
+test-units: install  ## the other half alone
 	$(PYTEST) $(addprefix --ignore=,$(COMMANDS))
 
-test-quick: install  ## unit tests alone: no commands, no runs
-	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(COMMANDS))
+test-quick: install  ## unit tests alone: no commands, no runs, nothing that is marked slow
+	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(LONGER))
 
 lowest:  ## install the lowest versions that pyproject.toml allows and run the smoke experiment with them
 	$(PYTHON) scripts/lowest_versions.py

@@ -10,7 +10,12 @@ from spot.data.box_table import BoxTable
 from tests.annotation.clips import true_box, write_clips
 from tests.end_to_end.runs import complaint, ok
 
-START = ("arch=ocean_tiny", "initial=default", "accelerator=cpu")  # an untrained network: the files matter here
+START = (
+    "arch=ocean_tiny",
+    "initial=default",
+    "accelerator=cpu",
+    "backend=torch",
+)  # an untrained network: the files matter here
 
 
 @pytest.fixture(scope="module")

@@ -3,15 +3,14 @@
 import re
 import shutil
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from spot.data.box_table import BoxTable
 from tests.annotation.clips import write_clips
-from tests.end_to_end.runs import command, wait_until
-from tests.paths import ROOT
+from tests.end_to_end.forks import Forked
+from tests.end_to_end.runs import complaint, start, wait_until
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed (extra dev)")
@@ -28,7 +27,7 @@ class Page:
         self.page = self.context.new_page()
         self.faults: list[str] = []
         self.page.on("pageerror", lambda error: self.faults.append(str(error)))
-        self.process: subprocess.Popen | None = None
+        self.process: Forked | None = None
 
     @property
     def file(self) -> Path:
@@ -36,10 +35,8 @@ class Page:
 
     def start(self) -> None:
         options = ["data=videos", f"paths.videos={self.folder}", "port=0", "browser=false"]
-        arguments, env = command("label", *options, outputs=self.outputs)
         log = self.outputs.parent / "log"
-        with open(log, "w") as file:
-            self.process = subprocess.Popen(arguments, env=env, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
+        self.process = start("label", *options, outputs=self.outputs, said=log)
         wait_until(lambda: "token=" in log.read_text(), self.process)
         (self.address,) = re.findall(r"http://\S+", log.read_text())
         self.log = log
@@ -67,11 +64,11 @@ class Page:
         )
         return left, top
 
-    def drag(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+    def drag(self, begin: tuple[float, float], end: tuple[float, float]) -> None:
         mouse = self.page.mouse
-        mouse.move(*self.on_screen(*start))
+        mouse.move(*self.on_screen(*begin))
         mouse.down()
-        mouse.move(*self.on_screen((start[0] + end[0]) / 2, (start[1] + end[1]) / 2))
+        mouse.move(*self.on_screen((begin[0] + end[0]) / 2, (begin[1] + end[1]) / 2))
         mouse.move(*self.on_screen(*end))
         mouse.up()
         self.saved()
@@ -182,7 +179,7 @@ def test_all_frames_labelled_ends_with_the_next_command(page):
     assert "python -m spot.train experiment=own_videos" in page.page.text_content("#command")
     page.page.click("#end")
     page.process.wait(30)
-    assert page.process.returncode == 0
+    assert page.process.poll() == 0
     said = page.log.read_text()
     assert "6 of 6 frames are labelled" in said
     assert "next: python -m spot.train experiment=own_videos" in said
@@ -222,8 +219,6 @@ def test_only_the_holder_of_the_token_gets_in(page):
 
 
 def test_a_second_server_a_used_port_and_a_closed_folder_are_one_line(page):
-    from tests.end_to_end.runs import complaint
-
     options = ["data=videos", f"paths.videos={page.folder}", "browser=false"]
     assert "clips.csv is in use by process" in complaint("label", *options, "port=0", outputs=page.outputs)
     port = int(re.search(r":(\d+)/", page.address)[1])

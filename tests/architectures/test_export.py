@@ -42,6 +42,7 @@ def onnx_outputs(file: Path, *inputs: Tensor) -> dict[str, np.ndarray]:
     return dict(zip(names, session.run(None, feed), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arch", "batch"),
     [

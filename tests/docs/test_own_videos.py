@@ -2,7 +2,6 @@
 
 import re
 import shlex
-import subprocess
 
 import httpx
 import pytest
@@ -11,7 +10,7 @@ from spot.data.box_table import BoxTable
 from tests.annotation.clips import true_box, write_clips
 from tests.data.clips import write_clip
 from tests.docs.pages import run_blocks
-from tests.end_to_end.runs import command, wait_until
+from tests.end_to_end.runs import ok, start, wait_until
 from tests.paths import ROOT
 
 SHORT = [  # so that seconds are enough
@@ -40,19 +39,13 @@ def lines() -> dict[str, list[list[str]]]:
 
 
 def run(place, name, words, *more):
-    arguments, env = command(name, *words, *more, outputs=place / "outputs")
-    env["PYTHONPATH"] = str(ROOT)
-    done = subprocess.run(arguments, env=env, cwd=place, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return ok(name, *words, *more, outputs=place / "outputs", folder=place).stdout
 
 
 def label(place, words) -> None:
     """Draw every box that the page asks for, as the page does."""
-    arguments, env = command("label", *words, "port=0", "browser=false", outputs=place / "outputs")
-    env["PYTHONPATH"] = str(ROOT)
-    with open(place / "log", "w") as log:
-        process = subprocess.Popen(arguments, env=env, cwd=place, stdout=log, stderr=subprocess.STDOUT)
+    options = (*words, "port=0", "browser=false")
+    process = start("label", *options, outputs=place / "outputs", said=place / "log", folder=place)
     wait_until(lambda: "token=" in (place / "log").read_text(), process)
     (address,) = re.findall(r"http://\S+", (place / "log").read_text())
     with httpx.Client(base_url=address.split("/?")[0], follow_redirects=True) as page:

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.docs.pages import run_blocks
+from tests.docs.pages import Block, run_blocks
+from tests.end_to_end.runs import run_words
 from tests.paths import ROOT
 
 
@@ -31,8 +32,12 @@ def shell(text: str, folder: Path, **variables: str) -> str:
 
 
 def test_tour_of_the_readme(tmp_path):
+    """Its commands one by one, in forks; the next test runs a block in a shell."""
     (tour,) = run_blocks(ROOT / "README.md")
-    shell(tour, tmp_path)
+    for python, m, *words in Block("README.md", tour).commands():
+        assert (python, m) == ("python", "-m")
+        done = run_words(words, tmp_path / "outputs", folder=tmp_path)
+        assert done.returncode == 0, done.stderr
     assert (tmp_path / "outputs/tour/metrics.csv").is_file()
     assert (tmp_path / "outputs/reports/Synthetic/report.html").is_file()
 

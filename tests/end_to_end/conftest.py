@@ -1,13 +1,13 @@
-"""One smoke run for the tests of a module, and folders that start from its videos and labels."""
+"""One smoke run for all tests, and folders that start from its videos and labels."""
 
 import pytest
 
 from tests.end_to_end.runs import SMOKE, ok
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def outputs(tmp_path_factory):
-    """Outputs of one uninterrupted smoke run by one process."""
+    """Outputs of one uninterrupted smoke run by one process. Tests leave them as they are."""
     folder = tmp_path_factory.mktemp("outputs")
     ok("train", *SMOKE, outputs=folder)
     return folder

@@ -1,48 +1,57 @@
-"""Real commands in subprocesses, and what they leave behind."""
+"""Real commands in processes of their own, and what they leave behind."""
 
 import csv
 import hashlib
 import os
 import subprocess
-import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from tests.end_to_end.forks import Forked
 from tests.paths import ROOT
 
 TIMEOUT = 900  # seconds, on however busy a machine: only a process that hangs takes longer
 SMOKE = ("experiment=smoke", "run=smoke")  # a run of seconds
+LONG = ("training.epochs=500", "training.steps=2", "checkpoint.every=1000")  # goes on until it is stopped
 
 
-def command(name: str, *options: str, outputs: Path, **environment: str) -> list:
-    """Arguments for subprocess.run and its kin."""
-    env = {
-        **{k: v for k, v in os.environ.items() if not k.endswith("_ROOT")},
-        "SPOT_OUTPUTS": str(outputs),
-        "OMP_NUM_THREADS": "1",
-        **environment,
-    }
-    return [[sys.executable, "-m", f"spot.{name}", *options], env]
+def environment_of(outputs: Path, **variables: str) -> dict[str, str]:
+    """Environment of a command: no data set's folder, one thread, these outputs and variables."""
+    known = {k: v for k, v in os.environ.items() if not k.endswith("_ROOT")}
+    return {**known, "SPOT_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1", **variables}
 
 
-def run(
-    name: str, *options: str, outputs: Path, timeout: float = TIMEOUT, **environment: str
+def start(name: str, *options: str, outputs: Path, said: Path, folder: Path = ROOT, **environment: str) -> Forked:
+    """Start `python -m spot.<name> <options>` in `folder`; all that it prints goes to the file `said`."""
+    return Forked([f"spot.{name}", *options], environment_of(outputs, **environment), folder, said, said)
+
+
+def run_words(
+    words: Sequence[str], outputs: Path, timeout: float = TIMEOUT, folder: Path = ROOT, **environment: str
 ) -> subprocess.CompletedProcess:
-    """`python -m spot.<name> <options>`, its output captured."""
-    arguments, env = command(name, *options, outputs=outputs, **environment)
-    return subprocess.run(arguments, env=env, cwd=ROOT, capture_output=True, text=True, timeout=timeout)
+    """`python -m <words>`, or a script's path and its options, in `folder`; what it prints is captured."""
+    with tempfile.TemporaryDirectory() as place:
+        out, err = Path(place, "out"), Path(place, "err")
+        status = Forked(words, environment_of(outputs, **environment), folder, out, err).wait(timeout)
+        return subprocess.CompletedProcess(words, status, out.read_text(), err.read_text())
 
 
-def wait_for(path: Path, process: subprocess.Popen) -> None:
+def run(name: str, *options: str, outputs: Path, **rest: Any) -> subprocess.CompletedProcess:
+    """`python -m spot.<name> <options>`; `rest` as in `run_words`."""
+    return run_words([f"spot.{name}", *options], outputs, **rest)
+
+
+def wait_for(path: Path, process: Forked) -> None:
     """Until a running command has made a file."""
     wait_until(path.exists, process)
 
 
-def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None:
+def wait_until(condition: Callable[[], bool], process: Forked) -> None:
     """Until something is true while a command runs."""
     deadline = time.monotonic() + TIMEOUT
     while not condition():
@@ -51,16 +60,16 @@ def wait_until(condition: Callable[[], bool], process: subprocess.Popen) -> None
         time.sleep(0.02)
 
 
-def ok(name: str, *options: str, outputs: Path, **environment: str) -> subprocess.CompletedProcess:
+def ok(name: str, *options: str, outputs: Path, **rest: Any) -> subprocess.CompletedProcess:
     """The same for a command that must succeed."""
-    done = run(name, *options, outputs=outputs, **environment)
+    done = run(name, *options, outputs=outputs, **rest)
     assert done.returncode == 0, done.stdout + done.stderr
     return done
 
 
-def complaint(name: str, *options: str, outputs: Path, **environment: str) -> str:
+def complaint(name: str, *options: str, outputs: Path, **rest: Any) -> str:
     """The one line of a command that must fail by the user's mistake."""
-    done = run(name, *options, outputs=outputs, **environment)
+    done = run(name, *options, outputs=outputs, **rest)
     assert done.returncode == 1, done.stdout + done.stderr
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert len(lines) == 1, done.stderr

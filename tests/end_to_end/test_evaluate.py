@@ -1,29 +1,13 @@
 """`python -m spot.evaluate` as a user runs it."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-from tests.paths import ROOT
+from tests.end_to_end.runs import ok, run
 
 FRAMES = 8
-IMPORTS = "import sys, spot.evaluate, spot.reporting.evaluate_benchmark, spot.reporting.report; print(*sys.modules)"
-
-
-def run(*arguments, **environment):
-    return subprocess.run(
-        [sys.executable, "-m", "spot.evaluate", *arguments],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        env=os.environ | {"OMP_NUM_THREADS": "1"} | environment,
-        timeout=900,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +39,14 @@ def options(lasot, output):
     return (
         "benchmark=lasot",
         f"paths.lasot={lasot}",
-        f"paths.outputs={output}",
         f"results={lasot / 'results'}",
         f"output={output / 'report'}",
     )
 
 
 def test_evaluates_foreign_results(lasot, tmp_path):
-    done = run(*options(lasot, tmp_path), "trackers=[SP-TransT,old_one]", "plots=false")
-    assert done.returncode == 0, done.stderr
+    words = (*options(lasot, tmp_path), "trackers=[SP-TransT,old_one]", "plots=false")
+    done = ok("evaluate", *words, outputs=tmp_path)
     assert done.stdout.index("SP-TransT") < done.stdout.index("old_one")
     assert "Protocol pysot" in done.stdout
     assert done.stdout.strip().endswith(str(tmp_path / "report/report.html"))
@@ -81,24 +64,15 @@ def test_evaluates_foreign_results(lasot, tmp_path):
     ],
 )
 def test_what_is_wrong_takes_one_line_and_fails(lasot, tmp_path, arguments, complaint):
-    done = run(*options(lasot, tmp_path), *arguments)
+    done = run("evaluate", *options(lasot, tmp_path), *arguments, outputs=tmp_path)
     assert done.returncode == 1
     assert complaint in done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert not (tmp_path / "report").exists()
 
 
-def test_starts_without_torch():
-    done = subprocess.run(
-        [sys.executable, "-c", IMPORTS], cwd=ROOT, capture_output=True, text=True, check=True, timeout=900
-    )
-    loaded = set(done.stdout.split())
-    assert not loaded & {"torch", "pytorch_lightning", "torchmetrics", "kornia", "matplotlib", "pandas", "scipy"}
-
-
-def test_help_explains_the_options():
-    done = run("--help")
-    assert done.returncode == 0
+def test_help_explains_the_options(tmp_path):
+    done = ok("evaluate", "--help", outputs=tmp_path)
     for key in ("trackers", "protocol", "bootstrap", "compare", "per_video", "attributes", "missing", "pack"):
         assert f"{key}=" in done.stdout
     assert "otb100" in done.stdout  # the choices of benchmark=

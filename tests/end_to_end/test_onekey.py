@@ -9,7 +9,7 @@ from spot.data.datasets import synthetic
 from tests.end_to_end.runs import complaint, ok
 
 SMALL = ("benchmark.videos.videos=2", "benchmark.videos.frames=16", "benchmark.videos.size=[160,120]")
-CPU = ("testing.accelerator=cpu", "testing.devices=1")
+CPU = ("testing.accelerator=cpu", "testing.devices=1", "testing.backend=torch")
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def test_train_with_two_processes_test_with_one_then_two_evaluate(outputs, tmp_p
     assert (outputs / "reports" / "Synthetic" / "report.html").is_file()
 
     (tmp_path / "sitecustomize.py").write_text(LATE_AND_BADLY)
-    two = ("testing.accelerator=cpu", "testing.devices=2")
+    two = ("testing.accelerator=cpu", "testing.devices=2", "testing.backend=torch")
     again = ok("onekey", *job, *two, outputs=outputs, PYTHONPATH=str(tmp_path))
     assert again.stdout.count("is done: 3 epochs") == 1
     assert again.stdout.count("2 of 2 videos finished before") == 2

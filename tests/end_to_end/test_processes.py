@@ -5,18 +5,16 @@ import re
 import shutil
 import signal
 import socket
-import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 from spot.state.store import StateStore
 from spot.training.run import Run
-from tests.end_to_end.runs import SMOKE, TIMEOUT, command, complaint, ok, wait_for, wait_until
-from tests.paths import ROOT
+from tests.end_to_end.runs import LONG, SMOKE, TIMEOUT, complaint, metrics, ok, run_words, start, wait_for, wait_until
 
 DDP = (*SMOKE, "trainer=ddp", "trainer.accelerator=cpu")
-LONG = ("training.epochs=500", "checkpoint.every=1000")
 
 
 def explored(outputs):
@@ -24,16 +22,18 @@ def explored(outputs):
     return [state.target(p).ids.tolist() for p in range(len(state.explored_counts))]
 
 
-def started(*options, outputs, name="train", prefix=(), **environment):
-    arguments, env = command(name, *options, outputs=outputs, **environment)
-    return subprocess.Popen(
-        [arguments[0], *prefix, *arguments[1:]],
-        env=env,
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def started(*options, outputs, name="train", **environment):
+    return start(name, *options, outputs=outputs, said=outputs / "said", **environment)
+
+
+def ended(process, outputs, pids=()):
+    """Exit status and output, when the command and the processes `pids` have ended."""
+    status = process.wait(TIMEOUT)
+    deadline = time.monotonic() + TIMEOUT
+    while any(is_alive(pid) for pid in pids):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    return status, (outputs / "said").read_text()
 
 
 def children(pid):
@@ -77,6 +77,9 @@ def test_a_run_moves_from_one_process_to_two_and_back(outputs, elsewhere):
     done = ok("train", *DDP, outputs=elsewhere)
     assert "continues after epoch 2" in done.stdout
     assert explored(elsewhere) == explored(outputs)
+    row = metrics(elsewhere / "smoke")[3]
+    assert float(row["state/inserted"]) > 0
+    assert float(row["teacher_spread"]) == 0, "both have one teacher"
     checkpoints = elsewhere / "smoke" / "checkpoints"
     shutil.copy(checkpoints / "epoch_0002.ckpt", checkpoints / "last.ckpt")
     assert "continues after epoch 2" in ok("train", *SMOKE, outputs=elsewhere).stdout
@@ -85,11 +88,10 @@ def test_a_run_moves_from_one_process_to_two_and_back(outputs, elsewhere):
 
 def test_torchrun_starts_both_processes_of_a_run_that_must_be_new(elsewhere):
     """The second one looks when the first may have written the run."""
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
-    process = started(*DDP, "resume=never", "training.epochs=2", outputs=elsewhere, prefix=torchrun)
-    text, _ = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 0, text
-    assert text.count("run smoke: starts") == 1
+    torchrun = ("torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "spot.train")
+    done = run_words([*torchrun, *DDP, "resume=never", "training.epochs=2", "training.steps=1"], elsewhere)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("run smoke: starts") == 1
     assert (elsewhere / "smoke" / "checkpoints" / "epoch_0002.ckpt").exists()
 
 
@@ -103,8 +105,8 @@ def test_a_killed_process_ends_the_run_in_one_line(elsewhere, victim):
     family = [process.pid, *children(process.pid), *children(second)]
     chosen = {"second process": second, "first process": process.pid, "loader process": children(second)[0]}[victim]
     os.kill(chosen, signal.SIGKILL)
-    text, _ = process.communicate(timeout=TIMEOUT)  # until the last of the family lets go of the pipe
-    assert process.returncode == (-signal.SIGKILL if victim == "first process" else 1)
+    status, text = ended(process, elsewhere, family)
+    assert status == (-signal.SIGKILL if victim == "first process" else 1)
     said = {
         "second process": "process 1 of the run was killed (signal 9)",
         "first process": "another process of the run died",
@@ -113,7 +115,6 @@ def test_a_killed_process_ends_the_run_in_one_line(elsewhere, victim):
     (line,) = errors(text)
     assert said in line
     assert "the same command continues" in line
-    assert not [pid for pid in family if is_alive(pid)]
     StateStore.open(elsewhere / "smoke" / "sampler_state").verify()
     assert Run(elsewhere / "smoke", last).finished_epochs >= 1
 
@@ -122,8 +123,8 @@ def test_a_process_killed_before_it_has_found_the_others_ends_the_run_in_one_lin
     process = started(*DDP, outputs=elsewhere)
     wait_until(lambda: children(process.pid), process)
     os.kill(children(process.pid)[0], signal.SIGKILL)
-    text, _ = process.communicate(timeout=TIMEOUT)
-    assert process.returncode == 1, text
+    status, text = ended(process, elsewhere)
+    assert status == 1, text
     (line,) = errors(text)
     assert "process 1 of the run was killed (signal 9)" in line
 
@@ -141,15 +142,14 @@ LONG_TEST = ("run=smoke", "benchmark.videos.videos=2", "benchmark.videos.frames=
 def test_tracking_ends_with_the_first_process(outputs, elsewhere, number, status, said):
     """The second process, which would wait until the others' videos end, says why and ends too."""
     (elsewhere / "smoke").symlink_to(outputs / "smoke")
-    options = (*LONG_TEST, "benchmark=synthetic", "accelerator=cpu", "devices=2")
+    options = (*LONG_TEST, "benchmark=synthetic", "accelerator=cpu", "devices=2", "backend=torch")
     process = started(*options, outputs=elsewhere, name="test")
     wait_until(lambda: handles(process.pid, signal.SIGTERM), process)
     (second,) = children(process.pid)
     process.send_signal(number)
-    text, _ = process.communicate(timeout=TIMEOUT)  # until the second one lets go of the pipe
-    assert process.returncode == status, text
+    ended_with, text = ended(process, elsewhere, [second])
+    assert ended_with == status, text
     assert len(re.findall(f"^{said}.*; the same command continues$", text, re.MULTILINE)) == 1, text
-    assert not is_alive(second)
 
 
 def test_slurm_is_asked_once_to_queue_the_job_again(elsewhere, tmp_path):
@@ -170,15 +170,18 @@ def test_slurm_is_asked_once_to_queue_the_job_again(elsewhere, tmp_path):
     }
     options = (*SMOKE, "trainer=slurm", "trainer.accelerator=cpu", "resume=auto", *LONG)
 
-    both = [started(*options, outputs=elsewhere, SLURM_PROCID=rank, SLURM_LOCALID=rank, **slurm) for rank in "01"]
+    tasks = [(rank, elsewhere / f"said{rank}") for rank in "01"]
+    both = [
+        start("train", *options, outputs=elsewhere, said=said, SLURM_PROCID=rank, SLURM_LOCALID=rank, **slurm)
+        for rank, said in tasks
+    ]
     last = elsewhere / "smoke" / "checkpoints" / "last.ckpt"
     wait_for(last, both[0])
     for task in both:
         task.send_signal(signal.SIGUSR1)
-    for task in both:
-        text, _ = task.communicate(timeout=TIMEOUT)
-        assert task.returncode == 130, text
-        assert not errors(text)
+    for task, (_, said) in zip(both, tasks, strict=True):
+        assert task.wait(TIMEOUT) == 130, said.read_text()
+        assert not errors(said.read_text())
     assert (tmp_path / "asked").read_text() == "requeue 4711\n"
     assert not list(elsewhere.rglob("hpc_ckpt*"))  # Lightning's own, saved in the midst of an epoch
     assert Run(elsewhere / "smoke", last).finished_epochs >= 1

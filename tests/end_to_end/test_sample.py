@@ -1,9 +1,6 @@
 """spot.sample from its configuration to key-frame files."""
 
 import json
-import os
-import subprocess
-import sys
 
 import pytest
 from hydra import compose, initialize_config_dir
@@ -13,7 +10,7 @@ from spot.runtime.composing import config_folder
 from spot.runtime.errors import SpotError
 from spot.sample import sample
 from tests.data import layouts
-from tests.paths import ROOT
+from tests.end_to_end.runs import complaint
 
 
 def run(tmp_path, *options):
@@ -100,11 +97,7 @@ def test_impossible_requests_end_before_anything_is_written(tmp_path, options, s
 
 
 def test_command_line_names_the_missing_data_set(tmp_path):
-    environment = {k: v for k, v in os.environ.items() if not k.endswith("_ROOT")}
-    command = [sys.executable, "-m", "spot.sample", "data=lasot", "labels=3", f"paths.outputs={tmp_path}"]
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if line]
+    line = complaint("sample", "data=lasot", "labels=3", outputs=tmp_path)
     assert line.startswith("error: paths.lasot is not set; give paths.lasot=/folder or set LASOT_ROOT")
 
 

@@ -1,9 +1,7 @@
 """spot.test from its configuration to result files: names, restarts, refusals, several processes."""
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +15,7 @@ from spot.runtime.composing import config_folder
 from spot.runtime.errors import SpotError
 from spot.test import test as run_test
 from spot.tracking.runner import Runner
-from tests.paths import ROOT
+from tests.end_to_end.runs import run
 
 TINY = [
     "arch=transt_tiny",
@@ -28,6 +26,7 @@ TINY = [
     "accelerator=cpu",
     "devices=1",
     "batch=2",
+    "backend=torch",
 ]
 
 
@@ -199,9 +198,7 @@ def test_foreign_results_are_left_alone(outputs: Path) -> None:
 
 
 def command(outputs: Path, *options: str) -> subprocess.CompletedProcess:
-    words = [sys.executable, "-m", "spot.test", *TINY, f"paths.outputs={outputs}", *options]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
+    return run("test", *TINY, *options, outputs=outputs, CUDA_VISIBLE_DEVICES="")
 
 
 @pytest.mark.slow

@@ -58,24 +58,23 @@ def test_holds_every_source_and_configuration_file_and_the_type_marker(wheel):
     assert not [name for name in held if name.startswith(("tests/", "conf/", "spot/conf/local/"))]
 
 
-def test_package_comes_from_the_wheel_and_brings_its_configuration(installed, tmp_path):
-    code = "import spot.runtime.command as c; print(c.__file__); print(c.config_folder())"
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(installed)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.stdout.split() == [str(installed / "spot/runtime/command.py"), str(installed / "spot/conf")], (
-        done.stderr
-    )
+PROGRAM = """
+from hydra import compose, initialize_config_dir
+import spot.runtime.command as c
+print(c.__file__, c.config_folder())
+with initialize_config_dir(str(c.config_folder()), version_base="1.3"):
+    cfg = compose("train", ["experiment=sp_ocean_k5"])
+print(cfg.arch.name, cfg.labels)
+"""
 
 
-def test_configuration_composes_in_another_folder(installed, tmp_path):
-    shown = _spot(installed, tmp_path, "train", "experiment=sp_ocean_k5", "--cfg", "job")
-    assert "name: ocean" in shown
-    assert "labels: 5" in shown
+def test_package_comes_from_the_wheel_and_its_configuration_composes_in_another_folder(installed, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    command = [sys.executable, "-c", PROGRAM]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    place, composed = done.stdout.splitlines()
+    assert place == f"{installed / 'spot/runtime/command.py'} {installed / 'spot/conf'}", done.stderr
+    assert composed == "ocean 5"
 
 
 def test_writes_to_outputs_of_the_current_folder(installed, tmp_path):

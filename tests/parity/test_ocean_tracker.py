@@ -63,6 +63,7 @@ def check(golden, name: str, times: tuple[int, int], boxes: np.ndarray, scores: 
         np.testing.assert_allclose(scores[i], golden[f"{video}_ocean_{name}scores"][t - 1], rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_free_running_boxes_and_scores_equal_the_published_ones(tracker, golden, frames, started):
     state = started
     for t in range(1, 4):

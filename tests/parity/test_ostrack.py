@@ -166,6 +166,7 @@ def test_centre_targets_schedule_and_positions(golden, text):
         np.testing.assert_allclose(ours, golden[name], rtol=0, atol=1e-12)
 
 
+@pytest.mark.slow
 @requires_shared
 @pytest.mark.parametrize("eliminate", [True, False])
 @pytest.mark.parametrize("video", ["otb__Football1", "davis__car-shadow"])

@@ -59,6 +59,7 @@ def start(tracker: TransTTracker, golden: dict, positions: dict) -> TrackState:
     return tracker.start([frame(golden, position) for position in first], boxes)
 
 
+@pytest.mark.slow
 def test_free_running(tracker: TransTTracker, golden: dict, positions: dict) -> None:
     state = start(tracker, golden, positions)
     for t in range(1, FREE_FRAMES + 1):

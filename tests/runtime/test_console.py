@@ -45,10 +45,25 @@ def test_every_command_is_a_function_of_its_configuration(name):
     assert list(inspect.signature(getattr(module, name)).parameters) == ["cfg"]
 
 
-def test_import_loads_nothing_heavy():
-    program = "import sys, spot; spot.__version__; print([m for m in ('torch', 'hydra', 'cv2') if m in sys.modules])"
+TORCH = ("torch", "pytorch_lightning", "torchmetrics", "kornia")
+IMPORTS = {  # one after another in one process: what each must not load, since it takes long
+    "spot": ("torch", "hydra", "cv2"),
+    "spot.evaluate, spot.reporting.evaluate_benchmark, spot.reporting.report": (
+        *TORCH,
+        "matplotlib",
+        "pandas",
+        "scipy",
+    ),
+    "spot.data.video, spot.data.datasets.trackingnet": TORCH,
+    "spot.train": TORCH,
+}
+
+
+def test_imports_load_nothing_heavy_before_it_is_needed():
+    program = f"import sys\nfor names, heavy in {IMPORTS!r}.items():\n exec('import ' + names)\n"
+    program += " print(names, [each for each in heavy if each in sys.modules])"
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
-    assert done.stdout == "[]\n"
+    assert done.stdout.splitlines() == [f"{names} []" for names in IMPORTS], done.stderr
 
 
 @pytest.mark.parametrize("value", ["it's", "a=b", "x,y", "[1]", "null", "50%", "ü", "C:\\x"])
@@ -74,7 +89,7 @@ def test_commands_and_tracker_from_python(tmp_path):
     import spot
 
     clips = write_clips(tmp_path / "clips", 6, ("one",))
-    options = {"arch": "ocean_tiny", "initial": "default", "overlay": False, "accelerator": "cpu"}
+    options = {"arch": "ocean_tiny", "initial": "default", "overlay": False, "accelerator": "cpu", "backend": "torch"}
     file = spot.track(f"output={tmp_path}", video=str(clips / "one"), box=true_box(0).tolist(), **options)
     assert len(file.read_text().splitlines()) == 7
 

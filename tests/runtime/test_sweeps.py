@@ -150,6 +150,7 @@ def test_the_one_line_of_the_first_process_stays(tmp_path, monkeypatch):
 SAMPLE = ("data=synthetic", "data.videos=2", "data.frames=16", "data.size=[80,64]")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -163,10 +164,12 @@ def test_what_cannot_be_swept_is_one_line(tmp_path, words, said):
     assert said in complaint("sample", "-m", *SAMPLE, *words, outputs=tmp_path)
 
 
+@pytest.mark.slow
 def test_the_jobs_of_a_sweep_name_their_runs_themselves(tmp_path):
     assert "sweep=NAME" in complaint("train", "-m", "run=a", "labels=2,3", outputs=tmp_path)
 
 
+@pytest.mark.slow
 def test_a_sweep_defined_in_a_file_with_a_failing_job(tmp_path):
     """`hydra.sweeper.params` of an experiment, a glob, a name that looks like a number; one job fails."""
     folder = tmp_path / "conf" / "experiment"

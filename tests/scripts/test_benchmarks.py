@@ -1,8 +1,5 @@
 """The benchmarks compare like with like, and their table says so."""
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -40,22 +37,6 @@ def test_the_exponent_of_growth(power):
 
     sizes = [10, 100, 1000]
     assert bench_growth.exponent(sizes, [3.0 * size**power for size in sizes]) == pytest.approx(power)
-
-
-@pytest.mark.parametrize(
-    "modules",
-    [
-        pytest.param("spot.train", id="--help of the slowest command"),
-        pytest.param(
-            "spot.evaluate, spot.reporting.evaluate_benchmark, spot.reporting.report", id="a whole evaluation"
-        ),
-        pytest.param("spot.data.video, spot.data.datasets.trackingnet", id="a data set"),
-    ],
-)
-def test_torch_is_not_imported_before_it_is_needed(modules):
-    """Importing it takes longer than everything else at start-up."""
-    code = f"import sys, {modules}; sys.exit('torch' in sys.modules or 'pytorch_lightning' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_the_gpu_table_goes_between_the_marks(tmp_path):

@@ -21,7 +21,11 @@ def network_of(make) -> TrackerNetwork:
 
 @pytest.mark.parametrize(
     ("backend", "make"),
-    [("openvino", small_transt), ("openvino", small_ocean), ("onnxruntime", small_transt)],  # test_export.py: Ocean
+    [
+        ("openvino", small_transt),
+        pytest.param("openvino", small_ocean, marks=pytest.mark.slow),
+        pytest.param("onnxruntime", small_transt, marks=pytest.mark.slow),  # test_export.py: Ocean
+    ],
 )
 def test_boxes_are_those_of_pytorch(backend: str, make) -> None:
     for package in NEEDED[backend]:

@@ -1,5 +1,8 @@
 """Compose a command's configuration in a test."""
 
+import copy
+import functools
+
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -11,6 +14,11 @@ from spot.training.module import SparseTracker
 
 def composed(config: str, *options: str) -> DictConfig:
     """What `python -m spot.<config> <options>` would run with."""
+    return copy.deepcopy(_composed(config, options))
+
+
+@functools.cache
+def _composed(config: str, options: tuple[str, ...]) -> DictConfig:
     with initialize_config_dir(str(config_folder()), version_base="1.3"):
         return compose(config, list(options))
 

@@ -1,13 +1,9 @@
 """The same step on 1, 2 and 4 processes has the same gradient (docs/method.md section 4)."""
 
-import os
-import subprocess
-import sys
-
 import pytest
 import torch
 
-from tests.paths import ROOT
+from tests.end_to_end.runs import run_words
 
 ARCHITECTURES = ("transt_tiny", "ocean_tiny")
 
@@ -15,13 +11,12 @@ ARCHITECTURES = ("transt_tiny", "ocean_tiny")
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     output = tmp_path_factory.mktemp("gloo")
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "tests.training.gloo_steps", str(output), *ARCHITECTURES]
-    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True)
+    done = run_words(["tests.training.gloo_steps", str(output), *ARCHITECTURES], output)
     assert done.returncode == 0, done.stderr
     return output
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arch", ARCHITECTURES)
 def test_the_gradient_does_not_depend_on_the_number_of_processes(arch, folder):
     """Half of the labels are kept, unevenly over the processes: terms that were means per process would differ.

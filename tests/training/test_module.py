@@ -181,6 +181,7 @@ def test_boxes_that_stick_out_of_the_crop_are_not_cut(arch, steps, logged):
     assert kept.tolist() == [True, True, True, False, False, True]
 
 
+@pytest.mark.slow
 def test_compiling_reaches_student_and_teacher(steps, logged):
     """A copy of a compiled network is not compiled: the teacher's must be compiled by itself."""
     compiled = []

@@ -53,6 +53,7 @@ def rows_of(folder):
         return list(csv.DictReader(file))
 
 
+@pytest.mark.slow
 def test_all_documented_metrics_reach_wandb_and_csv(wandb_run):
     folder, found = wandb_run
     columns = rows_of(folder)[-1]
@@ -63,6 +64,7 @@ def test_all_documented_metrics_reach_wandb_and_csv(wandb_run):
         assert any(re.match(name, column) for column in columns), name
 
 
+@pytest.mark.slow
 def test_wandb_and_csv_are_told_the_same(wandb_run):
     folder, found = wandb_run
     rows = rows_of(folder)
@@ -73,6 +75,7 @@ def test_wandb_and_csv_are_told_the_same(wandb_run):
     assert 0.1 < float(rows[-1]["memory/host_gib"]) < 64
 
 
+@pytest.mark.slow
 def test_the_histogram_counts_every_label(wandb_run):
     folder, found = wandb_run
     (counts,) = found.history["pseudo/confidence_histogram/values"]
@@ -84,6 +87,7 @@ def test_the_histogram_counts_every_label(wandb_run):
     assert middles @ shares == pytest.approx(float(last["pseudo/confidence"]), abs=0.03)
 
 
+@pytest.mark.slow
 def test_pictures_have_boxes_and_say_what_they_are(wandb_run):
     _, found = wandb_run
     for panel in documented("Pictures"):
@@ -99,6 +103,7 @@ def test_pictures_have_boxes_and_say_what_they_are(wandb_run):
         assert place["minX"] < place["maxX"] <= 128.01
 
 
+@pytest.mark.slow
 def test_the_run_is_finished_and_knows_its_sweep_settings_and_code(wandb_run):
     _, found = wandb_run
     assert found.exit_codes == [0]
@@ -108,6 +113,7 @@ def test_the_run_is_finished_and_knows_its_sweep_settings_and_code(wandb_run):
     assert re.fullmatch(r"[0-9a-f]{40}\+?", found.config["commit"] or "0" * 40)
 
 
+@pytest.mark.slow
 def test_tensorboard_is_told_the_same(videos, tmp_path):
     pytest.importorskip("tensorboard")
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

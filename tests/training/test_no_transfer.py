@@ -48,7 +48,7 @@ def move(module: nn.Module) -> None:
                     )
 
 
-@pytest.mark.parametrize("arch", ["transt_tiny", "ocean_tiny"])
+@pytest.mark.parametrize("arch", [pytest.param("transt_tiny", marks=pytest.mark.slow), "ocean_tiny"])
 def test_a_step_copies_nothing_to_the_host(arch, steps, logged):  # noqa: F811
     tracker = make_tracker(arch)
     batch = steps(tracker)[1, 0]

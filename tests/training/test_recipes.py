@@ -1,5 +1,7 @@
 """The published recipes (docs/method.md section 4), through the configuration, and across a resume."""
 
+import re
+
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -95,8 +97,13 @@ def test_a_backbone_that_cannot_be_frozen_is_told():
         built(composed("train", "arch=ocean_tiny", "data=synthetic", "arch.network.frozen_epochs=1"))
 
 
-@pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_experiment_composes_and_runs(experiment, tmp_path, videos):
+LIKE_ANOTHER = re.compile(r"sp_\w+_(k2|k5|got10k|one_gpu)")
+"""Experiments that differ from a `_k3` in numbers alone; tests/runtime/test_checking.py composes them all."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", [name for name in EXPERIMENTS if not LIKE_ANOTHER.fullmatch(name)])
+def test_every_kind_of_experiment_runs(experiment, tmp_path, videos):
     """One epoch of burn-in and one of the sparse stage, each a step, with the small network of its kind."""
     kinds = {"ocean": "ocean_tiny", "ostrack": "ostrack_tiny", "nano": "nanotrack"}
     kind = next((small for name, small in kinds.items() if name in experiment), "transt_tiny")
@@ -118,6 +125,7 @@ def test_every_experiment_composes_and_runs(experiment, tmp_path, videos):
         "training.unlabelled=2",
         "loader.workers=0",
         "teacher.threshold=0",
+        "validation=null",
         "arch.network.frozen_epochs=0",  # the small backbone cannot be frozen
         *(["initial=null"] if "nano" in experiment else []),  # its weights are a file of the user's
     )

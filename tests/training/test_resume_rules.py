@@ -1,6 +1,7 @@
 """Which changes of a run's settings are refused when it continues, and what a run records."""
 
 import pytest
+from omegaconf import DictConfig
 
 from spot.runtime.errors import SpotError
 from spot.runtime.run_record import read_record, with_recorded_options, write_record
@@ -8,13 +9,19 @@ from spot.training.run import check_settings, open_run
 from tests.training.configs import composed
 
 
+def configuration(folder, command: str, *options: str) -> DictConfig:
+    cfg = composed(command, "experiment=smoke", "run=a", *options)
+    cfg.paths.outputs = str(folder)
+    return cfg
+
+
 def start(folder, *options: str, recorded: list[str] | None = None) -> None:
-    cfg = composed("train", "experiment=smoke", "run=a", f"paths.outputs={folder}", *options)
+    cfg = configuration(folder, "train", *options)
     write_record(folder / "a", cfg, recorded or [], [], 1)
 
 
 def go_on(folder, *options: str, command: str = "train") -> None:
-    open_run(composed(command, "experiment=smoke", "run=a", f"paths.outputs={folder}", *options))
+    open_run(configuration(folder, command, *options))
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,7 @@ def files(tmp_path_factory) -> dict[str, list[Path]]:
     return {name: written(folder, name) for name in ("nano.pth", "nano.onnx")}
 
 
+@pytest.mark.slow
 def test_a_pytorch_file_comes_back_without_the_iou_head(files):
     found = read_weights(files["nano.pth"], NanoTrack(2))
     state = network().state_dict()

@@ -187,6 +187,7 @@ def _thaw_in_two_processes(rank: int, folder: str) -> None:
         dist.destroy_process_group()
 
 
+@pytest.mark.slow
 def test_thawing_after_wrapping_reduces_gradients_across_processes(tmp_path):
     """The processes see different data, so equal weights prove that gradients of thawed stages were averaged."""
     spawn(_thaw_in_two_processes, (str(tmp_path),), nprocs=2)

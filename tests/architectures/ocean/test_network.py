@@ -189,6 +189,7 @@ def test_boxes_start_at_the_first_distance(network, crops):
     torch.testing.assert_close(network(*crops).boxes, torch.full((3, 9, 4), math.e))
 
 
+@pytest.mark.slow
 def test_the_tiny_configuration_is_small_and_learns():
     """Forty steps on four squares that differ from their background: the boxes found must come to lie on them."""
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

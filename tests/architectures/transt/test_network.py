@@ -210,6 +210,7 @@ def assert_same(ours: TransTPrediction, expected: TransTPrediction) -> None:
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_training_traces_into_one_graph() -> None:
     network, inputs = smallest()
     expected = network(*inputs)
