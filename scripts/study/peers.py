@@ -13,7 +13,7 @@ from rich.progress import track as progress
 from runs import Row
 
 from spot.data.video import VideoSet
-from spot.reporting.evaluate_ope import evaluate_ope
+from spot.reporting.evaluate_benchmark import evaluate_trackers
 from spot.reporting.options import Options
 
 PEERS = ("MIL", "NanoTrack_v1")
@@ -48,7 +48,7 @@ def peer_rows(videos: VideoSet, nets: Path, folder: Path, track_now: bool) -> li
         if not all((folder / name / f"{video}.txt").is_file() for video in videos.names):
             continue
         options = Options(protocol="pytracking", attributes=False)
-        (result,) = evaluate_ope(videos, "first", {name: folder / name}, options)[0].trackers
+        (result,) = evaluate_trackers(videos, "first", {name: folder / name}, options)[0].trackers
         for video, value in zip(result.videos, result.per_video["success"], strict=True):
             row = {"start": "peers", "setting": name, "k": None, "seed": 0, "video": video}
             found.append(

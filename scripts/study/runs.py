@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 
 from spot.data.video import VideoSet
-from spot.reporting.evaluate_ope import evaluate_ope
+from spot.reporting.evaluate_benchmark import evaluate_trackers
 from spot.reporting.options import Options
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -142,7 +142,7 @@ def collect(
     """
     done = finished(jobs, outputs)
     folders = {job.run: outputs / "results" / benchmark / job.run for job in done}
-    result, _ = evaluate_ope(videos, benchmark, folders, Options(protocol="pytracking", attributes=False))
+    result, _ = evaluate_trackers(videos, benchmark, folders, Options(protocol="pytracking", attributes=False))
     of_run = {each.name: each for each in result.trackers}
     rows: list[Row] = []
     for job in done:

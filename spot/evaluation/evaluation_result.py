@@ -1,4 +1,4 @@
-"""The outcome of an evaluation: tables, plots and the report are made from it."""
+"""The result of an evaluation: tables, plots and the report are made from it."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ SPEED = Measure("fps", "FPS", "frames a second: mean of 1 / t over the frames wi
 
 
 @dataclass(eq=False)
-class TrackerOutcome:
+class TrackerResult:
     """One row of the tables.
 
     Attributes:
@@ -94,10 +94,10 @@ class EvaluationResult:
 
     Attributes:
         benchmark: its name.
-        protocol: name of the dialect.
-        source: the toolkit that the dialect follows.
+        protocol: name of the rules: a key of `protocols.PROTOCOLS`, `vot` or `vot_lt`.
+        source: the toolkit that has these rules.
         measures: the columns, the first of which sorts the rows.
-        trackers: the rows, best first.
+        trackers: the rows in any order; they are sorted, the best first.
         attribute_sizes: how much of the benchmark has each attribute, in the order to show them.
         attribute_unit: what the sizes count, `videos` or `frames`.
         comparison: of two trackers, if asked for.
@@ -108,19 +108,14 @@ class EvaluationResult:
     protocol: str
     source: str
     measures: tuple[Measure, ...]
-    trackers: list[TrackerOutcome]
+    trackers: list[TrackerResult]
     attribute_sizes: dict[str, int] = field(default_factory=dict)
     attribute_unit: str = "videos"
     comparison: Comparison | None = None
     notes: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.sort()
-
-    def sort(self) -> None:
-        """Put the best tracker first."""
-        key = self.measures[0].key
-        self.trackers.sort(key=lambda row: (-row.values.get(key, -np.inf), row.name))
+        self.trackers.sort(key=lambda row: (-row.values.get(self.main.key, -np.inf), row.name))
 
     def summary(self) -> dict[str, dict[str, float]]:
         """{tracker: {measure: value}}, fractions of 1."""
@@ -137,13 +132,13 @@ class EvaluationResult:
         return next((m for m in self.measures if any(m.key in row.per_video for row in self.trackers)), None)
 
 
-def epoch_series(outcome: EvaluationResult) -> dict[str, list[tuple[int, TrackerOutcome]]]:
-    """Group the epochs of a run: name of the run to (epoch, outcome), sorted by epoch, for runs with several epochs.
+def epoch_series(result: EvaluationResult) -> dict[str, list[tuple[int, TrackerResult]]]:
+    """Group the epochs of a run: name of the run to (epoch, result), sorted by epoch, for runs with several epochs.
 
     The epoch is read from names such as `run_e010` and `run_epoch10`.
     """
-    series: dict[str, list[tuple[int, TrackerOutcome]]] = {}
-    for row in outcome.trackers:
+    series: dict[str, list[tuple[int, TrackerResult]]] = {}
+    for row in result.trackers:
         if found := re.fullmatch(r"(.+?)[_-]e(?:p|poch)?[_-]?(\d+)(.*)", row.name, flags=re.IGNORECASE):
             series.setdefault(found[1] + found[3], []).append((int(found[2]), row))
     return {run: sorted(points, key=lambda p: p[0]) for run, points in series.items() if len(points) > 1}

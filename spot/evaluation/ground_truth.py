@@ -48,11 +48,6 @@ class GroundTruth:
         """Sum (N,) values over each video: (V,)."""
         return np.array([values[a:b].sum() for a, b in itertools.pairwise(self.offsets.tolist())])
 
-    def rows(self, name: str) -> slice:
-        """Return rows of the video of that name."""
-        v = self.names.index(name)
-        return slice(int(self.offsets[v]), int(self.offsets[v + 1]))
-
     def subset(self, names: Sequence[str]) -> GroundTruth:
         """Keep only these videos, in this order."""
         if tuple(names) == self.names:

@@ -62,7 +62,7 @@ def overlap(
 
 def center_error(truth: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Compute (n,) distances of the centres in pixels."""
-    return _length(centers(truth) - centers(boxes))
+    return np.linalg.norm(centers(truth) - centers(boxes), axis=1)
 
 
 def normalized_center_error(
@@ -76,14 +76,10 @@ def normalized_center_error(
         least_size: take true sides shorter than this many pixels as that long.
     """
     if least_size is not None:
-        return _length((centers(truth) - centers(boxes)) / np.maximum(truth[:, 2:], least_size))
+        return np.linalg.norm((centers(truth) - centers(boxes)) / np.maximum(truth[:, 2:], least_size), axis=1)
     sizes = truth[:, 2:] + epsilon
     with np.errstate(invalid="ignore", divide="ignore"):
-        return _length(centers(truth) / sizes - centers(boxes) / sizes)
-
-
-def _length(vectors: np.ndarray) -> np.ndarray:
-    return np.sqrt(vectors[:, 0] ** 2 + vectors[:, 1] ** 2)
+        return np.linalg.norm(centers(truth) / sizes - centers(boxes) / sizes, axis=1)
 
 
 def cut_as_got10k(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
@@ -97,9 +93,3 @@ def cut_as_got10k(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """
     corner = np.clip(boxes[:, :2], 0, sizes)
     return np.concatenate([corner, np.clip(boxes[:, 2:], 0, sizes - corner)], axis=1)
-
-
-def frames_per_second(seconds: np.ndarray) -> float | None:
-    """Average 1 / t over the frames whose time is positive, as the GOT-10k toolkit does; None where there are none."""
-    used = seconds[seconds > 0]
-    return float(np.mean(1 / used)) if len(used) else None

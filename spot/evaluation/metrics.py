@@ -7,20 +7,12 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
+from spot.evaluation.evaluation_result import OPE_MEASURES
 from spot.evaluation.ground_truth import GroundTruth
-from spot.evaluation.measures import ERROR_THRESHOLDS, OVERLAP_THRESHOLDS, PRECISION_AT
 from spot.evaluation.one_pass import score
 from spot.evaluation.protocols import get_protocol
 
-_POINTS = len(ERROR_THRESHOLDS)
-# the four of `overlaps`: present frames, sum of overlaps, frames above 0.5 and above 0.75
-_STATES = {
-    "success": len(OVERLAP_THRESHOLDS),
-    "precision": _POINTS,
-    "normalized_precision": _POINTS,
-    "overlaps": 4,
-    "videos": 1,
-}
+_KEYS = [measure.key for measure in OPE_MEASURES]
 
 
 class OnePassMetric(Metric):
@@ -40,18 +32,15 @@ class OnePassMetric(Metric):
 
     full_state_update = False
     higher_is_better = True
-    success: Tensor
-    precision: Tensor
-    normalized_precision: Tensor
-    overlaps: Tensor
-    videos: Tensor
+    values: Tensor
+    weights: Tensor
 
     def __init__(self, protocol: str = "got10k", benchmark: str = "") -> None:
         super().__init__()
         self.protocol = get_protocol(protocol)
         self.benchmark = benchmark
-        for name, size in _STATES.items():
-            self.add_state(name, torch.zeros(size, dtype=torch.float64), dist_reduce_fx="sum")
+        for name in ("values", "weights"):
+            self.add_state(name, torch.zeros(len(_KEYS), dtype=torch.float64), dist_reduce_fx="sum")
 
     def update(self, boxes: Tensor, truth: Tensor, visible: Tensor | None = None) -> None:
         """Add one video of n frames.
@@ -67,22 +56,11 @@ class OnePassMetric(Metric):
         true = truth.detach().cpu().double().numpy()
         seen = np.all(true[:, 2:] > 0, axis=1) if visible is None else visible.detach().cpu().numpy().astype(bool)
         video = GroundTruth(self.benchmark, ("video",), np.array([0, len(true)]), true, seen)
-        scores = score(video, boxes.detach().cpu().double().numpy(), self.protocol)
-        frames = [scores.present, scores.overlap_sum, scores.above[:, 50], scores.above[:, 75]]
-        curves = (scores.success[0], scores.precision[0], scores.normalized_precision[0])
-        for name, values in zip(_STATES, (*curves, np.concatenate(frames), np.ones(1)), strict=True):
-            state = getattr(self, name)
-            state += torch.as_tensor(values, dtype=state.dtype, device=state.device)
+        sums = score(video, boxes.detach().cpu().double().numpy(), self.protocol).sums()
+        values, weights = (torch.tensor([sums[key][i].sum() for key in _KEYS]) for i in (0, 1))
+        self.values += values.to(self.values)
+        self.weights += weights.to(self.weights)
 
     def compute(self) -> dict[str, Tensor]:
-        """Give the measures as scalars, fractions of 1: means over the videos; `ao`, `sr50` and `sr75` over all frames."""
-        present, overlap, above_50, above_75 = self.overlaps
-        return {
-            "success": (self.success / self.videos).mean(),
-            "precision": (self.precision / self.videos)[PRECISION_AT],
-            "normalized_precision": (self.normalized_precision / self.videos)[PRECISION_AT],
-            "normalized_precision_auc": (self.normalized_precision / self.videos).mean(),
-            "ao": overlap / present,
-            "sr50": above_50 / present,
-            "sr75": above_75 / present,
-        }
+        """Give the measures of `OPE_MEASURES` as scalars, fractions of 1; NaN where nothing counts."""
+        return dict(zip(_KEYS, self.values / self.weights, strict=True))

@@ -97,7 +97,7 @@ def score(truth: GroundTruth, boxes: np.ndarray, protocol: Protocol) -> Scores:
         SpotError: boxes that hold NaN or are not as many as the true ones; a video without any frame to count.
     """
     boxes = _prepared(truth, boxes, protocol)
-    mask = protocol.judge(truth)
+    mask = protocol.frame_mask(truth)
     if len(empty := np.flatnonzero(mask.frames == 0)):
         raise SpotError(
             f"{truth.benchmark}: video {truth.names[empty[0]]} has no annotated frame to count under "
@@ -107,9 +107,9 @@ def score(truth: GroundTruth, boxes: np.ndarray, protocol: Protocol) -> Scores:
     errors = measures.center_error(truth.boxes, boxes)
     scaled = measures.normalized_center_error(truth.boxes, boxes, protocol.size_epsilon, protocol.least_size)
     # a frame is within a distance where the negative distance is not below the negative threshold
-    success = _count(_judged(overlaps, mask.overlap), np.greater, OVERLAP_THRESHOLDS, truth)
-    near = _count(_judged(-errors, mask.error), np.greater_equal, -ERROR_THRESHOLDS, truth)
-    close = _count(_judged(-scaled, mask.normalized), np.greater_equal, -protocol.normalized_thresholds, truth)
+    success = _count(_masked(overlaps, mask.overlap), np.greater, OVERLAP_THRESHOLDS, truth)
+    near = _count(_masked(-errors, mask.error), np.greater_equal, -ERROR_THRESHOLDS, truth)
+    close = _count(_masked(-scaled, mask.normalized), np.greater_equal, -protocol.normalized_thresholds, truth)
     counted = truth.visible & (mask.overlap == MEASURED)
     counted[truth.offsets[:-1]] = False
     shown = _inside_frame(truth, boxes) if protocol.bounded and truth.frame_sizes is not None else overlaps
@@ -148,9 +148,9 @@ def _video_of(truth: GroundTruth, row: int) -> str:
     return truth.names[int(np.searchsorted(truth.offsets, row, side="right")) - 1]
 
 
-def _judged(values: np.ndarray, verdict: np.ndarray) -> np.ndarray:
+def _masked(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Measured values; far above or below all thresholds where the truth alone decides."""
-    return np.where(verdict == MEASURED, np.nan_to_num(values), np.where(verdict == HIT, np.inf, -np.inf))
+    return np.where(mask == MEASURED, np.nan_to_num(values), np.where(mask == HIT, np.inf, -np.inf))
 
 
 def _count(values: np.ndarray, compare: np.ufunc, thresholds: np.ndarray, truth: GroundTruth) -> np.ndarray:

@@ -27,7 +27,7 @@ class FrameMask:
     """The part of each frame's evaluation that depends only on the ground truth.
 
     Attributes:
-        overlap, error, normalized: (n,) int8, MEASURED, or HIT or MISSED whatever the tracker predicts.
+        overlap, error, normalized: (n,) int, MEASURED, or HIT or MISSED whatever the tracker predicts.
         frames: (v,) int64 denominator of each video.
     """
 
@@ -44,7 +44,7 @@ class Protocol:
     Attributes:
         name: value of `protocol=`.
         source: the toolkit, for the foot of the tables.
-        judge: function from ground truth to `FrameMask`.
+        frame_mask: function from ground truth to `FrameMask`.
         first_is_true: the first predicted box is replaced by the true one.
         repeat_empty: a predicted box without area is replaced by the one before.
         bounded: AO is taken over boxes bounded by the frame.
@@ -55,7 +55,7 @@ class Protocol:
 
     name: str
     source: str
-    judge: Callable[[GroundTruth], FrameMask]
+    frame_mask: Callable[[GroundTruth], FrameMask]
     first_is_true: bool = False
     repeat_empty: bool = False
     bounded: bool = False
@@ -68,26 +68,19 @@ class Protocol:
     normalized_thresholds: np.ndarray = field(default_factory=lambda: NORMALIZED_THRESHOLDS)
 
 
-def _positive(values: np.ndarray) -> np.ndarray:
-    with np.errstate(invalid="ignore"):
-        columns = values.T > 0
-    return np.logical_and.reduce(columns)
-
-
 def _pysot(truth: GroundTruth, positions: bool) -> FrameMask:
     """Let frames without a usable box fail but hit in both precisions; absent LaSOT frames fail everywhere."""
-    boxes = truth.boxes
-    overlap = _verdict(_positive(boxes if positions else boxes[:, 2:]), MISSED)
     # The toolkit asks the same of centres divided by the sizes, which are never negative.
-    error = _verdict(_positive(centers(boxes)), HIT)
-    if truth.family in ("lasot", "lasot_ext"):
-        overlap[~truth.visible] = MISSED
-        error[~truth.visible] = MISSED
+    centred = np.all(centers(truth.boxes) > 0, axis=1)
+    absent = ~truth.visible & (truth.family in ("lasot", "lasot_ext"))
+    overlap = np.where(_has_box(truth, positions) & ~absent, MEASURED, MISSED)
+    error = np.where(absent, MISSED, np.where(centred, MEASURED, HIT))
     return FrameMask(overlap, error, error, truth.lengths)
 
 
-def _verdict(measured: np.ndarray, otherwise: int) -> np.ndarray:
-    return np.where(measured, np.int8(MEASURED), np.int8(otherwise))
+def _has_box(truth: GroundTruth, positions: bool) -> np.ndarray:
+    """Return (n,) bool: width and height are positive, with `positions` x and y too."""
+    return np.all(truth.boxes[:, 0 if positions else 2 :] > 0, axis=1)
 
 
 def _pytracking(truth: GroundTruth, positions: bool, exclude_invalid: bool = False) -> FrameMask:
@@ -95,17 +88,14 @@ def _pytracking(truth: GroundTruth, positions: bool, exclude_invalid: bool = Fal
 
     Frames that LaSOT and its extension flag as absent are not usable. In normalised precision they miss on LaSOT only.
     """
-    valid = _positive(truth.boxes if positions else truth.boxes[:, 2:])
-    hidden = np.zeros(len(valid), bool)
+    valid = _has_box(truth, positions)
     if truth.family in ("lasot", "lasot_ext"):
         valid &= truth.visible
-    if truth.family == "lasot":
-        hidden = ~truth.visible
-    unusable = HIT if truth.family == "uav" else MISSED
+    hidden = ~truth.visible & (truth.family == "lasot")
     return FrameMask(
-        overlap=_verdict(valid, MISSED),
-        error=_verdict(valid, unusable),
-        normalized=np.where(hidden, np.int8(MISSED), _verdict(valid, HIT)),
+        overlap=np.where(valid, MEASURED, MISSED),
+        error=np.where(valid, MEASURED, HIT if truth.family == "uav" else MISSED),
+        normalized=np.where(hidden, MISSED, np.where(valid, MEASURED, HIT)),
         frames=truth.per_video(valid) if exclude_invalid else truth.lengths,
     )
 
@@ -113,8 +103,8 @@ def _pytracking(truth: GroundTruth, positions: bool, exclude_invalid: bool = Fal
 def _got10k(truth: GroundTruth) -> FrameMask:
     """Leave out frames without annotation; measure all others, also frames where the target is absent."""
     annotated = ~np.isnan(truth.boxes).any(axis=1)
-    verdict = _verdict(annotated, MISSED)
-    return FrameMask(verdict, verdict, verdict, truth.per_video(annotated))
+    measured = np.where(annotated, MEASURED, MISSED)
+    return FrameMask(measured, measured, measured, truth.per_video(annotated))
 
 
 _PYSOT = Protocol("pysot", "pysot-toolkit as published with SPOT", partial(_pysot, positions=False), size_epsilon=1e-16)
@@ -143,10 +133,10 @@ _GOT10K = Protocol(
 PROTOCOLS = {
     "pysot": _PYSOT,
     "pysot_original": replace(
-        _PYSOT, name="pysot_original", source="pysot-toolkit, unmodified", judge=partial(_pysot, positions=True)
+        _PYSOT, name="pysot_original", source="pysot-toolkit, unmodified", frame_mask=partial(_pysot, positions=True)
     ),
     "pytracking": _PYTRACKING,
-    "stark": replace(_PYTRACKING, name="stark", source=_STARK, judge=partial(_pytracking, positions=False)),
+    "stark": replace(_PYTRACKING, name="stark", source=_STARK, frame_mask=partial(_pytracking, positions=False)),
     "got10k": _GOT10K,
 }
 
@@ -169,8 +159,8 @@ def get_protocol(name: str, exclude_invalid: bool = False) -> Protocol:
         return protocol
     if name not in ("pytracking", "stark"):
         raise SpotError(f"exclude_invalid=true is an option of pytracking and stark, not of protocol={name}")
-    judge = partial(_pytracking, positions=name == "pytracking", exclude_invalid=True)
-    return replace(protocol, judge=judge, source=f"{protocol.source}, frames without a valid box left out")
+    frame_mask = partial(_pytracking, positions=name == "pytracking", exclude_invalid=True)
+    return replace(protocol, frame_mask=frame_mask, source=f"{protocol.source}, frames without a valid box left out")
 
 
 def default_protocol(benchmark: str) -> str:

@@ -76,7 +76,7 @@ class Comparison:
 
     @property
     def sentence(self) -> str:
-        """The outcome in words."""
+        """The result in words."""
         verdict = "a significant" if self.p_value < 0.05 else "no significant"
         difference, low, high = (f"{100 * value:+.2f}" for value in (self.difference, self.low, self.high))
         return (
@@ -96,7 +96,7 @@ def compare_paired(
         measure: name of the measure.
         first, second: (V,) the measure on each common video, V at least 2.
         draws: sign patterns and bootstrap resamples; all patterns are tried where there are no more than that.
-        seed: the same seed gives the same outcome.
+        seed: the same seed gives the same result.
     """
     from scipy.stats import permutation_test
 

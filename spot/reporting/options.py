@@ -1,12 +1,10 @@
-"""The options of an evaluation."""
+"""The options of an evaluation. Types and ranges of the same keys in conf/evaluate.yaml: `spot.runtime.schema`."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from spot.runtime.errors import SpotError
-
-BOUNDS = ("frame", "polygons", "none")
 
 
 @dataclass(frozen=True)
@@ -42,11 +40,5 @@ class Options:
     bounds: str | None = None
 
     def __post_init__(self) -> None:
-        if self.missing not in ("stop", "skip"):
-            raise SpotError(f"missing={self.missing} is unknown; choose stop or skip")
-        if self.bounds not in (None, *BOUNDS):
-            raise SpotError(f"bounds={self.bounds} is unknown; choose from: {', '.join(BOUNDS)}")
         if self.compare is not None and len(self.compare) != 2:
             raise SpotError(f"compare=[{','.join(self.compare)}] needs two trackers: compare=[first,second]")
-        if self.bootstrap < 0 or self.worst < 0:
-            raise SpotError("bootstrap and worst count resamples and videos; they cannot be negative")

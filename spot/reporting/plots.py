@@ -17,7 +17,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from spot.evaluation.evaluation_result import CHOOSING, EvaluationResult, TrackerOutcome, epoch_series
+from spot.evaluation.evaluation_result import CHOOSING, EvaluationResult, TrackerResult, epoch_series
 from spot.evaluation.measures import (
     ERROR_THRESHOLDS,
     FINE_OVERLAP_THRESHOLDS,
@@ -78,21 +78,21 @@ CURVES = {
 _FILES = {"recall_precision": "precision_recall"}
 
 
-def draw_plots(outcome: EvaluationResult, folder: Path) -> list[Path]:
-    """Draw everything that the outcome holds.
+def draw_plots(result: EvaluationResult, folder: Path) -> list[Path]:
+    """Draw everything that the result holds.
 
     Returns:
         The PNG files, in the order of a report; each has a PDF beside it.
     """
     written = [
-        save(draw_curves(outcome, key), folder / _FILES.get(key, key))
+        save(draw_curves(result, key), folder / _FILES.get(key, key))
         for key in CURVES
-        if any(key in row.curves for row in outcome.trackers)
+        if any(key in row.curves for row in result.trackers)
     ]
-    if len(outcome.attribute_sizes) >= 3:
-        written.append(save(_radar(outcome), folder / "attributes"))
-    for run, points in epoch_series(outcome).items():
-        written.append(save(_epochs(outcome, run, points), folder / f"epochs_{re.sub(r'[^A-Za-z0-9.+-]', '_', run)}"))
+    if len(result.attribute_sizes) >= 3:
+        written.append(save(_radar(result), folder / "attributes"))
+    for run, points in epoch_series(result).items():
+        written.append(save(_epochs(result, run, points), folder / f"epochs_{re.sub(r'[^A-Za-z0-9.+-]', '_', run)}"))
     return written
 
 
@@ -118,11 +118,11 @@ def line_styles() -> Iterator[dict[str, Any]]:
         yield from ({"color": colour, "linestyle": dash} for dash, colour in product(DASHES, COLOURS))
 
 
-def draw_curves(outcome: EvaluationResult, key: str) -> Figure:
+def draw_curves(result: EvaluationResult, key: str) -> Figure:
     """Draw one kind of curve, a line a tracker; the legend below is sorted by the score in it."""
     kind = CURVES[key]
     # a tracker looks the same in all plots
-    rows = [(row, look) for row, look in zip(outcome.trackers, line_styles(), strict=False) if key in row.curves]
+    rows = [(row, look) for row, look in zip(result.trackers, line_styles(), strict=False) if key in row.curves]
     with rc_context(STYLE):
         figure, axes = new_figure()
         for row, look in sorted(rows, key=lambda r: -r[0].values[kind.measure]):
@@ -132,18 +132,18 @@ def draw_curves(outcome: EvaluationResult, key: str) -> Figure:
             axes.plot(*line, **look, label=_label(row, kind.measure))
             if key == "recall_precision":
                 axes.plot(row.values["recall"], row.values["precision"], "o", color=look["color"], markersize=5)
-        title = f"{kind.title} on {plot_text(outcome.benchmark)}"
+        title = f"{kind.title} on {plot_text(result.benchmark)}"
         axes.set(title=title, xlabel=kind.x_label, ylabel=kind.y_label, ylim=(0, 1))
         axes.set_xlim(0, 1 if kind.x is None else kind.x[-1])
         if key == "expected_overlap":
-            low, high = eao_lengths(outcome.benchmark)
+            low, high = eao_lengths(result.benchmark)
             axes.axvspan(low, high, color="#EEEEEE", zorder=0)
             axes.set_xlim(1, 2.5 * high)
         legend_below(axes)
     return figure
 
 
-def _label(row: TrackerOutcome, measure: str) -> str:
+def _label(row: TrackerResult, measure: str) -> str:
     return f"[{row.values[measure]:.3f}] {plot_text(row.name)}{' *' if row.missing else ''}"
 
 
@@ -156,20 +156,20 @@ def legend_below(axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=columns, handlelength=1.8)
 
 
-def _radar(outcome: EvaluationResult) -> Figure:
+def _radar(result: EvaluationResult) -> Figure:
     """Return the main measure of each attribute, one polygon a tracker."""
     with rc_context(STYLE):
         figure, axes = new_figure(6.4, 5.2, projection="polar")
         polar: Any = axes
-        names = list(outcome.attribute_sizes)
+        names = list(result.attribute_sizes)
         angles = np.linspace(0, 2 * np.pi, len(names), endpoint=False)
         polar.set_theta_offset(np.pi / 2)
         polar.set_theta_direction(-1)
-        values = np.array([[row.attributes.get(name, np.nan) for name in names] for row in outcome.trackers])
-        for row, own, look in zip(outcome.trackers, values, line_styles(), strict=False):
-            label = _label(row, outcome.main.key)
+        values = np.array([[row.attributes.get(name, np.nan) for name in names] for row in result.trackers])
+        for row, own, look in zip(result.trackers, values, line_styles(), strict=False):
+            label = _label(row, result.main.key)
             axes.plot(np.append(angles, angles[0]), np.append(own, own[0]), **look, label=label, linewidth=1.5)
-        texts = [f"{textwrap.fill(plot_text(n.replace('_', ' ')), 12)} ({outcome.attribute_sizes[n]})" for n in names]
+        texts = [f"{textwrap.fill(plot_text(n.replace('_', ' ')), 12)} ({result.attribute_sizes[n]})" for n in names]
         axes.set_xticks(angles, texts, fontsize=9)
         for text, angle in zip(axes.get_xticklabels(), angles, strict=True):
             side = np.sin(angle)
@@ -178,16 +178,16 @@ def _radar(outcome: EvaluationResult) -> Figure:
         axes.set_ylim(0, min(1.0, np.ceil(np.nanmax(values) * 10) / 10))
         polar.set_rlabel_position(180 / len(names))
         axes.tick_params(axis="y", labelsize=8, labelcolor="#666666")
-        axes.set_title(f"{outcome.main.title} by attribute on {plot_text(outcome.benchmark)}", pad=22)
+        axes.set_title(f"{result.main.title} by attribute on {plot_text(result.benchmark)}", pad=22)
         legend_below(axes)
     return figure
 
 
-def _epochs(outcome: EvaluationResult, run: str, points: Sequence[tuple[int, TrackerOutcome]]) -> Figure:
+def _epochs(result: EvaluationResult, run: str, points: Sequence[tuple[int, TrackerResult]]) -> Figure:
     """Measures over the epochs of a run, with a warning below."""
-    fractions = [m for m in outcome.measures if m.is_fraction][:3]
+    fractions = [m for m in result.measures if m.is_fraction][:3]
     lines = {m.title: {epoch: 100 * row.values[m.key] for epoch, row in points} for m in fractions}
-    figure = draw_lines(lines, f"{run} on {outcome.benchmark}", "Epoch", "Score [%]")
+    figure = draw_lines(lines, f"{run} on {result.benchmark}", "Epoch", "Score [%]")
     with rc_context(STYLE):
         figure.legends[0].set_title(textwrap.fill(CHOOSING, 84))
     figure.legends[0].get_title().set_fontsize(8)
@@ -195,14 +195,14 @@ def _epochs(outcome: EvaluationResult, run: str, points: Sequence[tuple[int, Tra
     return figure
 
 
-def draw_lines(lines: dict[str, dict[int, float]], title: str, x_label: str, y_label: str) -> Figure:
-    """Draw lines over epochs: {label: {epoch: value}}."""
+def draw_lines(lines: Mapping[str, Mapping[Any, float]], title: str, x_label: str, y_label: str) -> Figure:
+    """Draw lines with a marker at each point: {label: {x: y}}."""
     with rc_context(STYLE):
         figure, axes = new_figure(5.6, 4.0)
         for (label, points), look in zip(lines.items(), line_styles(), strict=False):
-            epochs = sorted(points)
-            axes.plot(epochs, [points[e] for e in epochs], **look, marker="o", markersize=4, label=plot_text(label))
-        axes.set(title=plot_text(title), xlabel=x_label, ylabel=y_label)
+            x = sorted(points)
+            axes.plot(x, [points[each] for each in x], **look, marker="o", markersize=4, label=plot_text(label))
+        axes.set(title=plot_text(title), xlabel=plot_text(x_label), ylabel=y_label)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         legend_below(axes)
     return figure

@@ -12,6 +12,7 @@ import simplejpeg
 from spot.data.images import read_frame
 from spot.data.video import Video, VideoSet
 from spot.evaluation.evaluation_result import EvaluationResult
+from spot.reporting.tables import scores_of
 from spot.runtime.errors import SpotError
 
 Colour = tuple[int, int, int]
@@ -31,6 +32,8 @@ BOX_COLOURS: tuple[Colour, ...] = (
 )
 """Colours of the trackers, told apart by colour-blind readers too (Okabe and Ito)."""
 PAPER: Colour = (250, 250, 250)
+FRAMES, HEIGHT = 5, 240
+"""Frames in a strip, and its height in pixels."""
 
 
 def draw_boxes(
@@ -70,30 +73,23 @@ def chosen_frames(video: Video, count: int) -> np.ndarray:
     return np.unique(seen[np.linspace(0, len(seen) - 1, min(count, len(seen))).round().astype(int)])
 
 
-def strip(
-    video: Video, predictions: Mapping[Colour, np.ndarray], count: int = 5, height: int = 240
-) -> np.ndarray | None:
-    """Put frames of a video side by side, with the true box in white.
-
-    Args:
-        video: with frames on disk.
-        predictions: colour to (n, 4) boxes.
-        count: number of frames.
-        height: of the strip, pixels.
+def _strip(video: Video, predictions: Mapping[Colour, np.ndarray]) -> bytes | None:
+    """Put frames of a video side by side, with the true box in white and `predictions` (colour to (n, 4) boxes).
 
     Returns:
-        (height, w, 3) uint8 RGB; None where the frames cannot be read.
+        JPEG; None where the frames cannot be read.
     """
     tiles = []
-    for index in chosen_frames(video, count):
+    for index in chosen_frames(video, FRAMES):
         try:
             frame = read_frame(video.frames.path(int(index)))
         except (SpotError, IndexError):
             return None
         boxes = {colour: table[index] for colour, table in predictions.items()}
-        tiles.append(draw_boxes(frame.pixels, height / frame.height, video.boxes[index], boxes, f"#{index + 1}"))
-    gap = np.full((height, 3, 3), PAPER, np.uint8)
-    return np.concatenate([part for tile in tiles for part in (gap, tile)][1:], axis=1)
+        tiles.append(draw_boxes(frame.pixels, HEIGHT / frame.height, video.boxes[index], boxes, f"#{index + 1}"))
+    gap = np.full((HEIGHT, 3, 3), PAPER, np.uint8)
+    picture = np.concatenate([part for tile in tiles for part in (gap, tile)][1:], axis=1)
+    return simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=82, colorspace="RGB")
 
 
 class Strip(NamedTuple):
@@ -105,7 +101,7 @@ class Strip(NamedTuple):
 
 
 def worst_strips(
-    outcome: EvaluationResult,
+    result: EvaluationResult,
     videos: VideoSet,
     boxes: Callable[[str, str], np.ndarray],
     colours: Mapping[str, Colour],
@@ -114,25 +110,19 @@ def worst_strips(
     """Draw the videos with the lowest mean score, if their frames can be read.
 
     Args:
-        outcome: the evaluation.
+        result: the evaluation.
         videos: the benchmark.
         boxes: tracker and video to (n, 4) boxes.
         colours: colour of each tracker to show; others are not shown.
         count: number of videos.
     """
-    if outcome.video_measure is None:
+    if result.video_measure is None:
         return []
-    key = outcome.video_measure.key
-    scores: dict[str, dict[str, float]] = {}
-    for row in outcome.trackers:
-        if row.name in colours:
-            for video, value in zip(row.videos, row.per_video[key].tolist(), strict=True):
-                scores.setdefault(video, {})[row.name] = value
-    worst = sorted(scores, key=lambda video: (np.nan_to_num(np.mean(list(scores[video].values()))), video))[:count]
+    scores = scores_of(result)[list(colours)]
     strips = []
-    for video in worst:
-        shown = {colours[name]: boxes(name, video) for name in scores[video]}
-        if (picture := strip(videos[video], shown)) is not None:
-            jpeg = simplejpeg.encode_jpeg(np.ascontiguousarray(picture), quality=82, colorspace="RGB")
-            strips.append(Strip(video, jpeg, scores[video]))
+    for video in scores.mean(axis=1).fillna(0).sort_values(kind="stable").index[:count]:
+        known = scores.loc[video].dropna()
+        shown = {colours[name]: boxes(name, video) for name in known.index}
+        if (jpeg := _strip(videos[video], shown)) is not None:
+            strips.append(Strip(video, jpeg, known.to_dict()))
     return strips

@@ -1,4 +1,4 @@
-"""A sweep's jobs side by side: what was swept, how the training went, and the scores."""
+"""The jobs of a sweep in one table: swept options, training, scores."""
 
 from __future__ import annotations
 
@@ -8,19 +8,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from matplotlib import rc_context
-
-from spot.evaluation.evaluation_result import OPE_MEASURES, VOT_LT_MEASURES, VOT_MEASURES
-from spot.reporting.escaping import plot_text
-from spot.reporting.plots import STYLE, legend_below, line_styles, new_figure, save
+from spot.evaluation.evaluation_result import OPE_MEASURES, VOT_LT_MEASURES, VOT_MEASURES, Measure
+from spot.reporting.escaping import markdown, plot_text
+from spot.reporting.plots import draw_lines, save
 from spot.reporting.tables import as_csv, markdown_table, print_cells, write_text
 
 if TYPE_CHECKING:
     import pandas as pd
 
-TRAINING = {"epoch": "Epochs", "explored_fraction": "Explored", "pseudo_label_iou": "Label IoU"}
-TITLES = {m.key: m.title for m in (*OPE_MEASURES, *VOT_MEASURES, *VOT_LT_MEASURES)} | TRAINING
+TRAINING = (
+    Measure("epoch", "Epochs", "finished epochs", is_fraction=False, digits=0),
+    Measure("explored_fraction", "Explored", "fraction of the frames with a pseudo label"),
+    Measure("pseudo_label_iou", "Label IoU", "mean IoU of the last epoch's pseudo labels with the annotation"),
+)
+MEASURES = {m.key: m for m in (*TRAINING, *OPE_MEASURES, *VOT_MEASURES, *VOT_LT_MEASURES)}
 SHOWN = ("success", "precision", "ao", "sr50", "eao", "accuracy", "robustness", "f1", "recall")
 """The scores in the terminal and the Markdown table; sweep.csv has all."""
 
@@ -33,8 +34,8 @@ class JobRow:
         job: its name.
         swept: its values of the swept keys, as they were written.
         tracker: name of the results that were evaluated, None where there are none.
-        training: of the last epoch: finished epochs, explored fraction, IoU of the epoch's pseudo labels with the annotation.
-        scores: measure to value, fractions of 1.
+        training: key of `TRAINING` to value after the last epoch.
+        scores: key of a measure to value, fractions of 1.
     """
 
     job: str
@@ -42,10 +43,6 @@ class JobRow:
     tracker: str | None = None
     training: Mapping[str, float] = field(default_factory=dict)
     scores: Mapping[str, float] = field(default_factory=dict)
-
-    @property
-    def numbers(self) -> dict[str, float]:
-        return {**self.training, **self.scores}
 
 
 def epochs_of(run: str, results: Iterable[str]) -> list[tuple[int, bool, str]]:
@@ -73,98 +70,81 @@ def latest_trackers(jobs: Iterable[str], sweep: str, results: Sequence[str]) -> 
 def last_epoch(rows: Mapping[int, Mapping[str, str]]) -> dict[str, float]:
     """Pick the training columns of the last row of a run's metrics.csv; empty where there is none."""
     last = rows[max(rows)] if rows else {}
-    return {key: float(last[key]) for key in TRAINING if last.get(key)}
+    return {m.key: float(last[m.key]) for m in TRAINING if last.get(m.key)}
 
 
 def write_sweep(rows: Sequence[JobRow], title: str, output: Path) -> list[Path]:
     """Write sweep.csv and sweep.md, and the plot sweep.png and .pdf where there is something to draw."""
-    import pandas as pd
-
-    rows, keys, columns = in_order(rows), _keys(rows), _columns(rows)
-    frame = pd.DataFrame(
-        [
-            [row.job, *(row.swept.get(k) for k in keys), row.tracker, *(row.numbers.get(c) for c in columns)]
-            for row in rows
-        ],
-        columns=["job", *keys, "tracker", *columns],
-    )
+    keys, frame = swept_keys(rows), frame_of_jobs(rows)
     write_text(output / "sweep.csv", as_csv(frame))
-    table = markdown_table(_cells(rows, keys, _columns(rows, shown=True)), len(keys))
+    cells = _cells(frame, keys).map(markdown).rename(columns=markdown)
+    table = markdown_table(cells, len(keys))
     write_text(output / "sweep.md", "\n".join([f"**{title}**", "", *table]) + "\n")
-    plot = _plot(rows, title, output / "sweep")
+    plot = _plot(frame, keys, title, output / "sweep")
     return [output / "sweep.csv", output / "sweep.md"] + ([plot] if plot else [])
 
 
 def print_sweep(rows: Sequence[JobRow], title: str, file: Path | None = None, width: int | None = None) -> None:
     """Print the table; `file` is where all columns can be found, `width` as for `print_cells`."""
-    rows, keys = in_order(rows), _keys(rows)
+    keys = swept_keys(rows)
     print(f"{title}\n")
-    print_cells(_cells(rows, keys, _columns(rows, shown=True)), len(keys), file, width)
+    print_cells(_cells(frame_of_jobs(rows), keys), len(keys), file, width)
 
 
-def in_order(rows: Sequence[JobRow]) -> list[JobRow]:
-    """Sort by the swept values, numbers by their size."""
-
-    def place(value: str) -> tuple[bool, float, str]:
-        return (False, float(value), "") if _is_number(value) else (True, 0.0, value)
-
-    return sorted(rows, key=lambda row: [place(row.swept.get(key, "")) for key in _keys(rows)])
-
-
-def _keys(rows: Sequence[JobRow]) -> list[str]:
+def swept_keys(rows: Sequence[JobRow]) -> list[str]:
+    """Return the swept keys in alphabetical order."""
     return sorted({key for row in rows for key in row.swept})
 
 
-def _columns(rows: Sequence[JobRow], shown: bool = False) -> list[str]:
-    columns = dict.fromkeys(column for row in rows for column in row.numbers)
-    return [column for column in columns if not shown or column in TRAINING or column in SHOWN]
+def frame_of_jobs(rows: Sequence[JobRow]) -> pd.DataFrame:
+    """Make the frame of a sweep: columns `job`, the swept keys, `tracker`, and the keys of all numbers.
 
-
-def _cells(rows: Sequence[JobRow], keys: Sequence[str], columns: Sequence[str]) -> pd.DataFrame:
-    """Return the frame of text: a column a swept key, then the numbers; the job's name where nothing is swept."""
+    Rows are sorted by the swept values: numbers by their size, before texts.
+    """
     import pandas as pd
 
-    cells = [
-        [*(row.swept.get(k, "-") for k in keys), *(_number(c, row.numbers.get(c)) for c in columns)] for row in rows
+    def place(row: JobRow) -> list[tuple[float, str]]:
+        values = [row.swept.get(key, "") for key in keys]
+        return [(float(value), "") if _is_number(value) else (float("inf"), value) for value in values]
+
+    keys = swept_keys(rows)
+    numbers = dict.fromkeys(key for row in rows for key in (*row.training, *row.scores))
+    content = [
+        {"job": row.job, **row.swept, "tracker": row.tracker, **row.training, **row.scores}
+        for row in sorted(rows, key=place)
     ]
-    return pd.DataFrame(cells, columns=[*keys, *(TITLES.get(c, c) for c in columns)])
+    return pd.DataFrame(content, columns=["job", *keys, "tracker", *numbers])
 
 
-def _number(column: str, value: float | None) -> str:
-    if value is None or not np.isfinite(value):
-        return "-"
-    if column == "epoch":
-        return f"{value:.0f}"
-    return f"{value:.3f}" if column in ("robustness", "failures") else f"{100 * value:.1f}"
+def _cells(frame: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Make the frame of text that people read: the swept keys, the training, and the scores in `SHOWN`."""
+    cells = frame[[*keys]].fillna("-")
+    for measure in MEASURES.values():
+        if measure.key in frame and (measure in TRAINING or measure.key in SHOWN):
+            brief = measure._replace(digits=1) if measure.is_fraction else measure
+            cells[measure.title] = frame[measure.key].map(brief.show)
+    return cells
 
 
-def _plot(rows: Sequence[JobRow], title: str, stem: Path) -> Path | None:
+def _plot(frame: pd.DataFrame, keys: Sequence[str], title: str, stem: Path) -> Path | None:
     """Plot the main score over a swept key with numbers, else over the first; a line for each choice of the others."""
-    columns = _columns(rows)
-    measure = next((c for c in (*SHOWN, "pseudo_label_iou", "explored_fraction") if c in columns), None)
-    keys = [key for key in _keys(rows) if len({row.swept.get(key) for row in rows}) > 1]
-    if measure is None or not keys:
+    import pandas as pd
+
+    measure = next((key for key in (*SHOWN, "pseudo_label_iou", "explored_fraction") if key in frame), None)
+    varied = [key for key in keys if frame[key].nunique(dropna=False) > 1]
+    if measure is None or not varied:
         return None
-    numeric_keys = [key for key in keys if all(_is_number(row.swept.get(key, "")) for row in rows)]
-    x_key = (numeric_keys or keys)[0]
-    lines: dict[str, list[tuple[str, float]]] = {}
-    for row in rows:
-        if (value := row.numbers.get(measure)) is not None and np.isfinite(value):
-            others = ", ".join(f"{key}={row.swept.get(key, '-')}" for key in keys if key != x_key)
-            lines.setdefault(others, []).append((row.swept.get(x_key, "-"), value))
-    places = sorted({x for points in lines.values() for x, _ in points}, key=float if numeric_keys else None)
-    at = {place: float(place) if numeric_keys else i for i, place in enumerate(places)}
-    with rc_context(STYLE):
-        figure, axes = new_figure(5.6, 3.8)
-        for (label, points), look in zip(lines.items(), line_styles(), strict=False):
-            points.sort(key=lambda p: at[p[0]])
-            x, y = [at[p] for p, _ in points], [v for _, v in points]
-            axes.plot(x, y, **look, marker="o", markersize=4, label=plot_text(label) or None)
-        axes.set(title=plot_text(title), xlabel=plot_text(x_key), ylabel=TITLES.get(measure, measure))
-        axes.set_xticks([at[place] for place in places], list(map(plot_text, places)))
-        if len(lines) > 1:
-            legend_below(axes)
-        return save(figure, stem)
+    swept = frame[varied].fillna("-")
+    numeric = [key for key in varied if swept[key].map(_is_number).all()]
+    key, *_ = numeric or varied
+    x = swept[key].astype(float) if numeric else pd.Series(pd.factorize(swept[key], sort=True)[0])
+    others = swept.drop(columns=key).apply(lambda row: ", ".join(f"{k}={v}" for k, v in row.items()), axis=1)
+    points = pd.DataFrame({"x": x, "y": frame[measure], "text": swept[key]}).dropna()
+    labels = others[points.index] if len(varied) > 1 else pd.Series("", points.index)
+    lines = {label: dict(zip(line.x, line.y, strict=True)) for label, line in points.groupby(labels, sort=False)}
+    figure = draw_lines(lines, title, key, MEASURES[measure].title)
+    figure.axes[0].set_xticks(points.x, points.text.map(plot_text))
+    return save(figure, stem)
 
 
 def _is_number(text: str) -> bool:

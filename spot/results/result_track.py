@@ -33,20 +33,16 @@ class Track:
         """Make an empty track, in which every frame is marked as skipped."""
         return cls(np.zeros((frames, 4)), np.zeros(frames), np.zeros(frames), np.full(frames, SKIPPED))
 
-    def box_rows(self) -> list[str]:
-        """`x,y,w,h` of each frame, four decimals."""
-        return [",".join(f"{number:.4f}" for number in box) for box in self.boxes.tolist()]
+    def boxes_text(self) -> str:
+        """Return `x,y,w,h` a line, four decimals."""
+        return as_text(self.boxes, 4)
 
-    def confidence_column(self) -> str:
-        """Return a confidence a line, six decimals; the first line is blank, because the first box is given."""
-        return "\n" + column(self.scores[1:])
-
-
-def column(numbers: np.ndarray) -> str:
-    """Return a number a line, six decimals."""
-    return "".join(f"{number:.6f}\n" for number in numbers.tolist())
+    def confidences_text(self) -> str:
+        """Return a confidence a line; the first line is blank, because the first box is given."""
+        return "\n" + as_text(self.scores[1:])
 
 
-def lines(rows: list[str]) -> str:
-    """Return rows as the content of a file."""
-    return "".join(f"{row}\n" for row in rows)
+def as_text(table: np.ndarray, decimals: int = 6) -> str:
+    """Return an (n, c) table, or n numbers, as the content of a file: a row a line, separated by commas."""
+    line = ",".join([f"%.{decimals}f"] * (table.shape[1] if table.ndim > 1 else 1)) + "\n"
+    return line * len(table) % tuple(table.ravel().tolist())

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from spot.results import got10k_files, plain_files
+from spot.results.result_track import as_text
 from spot.results.searching import ResultFiles, check_missing, find_files, find_trackers
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
@@ -42,15 +43,21 @@ def pack(
     Raises:
         SpotError: naming the first file that the server would refuse, or a benchmark without a server.
     """
-    server = _server(benchmark)
+    server = server_of(benchmark)
+    if server is None:
+        raise SpotError(f"pack=true: {benchmark} has no evaluation server; GOT-10k and TrackingNet have")
     written = []
     for tracker, folder in find_trackers(results, benchmark, trackers).items():
         files = find_files(tracker, folder, list(lengths), benchmark)
         check_missing(files, "stop", remedy="the server needs all of them")
         make = _got10k_entries if server == "got10k" else _trackingnet_entries
         entries = {name: text for video, frames in lengths.items() for name, text in make(files, video, frames)}
-        written.append(_write_zip(Path(output) / f"{benchmark}_{tracker}.zip", entries))
-        print(f"{written[-1]}  ({counted(len(lengths), 'video')}, upload at {SERVERS[server]})")
+        path = Path(output) / f"{benchmark}_{tracker}.zip"
+        with replacing(path) as aside, zipfile.ZipFile(aside, "w") as archive:
+            for name, text in sorted(entries.items()):  # a ZipInfo without a time: equal results give equal bytes
+                archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
+        print(f"{path}  ({counted(len(lengths), 'video')}, upload at {SERVERS[server]})")
+        written.append(path)
     return written
 
 
@@ -58,13 +65,6 @@ def server_of(benchmark: str) -> str | None:
     """Return key in `SERVERS` of the server that keeps a benchmark's annotation; None for all other sets."""
     key = benchmark.lower().replace("-", "")
     return next((name for name in SERVERS if key.startswith(name)), None)
-
-
-def _server(benchmark: str) -> str:
-    server = server_of(benchmark)
-    if server is None:
-        raise SpotError(f"pack=true: {benchmark} has no evaluation server; GOT-10k and TrackingNet have")
-    return server
 
 
 def _read_boxes(path: Path, video: str, frames: int) -> np.ndarray:
@@ -90,26 +90,13 @@ def _got10k_entries(files: ResultFiles, video: str, frames: int) -> list[tuple[s
     for line, row in enumerate(seconds.tolist(), 1):
         if wrong := [value for value in row if not 0 <= value < np.inf]:
             raise SpotError(f"{path}, line {line}: {wrong[0]} is not a time in seconds")
-    entries = [(f"{video}/{video}_{i:03d}.txt", _rows(table, "%.4f")) for i, table in enumerate(tables, 1)]
-    return [*entries, (got10k_files.TIME_FILE.format(video), _rows(seconds, "%.6f"))]
+    entries = [(f"{video}/{video}_{i:03d}.txt", as_text(table, 4)) for i, table in enumerate(tables, 1)]
+    return [*entries, (got10k_files.TIME_FILE.format(video), as_text(seconds))]
 
 
 def _trackingnet_entries(files: ResultFiles, video: str, frames: int) -> list[tuple[str, str]]:
-    """`<video>.txt`."""
+    """`<video>.txt` alone."""
     path, *others = files.boxes[video]
     if others:
         raise SpotError(f"{files.folder}: {1 + len(others)} repetitions of {video}; TrackingNet takes one")
-    return [(plain_files.BOX_FILE.format(video), _rows(_read_boxes(path, video, frames), "%.4f"))]
-
-
-def _rows(table: np.ndarray, number: str) -> str:
-    line = ",".join([number] * table.shape[1])
-    return "".join(f"{line % tuple(row)}\n" for row in table.tolist())
-
-
-def _write_zip(path: Path, entries: dict[str, str]) -> Path:
-    """Write the zip atomically; the same entries give the same bytes."""
-    with replacing(path) as aside, zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in sorted(entries.items()):
-            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
-    return path
+    return [(plain_files.BOX_FILE.format(video), as_text(_read_boxes(path, video, frames), 4))]

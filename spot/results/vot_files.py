@@ -16,8 +16,8 @@ from pathlib import Path
 import numpy as np
 
 from spot.evaluation.vot.supervised import FAILED, INITIALISED, REGION, SKIPPED
-from spot.results.numbers import parse_table, parse_values, read_bytes
-from spot.results.result_track import Files, Track, column, lines
+from spot.results.numbers import read_table
+from spot.results.result_track import Files, Track, as_text
 from spot.runtime.errors import SpotError
 
 SUPERVISED, LONG_TERM = "vot", "vot_lt"
@@ -27,12 +27,12 @@ BOX_FILES = {name: f"{home}/{{0}}/{{0}}_001.txt" for name, home in HOMES.items()
 
 def supervised_files(name: str, track: Track) -> Files:
     """Make the files of one supervised run."""
-    codes = track.codes.tolist()
-    rows = [box if code == REGION else str(code) for box, code in zip(track.box_rows(), codes, strict=True)]
+    boxes = track.boxes_text().splitlines(keepends=True)
+    rows = [box if code == REGION else f"{code}\n" for box, code in zip(boxes, track.codes.tolist(), strict=True)]
     folder = f"{HOMES[SUPERVISED]}/{name}"
     return {
-        f"{folder}/{name}_001_confidence.value": track.confidence_column(),
-        BOX_FILES[SUPERVISED].format(name): lines(rows),
+        f"{folder}/{name}_001_confidence.value": track.confidences_text(),
+        BOX_FILES[SUPERVISED].format(name): "".join(rows),
     }
 
 
@@ -40,15 +40,15 @@ def long_term_files(name: str, track: Track) -> Files:
     """Make the files of one long-term run."""
     folder = f"{HOMES[LONG_TERM]}/{name}"
     return {
-        f"{folder}/{name}_time.txt": column(track.seconds),
-        f"{folder}/{name}_001_confidence.value": track.confidence_column(),
-        BOX_FILES[LONG_TERM].format(name): lines([str(INITIALISED), *track.box_rows()[1:]]),
+        f"{folder}/{name}_time.txt": as_text(track.seconds),
+        f"{folder}/{name}_001_confidence.value": track.confidences_text(),
+        BOX_FILES[LONG_TERM].format(name): f"{INITIALISED}\n{as_text(track.boxes[1:], 4)}",
     }
 
 
 def home(folder: Path, result_format: str) -> Path:
     """Return the folder of a tracker's results in that format: `baseline/`, `longterm/`, or the given folder."""
-    inside = folder / HOMES[result_format]
+    inside = folder / HOMES.get(result_format, "")
     return inside if inside.is_dir() else folder
 
 
@@ -62,7 +62,7 @@ def read_run(path: Path) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         SpotError: a line is not a code, a box or a polygon; the message names file and line.
     """
-    rows = [list(row) for row in parse_table(read_bytes(path), str(path))]
+    rows = [list(row) for row in read_table(path)]
     regions, codes = np.full((len(rows), 8), np.nan), np.full(len(rows), REGION, np.int64)
     for line, row in enumerate(rows):
         if len(row) == 1 and row[0] in (SKIPPED, INITIALISED, FAILED):
@@ -87,7 +87,7 @@ def read_confidences(path: Path, video: str, frames: int) -> np.ndarray:
     Raises:
         SpotError: another number of rows than frames, or than frames after the first.
     """
-    values = parse_values(read_bytes(path), str(path))
+    values = np.array([row[0] if len(row) else np.nan for row in read_table(path)], np.float64)
     if len(values) == frames - 1:
         values = np.concatenate([[np.nan], values])
     if len(values) != frames:

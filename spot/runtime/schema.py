@@ -116,7 +116,7 @@ class Evaluate(Evaluation):
     results: Path
     output: Path
     exclude_invalid: bool
-    bounds: str | None
+    bounds: Literal["frame", "polygons", "none"] | None
     per_video: bool
     attributes: bool
     compare: Names | None

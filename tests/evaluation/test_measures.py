@@ -57,11 +57,6 @@ def test_got10k_moves_boxes_into_the_frame_instead_of_cutting_them():
     assert moved.tolist() == [[0, 5, 30, 30], [90, 90, 10, 10]]
 
 
-def test_speed_is_the_mean_of_single_frames():
-    assert measures.frames_per_second(np.array([0, 0.1, 0.02])) == pytest.approx((10 + 50) / 2)
-    assert measures.frames_per_second(np.zeros(3)) is None
-
-
 @pytest.mark.parametrize("text", ["285.12", "0.1", "1234.56", "7", "-30.5", "99999.5", "0.0001"])
 def test_truth_is_as_it_was_written(text):
     """float32 holds annotations; a prediction that repeats their text must have distance 0."""

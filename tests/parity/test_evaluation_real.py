@@ -11,7 +11,7 @@ from spot.reporting.evaluate_benchmark import evaluate
 from spot.reporting.options import Options
 from tests.paths import SHARED, requires_shared
 
-pytestmark = requires_shared
+pytestmark = [requires_shared, pytest.mark.slow]
 QUIET = {"plots": False, "report": False}
 
 
@@ -85,12 +85,12 @@ def test_vot2019(vot_results, bounds, eao, accuracy):
 def test_vot2019_tags(vot_results):
     """Tag lists shorter than the video count as untagged from their end on; every tag has an EAO of its own."""
     videos, results = vot_results
-    from spot.reporting.evaluate_vot import evaluate_vot
+    from spot.reporting.evaluate_benchmark import evaluate_trackers
     from spot.results.searching import find_trackers
 
     found = find_trackers(results, "VOT2019", None)
-    outcome, boxes = evaluate_vot(videos, "VOT2019", found, Options(bounds="none"), long_term=False)
-    (row,) = outcome.trackers
+    result, boxes = evaluate_trackers(videos, "VOT2019", found, Options(bounds="none"), "vot")
+    (row,) = result.trackers
     assert set(row.attributes) == {
         "camera_motion",
         "illum_change",

@@ -7,7 +7,7 @@ import pytest
 
 from spot.data.video import Frames, Video, VideoSet
 from spot.reporting.evaluate_benchmark import evaluate
-from spot.reporting.evaluate_vot import _Truth
+from spot.reporting.evaluate_vot import VotEvaluator
 from spot.reporting.options import Options
 from spot.results.vot_files import corner_points
 from spot.runtime.errors import SpotError
@@ -92,10 +92,11 @@ def test_published_bounds_read_boxes_as_points():
     present = np.ones(70, bool)
     ants, book = ("ants", frames[0], boxes, present[:60]), ("book", frames[1], polygons[:, :4], present)
     mixed = VideoSet.from_videos("VOT2019", [Video(*ants), Video(*book, polygons=polygons)])
-    bounds = _Truth(mixed, "polygons").bounds
+    bounds = VotEvaluator(mixed, "VOT2019", Options(bounds="polygons"), long_term=False).bounds
     np.testing.assert_array_equal([bounds["ants"], bounds["book"]], [[100, 50], [41, 60]])
     alone = VideoSet.from_videos("VOT2018-LT", [Video(*ants)])
-    np.testing.assert_array_equal(_Truth(alone, "polygons").bounds["ants"], [161, 70])
+    alone_bounds = VotEvaluator(alone, "VOT2018-LT", Options(bounds="polygons"), long_term=True).bounds
+    np.testing.assert_array_equal(alone_bounds["ants"], [161, 70])
 
 
 def test_unsupervised_results_are_refused(videos, supervised):

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from spot.evaluation.evaluation_result import OPE_MEASURES, EvaluationResult, TrackerOutcome, epoch_series
+from spot.evaluation.evaluation_result import OPE_MEASURES, EvaluationResult, TrackerResult, epoch_series
 from spot.reporting import plots
 
 
-def outcome_of(names, **values):
+def result_of(names, **values):
     rows = []
     for i, name in enumerate(names):
-        row = TrackerOutcome(name, {m.key: 0.5 - 0.01 * i for m in OPE_MEASURES} | values, ("v",))
+        row = TrackerResult(name, {m.key: 0.5 - 0.01 * i for m in OPE_MEASURES} | values, ("v",))
         row.curves = {
             "success": np.linspace(1, 0, 21),
             "precision": np.linspace(0, 1, 51),
@@ -25,9 +25,9 @@ def legend_of(figure):
 
 
 def test_legends_are_sorted_by_their_own_score():
-    outcome = outcome_of(["first", "second"])
-    outcome.trackers[1].values["precision"] = 0.9
-    success, precision = (plots.draw_curves(outcome, key) for key in ("success", "precision"))
+    result = result_of(["first", "second"])
+    result.trackers[1].values["precision"] = 0.9
+    success, precision = (plots.draw_curves(result, key) for key in ("success", "precision"))
     assert legend_of(success) == ["[0.500] first", "[0.490] second"]
     assert legend_of(precision) == ["[0.900] second", "[0.500] first"]
     colours = [{line.get_label()[8:]: line.get_color() for line in f.axes[0].lines} for f in (success, precision)]
@@ -35,13 +35,13 @@ def test_legends_are_sorted_by_their_own_score():
 
 
 def test_thirty_trackers_can_be_told_apart():
-    figure = plots.draw_curves(outcome_of([f"t{i}" for i in range(30)]), "success")
+    figure = plots.draw_curves(result_of([f"t{i}" for i in range(30)]), "success")
     assert len({(line.get_color(), str(line._dash_pattern)) for line in figure.axes[0].lines}) == 30
 
 
 @pytest.mark.parametrize("count", [1, 3, 12])
 def test_the_legend_hides_nothing(count, tmp_path):
-    figure = plots.draw_curves(outcome_of([f"a tracker of name {i}" for i in range(count)]), "success")
+    figure = plots.draw_curves(result_of([f"a tracker of name {i}" for i in range(count)]), "success")
     figure.canvas.draw()
     axes = figure.axes[0]
     legend = figure.legends[0].get_window_extent()
@@ -49,17 +49,17 @@ def test_the_legend_hides_nothing(count, tmp_path):
     assert legend.y1 <= axes.xaxis.label.get_window_extent().y0
 
 
-@pytest.mark.parametrize("name", ["a$b", "$x^2$", "a_[1]{2}", "_hidden", r"back\slash", "50%"])
-def test_names_are_drawn_as_they_are(name, tmp_path):
-    figure = plots.draw_curves(outcome_of([name]), "success")
-    assert legend_of(figure) == [f"[0.500] {name}".replace("$", r"\$")]
+def test_names_are_drawn_as_they_are(tmp_path):
+    names = ["a$b", "$x^2$", "a_[1]{2}", "_hidden", r"back\slash", "50%"]
+    figure = plots.draw_curves(result_of(names), "success")
+    assert [text[8:] for text in legend_of(figure)] == [name.replace("$", r"\$") for name in names]
     assert plots.save(figure, tmp_path / "x").is_file()
 
 
 def test_partly_evaluated_trackers_are_marked():
-    outcome = outcome_of(["a"])
-    outcome.trackers[0].missing = ("w",)
-    assert legend_of(plots.draw_curves(outcome, "success")) == ["[0.500] a *"]
+    result = result_of(["a"])
+    result.trackers[0].missing = ("w",)
+    assert legend_of(plots.draw_curves(result, "success")) == ["[0.500] a *"]
 
 
 @pytest.mark.parametrize(
@@ -73,17 +73,17 @@ def test_partly_evaluated_trackers_are_marked():
     ],
 )
 def test_epochs_are_read_from_the_names(names, expected):
-    series = epoch_series(outcome_of(names))
+    series = epoch_series(result_of(names))
     assert {run: [epoch for epoch, _ in points] for run, points in series.items()} == expected
 
 
 def test_the_radar_needs_three_attributes(tmp_path, monkeypatch):
     monkeypatch.setattr(plots, "save", lambda figure, stem: stem)
-    outcome = outcome_of(["a"])
+    result = result_of(["a"])
     for attributes in (["x", "y"], ["x", "y", "Aspect Ratio Change"]):
-        outcome.attribute_sizes = dict.fromkeys(attributes, 3)
-        outcome.trackers[0].attributes = dict.fromkeys(attributes, 0.4)
-        written = plots.draw_plots(outcome, tmp_path)
+        result.attribute_sizes = dict.fromkeys(attributes, 3)
+        result.trackers[0].attributes = dict.fromkeys(attributes, 0.4)
+        written = plots.draw_plots(result, tmp_path)
         assert (tmp_path / "attributes" in written) == (len(attributes) == 3)
 
 

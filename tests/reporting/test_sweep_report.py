@@ -73,7 +73,7 @@ def drawn(monkeypatch):
 
     lines = {}
     monkeypatch.setattr(Axes, "plot", lambda self, x, y, label=None, **_: lines.__setitem__(label, (x, y)))
-    monkeypatch.setattr("spot.reporting.sweep_report.legend_below", lambda axes: None)
+    monkeypatch.setattr("spot.reporting.plots.legend_below", lambda axes: None)
     return lines
 
 
@@ -86,7 +86,7 @@ def test_numbers_are_the_axis_and_the_other_choices_the_lines(drawn, tmp_path):
 def test_without_scores_the_labels_are_drawn(drawn, tmp_path):
     jobs = [JobRow(a, {"arch": a}, None, {"pseudo_label_iou": v}) for a, v in (("ocean", 0.5), ("transt", 0.7))]
     write_sweep(jobs, "study", tmp_path)
-    assert drawn == {None: ([0, 1], [0.5, 0.7])}
+    assert drawn == {"": ([0, 1], [0.5, 0.7])}
 
 
 def test_nothing_to_draw_is_no_plot(tmp_path):

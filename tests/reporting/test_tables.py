@@ -7,22 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spot.evaluation.evaluation_result import OPE_MEASURES, EvaluationResult, TrackerOutcome
+from spot.evaluation.evaluation_result import OPE_MEASURES, EvaluationResult, TrackerResult
 from spot.reporting import escaping, tables
 
 AWKWARD = r"a^b\c~d|e[1]&f%g$h#i_j<k>*l{m}"
 
 
-def outcome_of(*names):
+def result_of(*names):
     rows = [
-        TrackerOutcome(name, {m.key: 0.123456 + 0.1 * i for m in OPE_MEASURES} | {"fps": 61.0}, ("v",))
+        TrackerResult(name, {m.key: 0.123456 + 0.1 * i for m in OPE_MEASURES} | {"fps": 61.0}, ("v",))
         for i, name in enumerate(names)
     ]
     return EvaluationResult("Toy", "pysot", "a toolkit", OPE_MEASURES, rows)
 
 
 def test_a_pipe_gets_all_columns_and_digits(capsys):
-    tables.print_table(outcome_of("a" * 90, "b"))
+    tables.print_table(result_of("a" * 90, "b"))
     text = capsys.readouterr().out
     row = next(line for line in text.splitlines() if "a" * 90 in line)
     assert row.split()[1:] == ["12.35"] * 5 + ["12.35", "61.0", "1"]
@@ -31,10 +31,10 @@ def test_a_pipe_gets_all_columns_and_digits(capsys):
 
 @pytest.mark.parametrize("width", [10, 24, 40, 60, 75])
 def test_a_narrow_terminal_gets_fewer_columns_and_is_told_which(capsys, width):
-    outcome = outcome_of("a" * 30, "b")
-    tables.print_table(outcome, Path("out/table.csv"), width)
+    result = result_of("a" * 30, "b")
+    tables.print_table(result, Path("out/table.csv"), width)
     text = capsys.readouterr().out
-    titles = list(tables.cells_of(outcome, short=True))
+    titles = list(tables.cells_of(result, short=True))
     table, _, left_out = text.partition("Columns left out because the terminal is narrow: ")
     assert "12.35" in table
     head = next(line for line in table.splitlines() if line.startswith("Tracker"))
@@ -46,18 +46,18 @@ def test_a_narrow_terminal_gets_fewer_columns_and_is_told_which(capsys, width):
 
 
 def test_a_wide_terminal_gets_all(capsys):
-    tables.print_table(outcome_of("a"), width=140)
+    tables.print_table(result_of("a"), width=140)
     assert "left out" not in capsys.readouterr().out
 
 
 def test_names_are_no_markup(capsys):
-    tables.print_table(outcome_of("[bold]x[/bold]"))
+    tables.print_table(result_of("[bold]x[/bold]"))
     assert "[bold]x[/bold]" in capsys.readouterr().out
 
 
 def test_latex_is_escaped(tmp_path):
     """Every special character has a form that TeX prints."""
-    tables.write_tables(outcome_of(AWKWARD, "[x]"), tmp_path, per_video=False)
+    tables.write_tables(result_of(AWKWARD, "[x]"), tmp_path, per_video=False)
     text = (tmp_path / "table.tex").read_text()
     assert escaping.latex(AWKWARD) in text
     assert escaping.latex(AWKWARD) == (
@@ -69,7 +69,7 @@ def test_latex_is_escaped(tmp_path):
 
 
 def test_markdown_is_escaped(tmp_path):
-    tables.write_tables(outcome_of(AWKWARD, "run_e010"), tmp_path, per_video=False)
+    tables.write_tables(result_of(AWKWARD, "run_e010"), tmp_path, per_video=False)
     rows = [line for line in (tmp_path / "table.md").read_text().splitlines() if line.startswith("|")]
     assert {line.replace(r"\|", "").count("|") for line in rows} == {len(rows[0].split("|")) - 1}
     assert any(line.startswith("| run_e010 |") for line in rows)
@@ -78,9 +78,9 @@ def test_markdown_is_escaped(tmp_path):
 
 @pytest.mark.parametrize("name", ["=1+1", "+x", "-x", "@x"])
 def test_csv_holds_no_formulas(tmp_path, name):
-    outcome = outcome_of(name)
-    outcome.trackers[0].per_video = {"success": np.array([-0.5])}
-    tables.write_tables(outcome, tmp_path, per_video=True)
+    result = result_of(name)
+    result.trackers[0].per_video = {"success": np.array([-0.5])}
+    tables.write_tables(result, tmp_path, per_video=True)
     for file in ("table.csv", "videos.csv"):
         with open(tmp_path / file, newline="") as text:
             (row,) = csv.DictReader(text)
@@ -90,25 +90,25 @@ def test_csv_holds_no_formulas(tmp_path, name):
 
 
 def test_csv_quotes_separators(tmp_path):
-    tables.write_tables(outcome_of('a,b "c"'), tmp_path, per_video=False)
+    tables.write_tables(result_of('a,b "c"'), tmp_path, per_video=False)
     with open(tmp_path / "table.csv", newline="") as text:
         assert [row["tracker"] for row in csv.DictReader(text)] == ['a,b "c"']
 
 
 def test_numbers_that_are_unknown_are_no_json_nan(tmp_path):
-    outcome = outcome_of("a")
-    outcome.trackers[0].values["ao"] = np.nan
-    outcome.trackers[0].intervals = {"ao": (np.nan, np.nan)}
-    outcome.trackers[0].curves = {"success": np.array([1, np.nan])}
-    tables.write_tables(outcome, tmp_path, per_video=False)
+    result = result_of("a")
+    result.trackers[0].values["ao"] = np.nan
+    result.trackers[0].intervals = {"ao": (np.nan, np.nan)}
+    result.trackers[0].curves = {"success": np.array([1, np.nan])}
+    tables.write_tables(result, tmp_path, per_video=False)
     table = json.loads((tmp_path / "table.json").read_text(), parse_constant=pytest.fail)
     assert table["trackers"]["a"]["values"]["ao"] is None
     assert table["trackers"]["a"]["curves"]["success"] == [1, None]
 
 
 def test_the_best_needs_a_rival_and_all_videos():
-    outcome = outcome_of("a", "b", "c")
-    outcome.trackers[0].missing = ("w",)
-    best = tables.best_of(outcome)["success"]
+    result = result_of("a", "b", "c")
+    result.trackers[0].missing = ("w",)
+    best = tables.best_of(result)["success"]
     assert best.tolist() == [False, True, False]
-    assert not tables.best_of(outcome_of("a")).to_numpy().any()
+    assert not tables.best_of(result_of("a")).to_numpy().any()

@@ -1,17 +1,28 @@
 """Result files in all the forms in which the field passes them around."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spot.results.got10k_files import read_seconds
-from spot.results.numbers import parse_boxes, parse_values
+from spot.results.got10k_files import frames_per_second, read_seconds
 from spot.results.plain_files import read_boxes
-from spot.results.vot_files import corner_points, read_run
+from spot.results.vot_files import corner_points, read_confidences, read_run
 from spot.runtime.errors import SpotError
 
 TABLE = [[1.5, 2, 30, 40], [5, 6.25, 7, 8]]
+
+
+@pytest.fixture
+def run_file(tmp_path):
+    def write(text):
+        (tmp_path / "file").write_text(text, newline="")
+        return tmp_path / "file"
+
+    return write
 
 
 @pytest.mark.parametrize(
@@ -32,8 +43,8 @@ TABLE = [[1.5, 2, 30, 40], [5, 6.25, 7, 8]]
         pytest.param("\ufeff1.5,2,30,40\n5,6.25,7,8\n\n\n", id="byte order mark, blank end"),
     ],
 )
-def test_every_form_gives_the_same_boxes(text):
-    assert parse_boxes(text.encode(), "file").tolist() == TABLE
+def test_every_form_gives_the_same_boxes(text, run_file):
+    assert read_boxes(run_file(text)).tolist() == TABLE
 
 
 @pytest.mark.parametrize(
@@ -55,9 +66,9 @@ def test_every_form_gives_the_same_boxes(text):
         pytest.param("1-2,3,4,5\n", "is not a row of numbers", id="a minus inside"),
     ],
 )
-def test_what_is_no_box_is_named_by_file_and_line(text, complaint):
-    with pytest.raises(SpotError, match=f"^file, {complaint}|^file.*{complaint}"):
-        parse_boxes(text.encode(), "file")
+def test_what_is_no_box_is_named_by_file_and_line(text, complaint, run_file):
+    with pytest.raises(SpotError, match=f"/file,? .*{complaint}"):
+        read_boxes(run_file(text))
 
 
 @given(
@@ -67,16 +78,10 @@ def test_what_is_no_box_is_named_by_file_and_line(text, complaint):
 def test_numbers_are_read_to_the_last_bit(rows, form):
     text = "\n".join(",".join(form.format(v) for v in row) for row in rows)
     expected = [[float(form.format(v)) for v in row] for row in rows]
-    assert parse_boxes(text.encode(), "file").tolist() == expected
-
-
-@pytest.fixture
-def run_file(tmp_path):
-    def write(text):
-        (tmp_path / "file").write_text(text)
-        return tmp_path / "file"
-
-    return write
+    with tempfile.NamedTemporaryFile("w") as file:
+        file.write(text)
+        file.flush()
+        assert read_boxes(Path(file.name)).tolist() == expected
 
 
 def test_regions_and_codes(run_file):
@@ -99,12 +104,12 @@ def test_unknown_codes_are_refused(run_file, code):
         read_run(run_file(f"1\n{code}\n"))
 
 
-def test_values_may_leave_the_first_line_empty():
-    values = parse_values(b"\n0.5\n1e-2\n", "file")
+def test_confidences_may_leave_the_first_line_empty(run_file):
+    values = read_confidences(run_file("\n0.5\n1e-2\n"), "video", 3)
     assert np.isnan(values[0])
     assert values[1:].tolist() == [0.5, 0.01]
     with pytest.raises(SpotError, match="file, line 2: 'fast' is not a row of numbers"):
-        parse_values(b"1\nfast\n", "file")
+        read_confidences(run_file("1\nfast\n"), "video", 2)
 
 
 def test_corner_points_go_clockwise():
@@ -115,6 +120,12 @@ def test_times_may_have_a_column_a_repetition(run_file):
     assert read_seconds(run_file("0.1,0.2\n0.3,0.4\n")).tolist() == [[0.1, 0.2], [0.3, 0.4]]
     with pytest.raises(SpotError, match="file, line 2: 1 times, but line 1 has 2"):
         read_seconds(run_file("0.1,0.2\n0.3\n"))
+
+
+def test_speed_is_the_mean_of_single_frames(run_file):
+    assert frames_per_second([run_file("0.1\n0.2\n0\n")]) == 7.5
+    assert frames_per_second([run_file("0\n0\n")]) is None
+    assert frames_per_second([]) is None
 
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path):

@@ -23,6 +23,7 @@ def test_every_command_passes_its_schema(command):
     check(command)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_every_experiment_passes_the_schema(experiment):
     check("train", f"experiment={experiment}")
@@ -77,6 +78,12 @@ def test_wrong_settings_are_one_line(options, line):
         check("train", *options)
     assert str(error.value).startswith(line)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("option", ["missing=ignore", "bounds=image", "bootstrap=-1", "worst=-1"])
+def test_wrong_settings_of_an_evaluation_are_one_line(option):
+    with pytest.raises(SpotError, match=f"^{option}: give"):
+        check("evaluate", option)
 
 
 def test_a_single_word_is_a_list_of_one():
