@@ -38,8 +38,7 @@ def check_labels(table: BoxTable, sizes: Sizes, source: str) -> None:
         if name not in sizes:
             known = ", ".join(list(sizes)[:3])
             raise SpotError(
-                f"{source}: unknown video {name}; the {len(sizes)} videos are called {known}"
-                + (", ..." if len(sizes) > 3 else "")
+                f"{source}: unknown video {name}; the videos are called {known}" + (", ..." if len(sizes) > 3 else "")
             )
         frames, width, height = sizes[name]
         rows = table.of_video(name)

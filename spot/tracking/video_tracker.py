@@ -123,7 +123,7 @@ def _check(frame: np.ndarray, boxes: np.ndarray) -> None:
     height, width = frame.shape[:2]
     if boxes.shape[-1] != 4 or not (drawable(boxes) & touch_image(boxes, width, height)).all():
         raise SpotError(
-            f"box={boxes.tolist()}: not x, y, w, h with an area inside the frame of {width} x {height} pixels"
+            f"box={boxes.squeeze().tolist()}: not x, y, w, h with an area inside the frame of {width} x {height} pixels"
         )
 
 

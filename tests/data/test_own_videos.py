@@ -112,7 +112,7 @@ def test_labels_of_two_targets_become_key_frames(mixed: Path):
 @pytest.mark.parametrize(
     ("rows", "said"),
     [
-        ("cart,1,0,1,2,3,4,0", "unknown video cart; the 3 videos are called"),
+        ("cart,1,0,1,2,3,4,0", "unknown video cart; the videos are called"),
         ("car,1,12,1,2,3,4,0", "car has no frame 12; its 12 frames are numbered from 0"),
         ("car,1,3,200,2,3,4,0", r"frame 3: the box \[200.0, 2.0, 3.0, 4.0\] lies outside the image of 96 x 64"),
         ("car,1,3,1,2,0,4,0", "line 2: 1,2,0,4 is not a box with an area"),
