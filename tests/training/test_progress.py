@@ -54,7 +54,9 @@ def test_a_terminal_sees_steps_speed_and_what_remains(trainer, monkeypatch):
     assert "samples/s" in shown
     assert "run ends in 0:00:0" in shown
     bars.on_train_end(trainer, None)
-    line = "epoch 1: labelled loss 0.523, pseudo loss 0.25, kept 81 %, explored 19 %, 118 samples/s"
+    line = (
+        "epoch 1/3  labelled/loss=0.5234  pseudo/loss=0.25  pseudo/kept_fraction=0.814  explored_fraction=0.19  speed/"
+    )
     assert line in screen.getvalue()
 
 
