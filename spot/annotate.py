@@ -80,7 +80,10 @@ def _annotate(cfg: DictConfig, loaded: LoadedTracker, videos: VideoSet, labels: 
         )
         print(f"review page: {page}")
     if cfg.overlay:
-        _overlays(folder / "overlays", videos, dense)
+        from spot.annotation.overlay import write_overlays
+
+        write_overlays(folder / "overlays", videos, dense)
+        print(f"overlay videos: {folder / 'overlays'}")
     print(f"next: python -m spot.annotate {_source(cfg)} suggest=20   (which frames to label next)")
     return file
 
@@ -95,40 +98,6 @@ def _suggest(cfg: DictConfig, videos: VideoSet, dense: BoxTable) -> None:
     names = {video for video, *_ in frames}
     print(f"wrote {file}: {counted(len(frames), 'frame')} to label next in {counted(len(names), 'video')}")
     print(f"next: {_label_command(cfg, videos)}")
-
-
-def _overlays(folder: Path, videos: VideoSet, dense: BoxTable) -> None:
-    """Write a video with boxes for each video; those that are newer than the boxes are kept."""
-    import numpy as np
-    from rich.console import Console
-    from rich.progress import track
-
-    from spot.annotation.overlay import draw_box, frame_rate, video_writer
-    from spot.data.datasets.videos import manifest_of
-    from spot.data.images import read_frame
-
-    names = sorted({video for video, _ in dense.targets})
-    for name in track(names, "overlay videos", console=Console(stderr=True), transient=True):
-        video, rows = videos[name], dense.of_video(name)
-        by_frame: list[list[int]] = [[] for _ in range(len(video))]
-        for row, frame in enumerate(rows.frame.tolist()):
-            by_frame[frame].append(row)
-        rate = frame_rate(manifest_of(videos, name).times) if videos.extracted else 25.0
-        first = read_frame(video.frames.path(0))
-        with video_writer(folder / f"{name}.mp4", (first.width, first.height), rate) as writer:
-            last = first.pixels
-            for index, own in enumerate(by_frame):
-                try:
-                    picture = np.ascontiguousarray(read_frame(video.frames.path(index)).pixels).copy()
-                except SpotError:  # an unreadable frame shows the one before
-                    picture = last.copy()
-                last = picture
-                for row in own:
-                    draw_box(
-                        picture, rows.box[row], int(rows.target[row]), float(rows.score[row]), bool(rows.is_gt[row])
-                    )
-                writer.write(picture)
-    print(f"overlay videos: {folder}")
 
 
 def _source(cfg: DictConfig) -> str:

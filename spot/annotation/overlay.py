@@ -11,7 +11,13 @@ from uuid import uuid4
 
 import cv2
 import numpy as np
+from rich.console import Console
+from rich.progress import track
 
+from spot.data.box_table import BoxTable
+from spot.data.datasets.videos import manifest_of
+from spot.data.images import read_frame
+from spot.data.video import VideoSet
 from spot.data.video_files import has_pyav
 from spot.runtime.errors import SpotError
 from spot.runtime.extras import how_to_install
@@ -61,6 +67,26 @@ def draw_box(
         place = (max(left, 0), max(top - 4 * thick, round(16 * size) + 2))
         cv2.putText(frame, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, (0, 0, 0), 3 * thick, cv2.LINE_AA)
         cv2.putText(frame, words, place, cv2.FONT_HERSHEY_SIMPLEX, size, colour, thick, cv2.LINE_AA)
+
+
+def write_overlays(folder: Path, videos: VideoSet, dense: BoxTable) -> None:
+    """Write `<video>.mp4` with the boxes for each video that has some; an unreadable frame shows the one before."""
+    names = sorted({video for video, _ in dense.targets})
+    for name in track(names, "overlay videos", console=Console(stderr=True), transient=True):
+        frames, rows = videos[name].frames, dense.of_video(name)
+        rate = frame_rate(manifest_of(videos, name).times) if videos.extracted else 25.0
+        pixels = read_frame(frames.path(0)).pixels
+        with video_writer(folder / f"{name}.mp4", (pixels.shape[1], pixels.shape[0]), rate) as writer:
+            for index in range(len(frames)):
+                with contextlib.suppress(SpotError):
+                    pixels = read_frame(frames.path(index)).pixels
+                picture = pixels.copy()
+                own = rows.take(rows.frame == index)
+                for box, target, score, is_gt in zip(
+                    own.box, own.target.tolist(), own.score.tolist(), own.is_gt.tolist(), strict=True
+                ):
+                    draw_box(picture, box, target, score, is_gt)
+                writer.write(picture)
 
 
 @contextlib.contextmanager
