@@ -48,7 +48,8 @@ def load_network(
     weights = read_weights(path, network, model, arch, allow_pickle)
     network.load_state_dict(weights.tensors, strict=False)  # `read_weights` has compared the names
     if new := [name for name, _ in network.named_parameters() if name not in weights.tensors]:
-        log.warning("%s has no %s: its %d tensors start from random values", path, new[0].split(".")[0], len(new))
+        named = path if isinstance(path, str | Path) else ", ".join(map(str, path))
+        log.warning("%s: no %s; its %d tensors start from random values", named, new[0].split(".")[0], len(new))
     return Loaded(weights.model, weights.epoch)
 
 
@@ -101,7 +102,9 @@ def read_weights(
 
 def _checked(path: Path, weights: Weights, network: TrackerNetwork, model: str | None) -> Weights:
     if model is not None and weights.model not in (None, model):
-        raise SpotError(f"{path} holds the {weights.model}, no {model}; add model={weights.model} or take another")
+        raise SpotError(
+            f"{path} has the {weights.model}, not the {model}; add model={weights.model} or take another file"
+        )
     own = network.state_dict()
     expected = {key: own[key] for key in own if key in weights.tensors or not key.startswith(network.optional)}
     if faults := state_faults(expected, weights.tensors):

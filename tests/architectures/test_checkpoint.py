@@ -169,7 +169,7 @@ def test_wrong_architecture_is_named(tmp_path: Path) -> None:
 
 def test_the_other_network_of_the_pair_is_not_taken(tmp_path: Path) -> None:
     path = save(tmp_path, {"net_type": "TransT", "net": published_net(STUDENT)}, "TransT_ep0025_s.pth.tar")
-    with pytest.raises(SpotError, match="holds the student, no teacher; add model=student"):
+    with pytest.raises(SpotError, match="has the student, not the teacher; add model=student"):
         load_network(path, tiny(), "teacher")
 
 

@@ -143,7 +143,7 @@ def test_sampler_state_in_and_out(tmp_path: Path) -> None:
         (["target={source}"], "exists; overwrite=true"),
         (["epoch=25"], "epoch=25 chooses among a run's checkpoints"),
         (["arch=transt_small"], "does not fit TransT"),
-        (["model=student"], "holds the teacher, no student"),
+        (["model=student"], "has the teacher, not the student"),
         (["kind=backbone"], "arch=transt_tiny takes no weights"),
         (["kind=backbone", "arch=transt"], "not a state dict of tensors"),
     ],

@@ -57,7 +57,7 @@ def test_a_pytorch_file_has_the_published_names_and_channel_order(files):
 def test_an_onnx_pair_comes_back_as_the_same_function(files, caplog):
     expected, found = network(), NanoTrack(2)
     load_network(files["nano.onnx"][::-1], found)  # the order of the files does not matter
-    assert "no iou_head: 6 tensors start from random" in caplog.text
+    assert "nano_backbone.onnx: no iou_head; its 6 tensors start from random values" in caplog.text
     inputs = expected.export_inputs()
     first, second = expected(*inputs), found.eval()(*inputs)
     torch.testing.assert_close(first[:2], second[:2], rtol=1e-4, atol=1e-4)
@@ -69,7 +69,7 @@ def test_a_native_file_without_the_iou_head_is_a_start(files, tmp_path, caplog):
     weights = read_weights(files["nano.pth"], NanoTrack(2))
     write_file(tmp_path / "nano.pt", native_content(weights, "nanotrack_v2"))
     load_network(tmp_path / "nano.pt", NanoTrack(2), arch="nanotrack_v2")
-    assert "6 tensors start from random" in caplog.text
+    assert "6 tensors start from random values" in caplog.text
 
 
 def test_folding_keeps_the_function():
