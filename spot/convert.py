@@ -127,7 +127,7 @@ def to_state(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
     """Write a sampler state (or a run's) as the published JSON file, or such a file as a sampler state."""
     from hydra.utils import instantiate
 
-    from spot.state.interchange import read_published, write_published
+    from spot.state.interchange import check_published, read_published, write_published
     from spot.state.store import StateStore
 
     (source,) = sources
@@ -140,6 +140,7 @@ def to_state(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
         raise SpotError(f"{target} is not a sampler state; choose a new folder as target=")
     if cfg.get("data") is None:
         raise SpotError("a published state names videos but not their lengths; add data=, the sets it was made with")
+    check_published(source)  # before a data set is opened, which can take minutes
     sets = [instantiate(node) for node in cfg.data.train]
     lengths = {name: int(n) for videos in sets for name, n in zip(videos.names, videos.lengths, strict=True)}
     fresh = target.with_name(f".{target.name}.fresh")

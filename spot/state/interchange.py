@@ -54,8 +54,6 @@ def read_published(source: str | Path, folder: str | Path, lengths: Mapping[str,
             raise SpotError(
                 f"{source}: holds {name}, which is not in the data set; take the data that it was made with"
             )
-        if not isinstance(entries, list):
-            raise SpotError(f"{source}: {name} is not a list of targets; is this a published sampler state?")
         found[name] = [_parse(f"{source}: {name} (target {i})", e, lengths[name]) for i, e in enumerate(entries)]
     names = [(name, i) for name in lengths for i in range(len(found.get(name, ())))]
     targets = [found[name][i] for name, i in names]
@@ -76,6 +74,11 @@ def read_published(source: str | Path, folder: str | Path, lengths: Mapping[str,
         [target.boxes[target.is_key] for target in targets],
         explored,
     )
+
+
+def check_published(source: str | Path) -> None:
+    """Read the first sequence of a published file. Raise SpotError if the file is something else."""
+    next(_sequences(Path(source)))
 
 
 def write_published(state: SamplerState, target: str | Path) -> None:
@@ -138,7 +141,7 @@ def _parse(where: str, entry: Any, length: int) -> _Target:
     return _Target(ids.astype(np.int64), boxes.astype(np.float32), confidences.astype(np.float32), is_key)
 
 
-def _sequences(source: Path) -> Iterator[tuple[str, Any]]:
+def _sequences(source: Path) -> Iterator[tuple[str, list]]:
     """Yield the name and content of each sequence; only one is in memory at a time."""
     decoder = json.JSONDecoder()
     try:
@@ -163,6 +166,8 @@ def _sequences(source: Path) -> Iterator[tuple[str, Any]]:
                     raise SpotError(
                         f"{source}: {name!r} is not the name of a video; is this a published sampler state?"
                     )
+                if not isinstance(content, list):
+                    raise SpotError(f"{source}: {name} is not a list of targets; is this a published sampler state?")
                 yield name, content
                 if text[following] == "}":
                     return

@@ -7,7 +7,7 @@ import pytest
 
 from spot.runtime.errors import SpotError
 from spot.state import interchange
-from spot.state.interchange import read_published, write_published
+from spot.state.interchange import check_published, read_published, write_published
 from spot.state.store import StateStore
 from tests.state.plain import content, key_frames, make_store, random_results
 
@@ -127,6 +127,7 @@ def test_damage_is_named(tmp_path, change):
     [
         pytest.param('{"LaSOT_a": ' + "[" * 100_000, id="deep nesting"),
         pytest.param("{[1]: 2}", id="a list for a name"),
+        pytest.param('{"LaSOT_a": 1e30}', id="a number for the targets"),
         pytest.param("\xff\xfe{", id="another encoding"),
     ],
 )
@@ -135,6 +136,8 @@ def test_absurd_files_are_refused_in_one_line(tmp_path, text):
     file.write_bytes(text.encode("latin-1"))
     with pytest.raises(SpotError, match=r"in\.json: .*is this a published sampler state\?$"):
         read_published(file, tmp_path / "s", LENGTHS)
+    with pytest.raises(SpotError, match=r"in\.json: .*is this a published sampler state\?$"):
+        check_published(file)
 
 
 def test_no_file_is_named(tmp_path):

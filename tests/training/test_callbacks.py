@@ -162,6 +162,7 @@ def plain(videos, tmp_path_factory):
 def validated(videos, tmp_path_factory):
     held_out = videos.frames[0].folder.rsplit("/", 1)[0]
     options = (f"validation={held_out}", "monitor.validation_every=2", "monitor.validation_videos=2")
+    options += ("checkpoint.resume_every=2",)  # the last epoch, the third, has a resume point too
     return run(videos, tmp_path_factory.mktemp("validated"), "exploration.step=0", *options)
 
 

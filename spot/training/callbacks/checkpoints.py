@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 from pytorch_lightning.callbacks import ModelCheckpoint
 
 
@@ -31,10 +32,18 @@ class KeptCheckpoint(_Checkpoints):
 
 
 class ResumePoint(_Checkpoints):
-    """Overwrites `last.ckpt`, from which the run continues, every `every` epochs."""
+    """Overwrites `last.ckpt`, from which the run continues, every `every` epochs and after the last one."""
 
     def __init__(self, folder: str | Path, every: int) -> None:
         super().__init__(folder, filename="last", every_n_epochs=every, enable_version_counter=False)
+        self.every = every
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        super().on_train_epoch_end(trainer, pl_module)
+        finished = trainer.current_epoch + 1
+        if finished == trainer.max_epochs and finished % self.every:
+            assert self.dirpath is not None
+            trainer.save_checkpoint(Path(self.dirpath) / "last.ckpt")
 
 
 def checkpoint_name(epochs: int) -> str:
