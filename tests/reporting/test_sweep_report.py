@@ -5,8 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 
+from spot.evaluate import evaluate
 from spot.reporting.publishing import publish
 from spot.reporting.sweep_report import JobRow, epochs_of, last_epoch, latest_trackers, print_sweep, write_sweep
+from spot.runtime.sweeps import Sweep
+from tests.training.configs import composed
 
 
 def test_the_last_epoch_of_a_job_counts_and_its_teacher_first():
@@ -115,3 +118,11 @@ def test_an_evaluation_is_published_with_its_table_and_plots(tmp_path):
     assert table.data == [["a_e002", 0.4, 50.0], ["a_e003", 0.5, None]]
     assert told["evaluation/OTB100/success"] == 0.5
     assert f"evaluation/OTB100/{plot.stem}" in told
+
+
+def test_sweeps_of_one_name_in_two_groups_have_reports_of_their_own(tmp_path):
+    for group in ("a", "b"):
+        Sweep(tmp_path / group / "x", "train", {"labels-2": {"labels": "2"}}).write()
+    written = [evaluate(composed("evaluate", f"paths.outputs={tmp_path}", f"sweep={group}/x")) for group in ("a", "b")]
+    assert [files[0].parent.name for files in written] == ["a_x", "b_x"]
+    assert all(file.is_file() for files in written for file in files)

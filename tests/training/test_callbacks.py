@@ -196,6 +196,11 @@ def test_validation_names_what_there_is_not(tmp_path):
 # the choice of callbacks
 
 
+def test_synchronised_batch_norm_is_refused_on_a_cpu(videos, tmp_path):
+    with pytest.raises(SpotError, match=r"^trainer\.sync_batchnorm=true works on GPUs only"):
+        run(videos, tmp_path, "trainer.sync_batchnorm=true")
+
+
 def test_callbacks_are_a_choice():
     cfg = composed("train", *SMALL, "callbacks=[default,model_summary]", "callbacks.pictures=null")
     kinds = [type(callback).__name__ for callback in build_callbacks(cfg)]
