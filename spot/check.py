@@ -59,7 +59,8 @@ def check(cfg: DictConfig) -> int:
                 show(finding)
         videos += len(opened) + len(broken)
         frames += int(opened.lengths.sum())
-        print(f"{opened.name} {opened.split}: {counted(len(opened), 'video')}, {opened.lengths.sum()} annotated frames")
+        name = f"{opened.name} {opened.split}".rstrip()  # own videos have no split
+        print(f"{name}: {counted(len(opened), 'video')}, {opened.lengths.sum()} annotated frames")
     for line in report.summary():
         print(line)
     found = f"{counted(videos, 'video')}, {counted(frames, 'frame')}, {counted(len(report), 'fault')}"

@@ -79,7 +79,7 @@ def write_sweep(rows: Sequence[JobRow], title: str, output: Path) -> list[Path]:
     write_text(output / "sweep.csv", as_csv(frame))
     cells = _cells(frame, keys).map(markdown).rename(columns=markdown)
     table = markdown_table(cells, len(keys))
-    write_text(output / "sweep.md", "\n".join([f"**{title}**", "", *table]) + "\n")
+    write_text(output / "sweep.md", "\n".join([f"**{markdown(title)}**", "", *table]) + "\n")
     plot = _plot(frame, keys, title, output / "sweep")
     return [output / "sweep.csv", output / "sweep.md"] + ([plot] if plot else [])
 

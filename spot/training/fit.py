@@ -72,7 +72,8 @@ def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Ru
     Raises:
         KeyboardInterrupt: stopped by Ctrl-C, or by a scheduler's SIGTERM or SIGUSR1.
         SystemExit: another process of the run died, and a third process prints the error.
-        SpotError: a loader process or another process of the run died. The last finished epoch is safe.
+        SpotError: a loader process or another process of the run died; the last finished epoch is safe. Or the
+            checkpoint is of another network.
     """
     safe = f"the last finished epoch is safe in {run.checkpoints}; the same command continues"
     try:
@@ -81,6 +82,11 @@ def fit(trainer: pl.Trainer, tracker: SparseTracker, data: TrackingData, run: Ru
     except (ConnectionError, EOFError) as error:  # while receiving a batch
         raise SpotError(f"a loader process died ({type(error).__name__}); {safe}") from error
     except RuntimeError as error:
+        if "in loading state_dict" in str(error):
+            raise SpotError(
+                f"{run.resume_from}: holds another network than these settings and this version make; continue the run "
+                f"with the version that began it, or choose another run="
+            ) from error
         if "DataLoader worker" not in str(error):
             raise
         raise SpotError(f"{str(error).splitlines()[0]}; {safe}") from error

@@ -2,6 +2,7 @@
 
 import csv
 import logging
+import shutil
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -191,6 +192,17 @@ def test_validation_names_what_there_is_not(tmp_path):
     with pytest.raises(SpotError, match="neither a benchmark"):
         load_benchmark(str(tmp_path / "none"), {})
     assert evenly([1, 2], 5) == [1, 2]
+
+
+def test_a_checkpoint_of_another_network_is_one_line(videos, plain, tmp_path):
+    shutil.copytree(plain, tmp_path / plain.name)
+    last = tmp_path / plain.name / "checkpoints" / "last.ckpt"
+    content = torch.load(last, weights_only=True)
+    content["state_dict"]["student.more"] = torch.zeros(1)
+    content["epoch"] = 1  # one epoch is left
+    torch.save(content, last)
+    with pytest.raises(SpotError, match=r"last\.ckpt: holds another network"):
+        run(videos, tmp_path, "exploration.step=0")
 
 
 # the choice of callbacks

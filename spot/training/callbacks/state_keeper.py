@@ -104,7 +104,7 @@ class SamplerStateKeeper(Callback):
         _, iou = data.targets.recorded_labels(state)
         quality = f"; recorded pseudo labels: {iou.mean():.3f} mean IoU to the annotation" if len(iou) else ""
         print(f"explored {explored} of {frames} frames{quality}")
-        if explored <= len(data.targets.key_ids) < frames:
+        if explored <= len(data.targets.key_ids) < frames and self._without_labels < PATIENCE:  # else it was said
             log.warning(
                 "no frame but the key frames was explored; lower teacher.threshold, lengthen training.burn_in, or set "
                 "exploration.step to 1 or more"
