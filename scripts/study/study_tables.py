@@ -56,13 +56,16 @@ def difference(rows: Sequence[Row], first: Cell, second: Cell) -> Comparison | N
 
 
 def closed(rows: Sequence[Row], setting: str, k: int) -> float | None:
-    """Return the fraction of the gap from key frames alone to full supervision that a setting closes."""
+    """Return the fraction of the gap from key frames alone to full supervision that a setting closes.
+
+    None without common seeds, and where full supervision is not ahead: there is no gap then.
+    """
     cells: list[Cell] = [(setting, k), ("key_frames_only", k), ("full", None)]
     common = sorted(set.intersection(*(set(seeds_of(rows, cell)) for cell in cells)))
     if not common:
         return None
     ours, alone, full = (per_video(rows, cell, common).mean() for cell in cells)
-    return float((ours - alone) / (full - alone))
+    return float((ours - alone) / (full - alone)) if full > alone else None
 
 
 def points(comparison: Comparison) -> str:

@@ -5,6 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from tests.paths import ROOT
+
 
 @pytest.fixture
 def runs():
@@ -65,6 +67,7 @@ def test_difference_is_that_of_common_seeds_and_videos(tables):
     assert (found.videos, found.better) == (20, 20)
     assert tables.points(found) == "+13.0 (+13.0 to +13.0)"
     assert tables.closed(rows, "spot", 3) == pytest.approx(0.5)
+    assert tables.closed([*alone, *spot, *rows_of("full", None, 1, base)], "spot", 3) is None  # no gap
     assert tables.difference(rows, ("spot", 5), ("key_frames_only", 5)) is None
     text = tables.table(rows)
     assert f"| all labels | all | 3 | {100 * (base.mean() + 0.26):.1f} |  |  |" in text
@@ -82,3 +85,15 @@ def test_rows_are_read_as_written_and_pages_without_marks_left_alone(tables, tmp
     page.write_text("a\n<!-- study -->\nold<!-- /study -->\nb")
     tables.write_between_marks("new\n", page, "study")
     assert page.read_text() == "a\n<!-- study -->\nnew\n<!-- /study -->\nb"
+
+
+def test_readme_and_page_say_what_the_rows_of_the_synthetic_study_say(tables):
+    import synthetic
+
+    rows, runs = (tables.read_rows(file) for file in (synthetic.ROWS, synthetic.RUNS))
+    assert {"setting", "k", "seed", "video", "score", "commit", "config"} == set(rows[0])
+    planned = {(job.setting, job.k, job.seed) for job in synthetic.jobs([0, 1, 2])}
+    assert {(row["setting"], row["k"], row["seed"]) for row in runs} <= planned
+    assert len(rows) == len(runs) * synthetic.TEST_VIDEOS
+    assert synthetic.summary(rows) in (ROOT / "README.md").read_text()
+    assert tables.table(rows) in (ROOT / "docs" / "study.md").read_text()
