@@ -24,7 +24,7 @@ $(INSTALLED): pyproject.toml
 
 DEMO_LABELS := outputs/labels/.demo
 
-DEMO_VIDEOS := benchmark=synthetic benchmark.videos.videos=60 benchmark.videos.frames=40
+DEMO_VIDEOS := benchmark=synthetic benchmark.videos.videos=200 benchmark.videos.frames=40
 DEMO_TRACKERS := [SPOT,key_frames_only]
 
 # both runs take as many steps of as many instances; each has a core
