@@ -103,7 +103,7 @@ def write_between_marks(text: str, file: Path, mark: str) -> None:
 
 
 def plot(rows: Sequence[Row], path: Path, videos: str) -> None:
-    """Draw success against k with 95 % intervals over videos, and the line of full supervision. `videos` names the axis."""
+    """Draw success against k with 95 % intervals over videos, and the line of full supervision. `videos` is the title."""
     figure = Figure(figsize=(5.2, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
@@ -118,9 +118,11 @@ def plot(rows: Sequence[Row], path: Path, videos: str) -> None:
         axes.errorbar(
             np.array(ks) + shift, means, np.abs(ends - means), fmt="o-", color=colour, capsize=3, label=TITLES[setting]
         )
-    axes.set_xticks(sorted({row["k"] for row in rows if row["k"]}))
+    axes.set_xlim(1.5, 5.5)
+    axes.set_xticks([2, 3, 5])
     axes.set_xlabel("labelled frames a video (k)")
-    axes.set_ylabel(f"success AUC on {videos} [%]")
+    axes.set_ylabel("success AUC [%]")
+    axes.set_title(videos, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     figure.savefig(path, dpi=130)
