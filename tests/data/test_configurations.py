@@ -36,7 +36,7 @@ def configuration(*options):
 
 def test_every_benchmark_is_tried():
     there = {file.stem for file in (config_folder() / "benchmark").glob("*.yaml")}
-    assert there - set(BENCHMARKS) == {"synthetic"}
+    assert there - set(BENCHMARKS) == {"synthetic", "synthetic_val"}
 
 
 @pytest.mark.parametrize("benchmark", BENCHMARKS)

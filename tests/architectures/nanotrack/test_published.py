@@ -46,6 +46,7 @@ def test_a_pytorch_file_comes_back_without_the_iou_head(files):
     assert all(torch.equal(state[key], tensor) for key, tensor in found.tensors.items())
 
 
+@pytest.mark.slow
 def test_a_pytorch_file_has_the_published_names_and_channel_order(files):
     state = torch.load(files["nano.pth"][0], weights_only=True)["state_dict"]
     assert "ban_head.corr_pw_reg.CA_layer.fc1.weight" in state
@@ -53,6 +54,7 @@ def test_a_pytorch_file_has_the_published_names_and_channel_order(files):
     assert torch.equal(state[first], network().state_dict()[first].flip(1))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_an_onnx_pair_comes_back_as_the_same_function(files, caplog):
     expected, found = network(), NanoTrack(2)
@@ -65,6 +67,7 @@ def test_an_onnx_pair_comes_back_as_the_same_function(files, caplog):
     torch.testing.assert_close(found(*inputs)[:2], second[:2])
 
 
+@pytest.mark.slow
 def test_a_native_file_without_the_iou_head_is_a_start(files, tmp_path, caplog):
     weights = read_weights(files["nano.pth"], NanoTrack(2))
     write_file(tmp_path / "nano.pt", native_content(weights, "nanotrack_v2"))
@@ -88,6 +91,7 @@ def refusal(files: list[Path], version: int = 2) -> str:
     return str(error.value)
 
 
+@pytest.mark.slow
 def test_wrong_files_are_refused_in_one_line(files, tmp_path):
     backbone, head = files["nano.onnx"]
     assert "check arch=nanotrack_v1" in refusal([backbone, head], version=1)
