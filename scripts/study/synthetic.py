@@ -85,7 +85,8 @@ def summary(rows: Sequence[Row]) -> str:
 
     def level(setting: str, k: int | None, common: list[int]) -> str:
         seeds = [seed for seed in seeds_of(rows, (setting, k)) if seed in common]
-        return f"{100 * per_video(rows, (setting, k), seeds).mean():.1f}" if seeds else ""
+        fewer = f" (seed {', '.join(map(str, seeds))})" if seeds != common else ""
+        return f"{100 * per_video(rows, (setting, k), seeds).mean():.1f}{fewer}" if seeds else ""
 
     lines = [
         f"| success on {videos_of(rows)} | key frames alone | SPOT | all labels | SPOT ahead (95 %) |",
