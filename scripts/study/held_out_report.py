@@ -88,13 +88,13 @@ def labels(rows: Sequence[Row]) -> str:
 def summary(rows: Sequence[Row]) -> str:
     """What README.md says of the study: the main claim of each start."""
     lines = [
-        "| success on 40 held-out real videos, k = 3 | key frames alone | SPOT | all labels | SPOT ahead (95 %) |",
+        "| success on 40 held-out real videos, k = 3 (seeds) | key frames alone | SPOT | all labels | SPOT ahead (95 %) |",
         "|---|---|---|---|---|",
     ]
     for start, mine in by_start(rows).items():
         gain = difference(mine, ("spot", 3), ("key_frames_only", 3))
         cells = [
-            f"{100 * per_video(mine, cell, seeds).mean():.1f}" if (seeds := seeds_of(mine, cell)) else ""
+            f"{100 * per_video(mine, cell, seeds).mean():.1f} ({len(seeds)})" if (seeds := seeds_of(mine, cell)) else ""
             for cell in (("key_frames_only", 3), ("spot", 3), ("full", None))
         ]
         lines.append(f"| {STARTS[start]} | {' | '.join(cells)} | {points(gain) if gain else ''} |")
