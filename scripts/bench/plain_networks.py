@@ -59,12 +59,15 @@ class PlainOcean(Ocean):
         box_map = self._matched(template_features[3:], features, False)
         box_features = self.box_tower(box_map)
         distances = (self.box_scale * self.box_pred(box_features) + self.box_bias).clamp(max=4.7).exp()
-        taps = torch.cat([self._taps(one) for one in distances])
-        aligned = F.relu(self.align_conv(box_features, taps))
         ious = self.iou_pred(self.iou_tower(box_map.detach())).sigmoid()
-        maps = 0.1 * self.cls_pred(self.cls_tower(cls_map)), distances, ious, self.align_pred(aligned)
-        logits, boxes, iou, align = (x.flatten(2).transpose(1, 2) for x in maps)
-        return OceanPrediction(logits, boxes, iou.squeeze(-1), align.squeeze(-1))
+        maps = 0.1 * self.cls_pred(self.cls_tower(cls_map)), distances, ious
+        logits, boxes, iou = (x.flatten(2).transpose(1, 2) for x in maps)
+        align = None
+        if self.align:
+            taps = torch.cat([self._taps(one) for one in distances])
+            aligned = F.relu(self.align_conv(box_features, taps))
+            align = self.align_pred(aligned).flatten(2).transpose(1, 2).squeeze(-1)
+        return OceanPrediction(logits, boxes, iou.squeeze(-1), align)
 
     def encode_template(self, template: Tensor, boxes: Tensor) -> tuple[Tensor, ...]:
         cut = slice(self.template_margin, -self.template_margin or None)

@@ -113,9 +113,9 @@ class PlainOceanTracker(PlainTracker):
         # halves up, as Python 2 rounds
         side = math.floor(context * network.search_size / network.template_size + 0.5)
         found = network.predict(self.template_features, self.crop(frame, side, network.search_size))
-        assert found.align is not None
-        score, align = (torch.sigmoid(x).flatten().cpu().numpy() for x in (found.logits, found.align))
-        score = 0.94 * score + (1 - 0.94) * align
+        score = torch.sigmoid(found.logits).flatten().cpu().numpy()
+        if found.align is not None:
+            score = 0.94 * score + (1 - 0.94) * torch.sigmoid(found.align).flatten().cpu().numpy()
         left, top, right, bottom = found.boxes[0].T.cpu().numpy()
         x, y = network.cells.T.numpy()
         x0, y0, x1, y1 = x - left, y - top, x + right, y + bottom

@@ -167,7 +167,7 @@ def test_nothing_is_lost_by_reload_or_kill(page):
     assert page.place[0] == name
     assert page.page.text_content("#count").startswith("1 of 6")
     said = page.stop()
-    assert "1 of 6 frames are labelled" in said
+    assert "1 of 6 frames labelled" in said
     assert "the same command continues" in said
 
 
@@ -181,7 +181,7 @@ def test_all_frames_labelled_ends_with_the_next_command(page):
     page.process.wait(30)
     assert page.process.poll() == 0
     said = page.log.read_text()
-    assert "6 of 6 frames are labelled" in said
+    assert "6 of 6 frames labelled" in said
     assert "next: python -m spot.train experiment=own_videos" in said
 
 

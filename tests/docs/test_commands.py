@@ -103,6 +103,7 @@ def test_options_in_the_text_exist(composer):
     """`key=value` and `key=` within lines: of some command, with some choice of its groups."""
     trees = [
         composer("train", ("arch=ocean", "data=lasot", "logger=wandb"), None),
+        composer("train", ("arch=ostrack",), None),
         composer("onekey", ("benchmark=lasot",), None),
         *(
             composer(name, (), None)

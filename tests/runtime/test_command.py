@@ -1,6 +1,7 @@
 """What all commands do with errors."""
 
 import errno
+import logging
 import re
 import sys
 
@@ -30,6 +31,8 @@ def users_mistake() -> None:
 )
 def test_one_line_and_status_1(action, line, capsys, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["evaluate", f"paths.outputs={tmp_path}"])
+    # Hydra closes all log handlers, and that of absl, which OpenVINO loads, would close pytest's stderr
+    monkeypatch.setattr(logging, "shutdown", lambda handlers: None)
 
     @command("evaluate")
     def main(cfg) -> None:
