@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-commands test-units test-quick lowest check docs bench gpu stress study study-synthetic study-dense clean
+.PHONY: help install demo test test-commands test-units test-quick quick-networks quick-rest lowest check docs bench gpu stress study study-synthetic study-dense clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1|/' | column -t -s '|'
@@ -44,6 +44,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 COMMANDS := tests/end_to_end tests/scripts
 # not among the quick ones
 LONGER := $(COMMANDS) tests/docs tests/annotation
+NETWORKS := tests/architectures tests/parity tests/tracking
 
 test: install check  ## lint, format, types and all tests, on the CPU, in two processes
 	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync test-commands test-units
@@ -54,8 +55,15 @@ test-commands: install  ## one half of the tests alone: commands and scripts
 test-units: install  ## the other half alone
 	$(PYTEST) $(addprefix --ignore=,$(COMMANDS))
 
-test-quick: install  ## unit tests alone: no commands, no runs, nothing that is marked slow
-	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(LONGER))
+test-quick: install  ## unit tests alone, in two processes: no commands, no runs, nothing that is marked slow
+	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync quick-networks quick-rest
+
+quick-networks quick-rest: install
+quick-networks:
+	$(PYTEST) -m "not slow" $(NETWORKS)
+
+quick-rest:
+	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(LONGER) $(NETWORKS))
 
 lowest:  ## install the lowest versions that pyproject.toml allows and run the smoke experiment with them
 	$(PYTHON) scripts/lowest_versions.py
