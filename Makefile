@@ -58,11 +58,10 @@ test-units: install  ## the other half alone
 test-quick: install  ## unit tests alone, in two processes: no commands, no runs, nothing that is marked slow
 	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync quick-networks quick-rest
 
-quick-networks quick-rest: install
-quick-networks:
+quick-networks: install  ## one half of the quick tests alone
 	$(PYTEST) -m "not slow" $(NETWORKS)
 
-quick-rest:
+quick-rest: install  ## the other half of the quick tests alone
 	$(PYTEST) -m "not slow" $(addprefix --ignore=,$(LONGER) $(NETWORKS))
 
 lowest:  ## install the lowest versions that pyproject.toml allows and run the smoke experiment with them
