@@ -18,6 +18,8 @@ from spot.runtime.trusted_targets import conf_folders, refuse_foreign_targets
 from spot.runtime.yaml_files import read_yaml
 from spot.state.store import StateStore
 
+_FOR_RESULTS = ("paths.outputs", "paths.results", "paths.reports", "paths.cache")  # these say nothing about the videos
+
 
 def open_project(cfg: DictConfig, run: Path | None, explicit: Sequence[str]) -> tuple[VideoSet, BoxTable]:
     """Open the videos and their labels.
@@ -32,12 +34,9 @@ def open_project(cfg: DictConfig, run: Path | None, explicit: Sequence[str]) -> 
     """
     data, labels, seed = cfg.data, cfg.labels, cfg.seed
     keys = [word.split("=", 1)[0].lstrip("+~") for word in explicit]
+    names_videos = any(k == "data" or k.startswith(("data.", "paths.")) and k not in _FOR_RESULTS for k in keys)
     record = run / "config.yaml" if run else None
-    if (
-        record is not None
-        and record.is_file()
-        and not any(k == "data" or k.startswith(("data.", "paths.")) for k in keys)
-    ):
+    if record is not None and record.is_file() and not names_videos:
         recorded = read_yaml(record)
         if missing := [key for key in ("data", "labels", "seed") if key not in recorded]:
             raise SpotError(f"{record}: has no {missing[0]}; restore it, or name the videos by data=")
