@@ -34,7 +34,7 @@ def open_project(cfg: DictConfig, run: Path | None, explicit: Sequence[str]) -> 
     """
     data, labels, seed = cfg.data, cfg.labels, cfg.seed
     keys = [word.split("=", 1)[0].lstrip("+~") for word in explicit]
-    names_videos = any(k == "data" or k.startswith(("data.", "paths.")) and k not in _FOR_RESULTS for k in keys)
+    names_videos = any(k == "data" or (k.startswith(("data.", "paths.")) and k not in _FOR_RESULTS) for k in keys)
     record = run / "config.yaml" if run else None
     if record is not None and record.is_file() and not names_videos:
         recorded = read_yaml(record)
