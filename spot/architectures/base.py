@@ -49,7 +49,8 @@ class Best(NamedTuple):
 class TrackerNetwork(nn.Module, ABC):
     """A network that finds the target of a template crop in search crops.
 
-    Images are float, normalised by `normalise`. Boxes are (B, 4) xywh in pixels of their crop.
+    Images are float, normalised by `normalise`. Boxes are (B, 4) xywh in pixels of their crop. A network reads the batch
+    size as `x.shape[0]`: export traces the network, and tracing would record `len(x)` as a constant.
 
     Attributes:
         template_size, search_size: sides of the crops in pixels.

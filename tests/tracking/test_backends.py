@@ -14,6 +14,13 @@ from tests.architectures.test_base import small_ocean, small_transt
 CPU = torch.device("cpu")
 
 
+def small_ostrack() -> tuple[TrackerNetwork]:
+    pytest.importorskip("timm", reason="OSTrack needs timm")
+    from tests.architectures.ostrack.test_network import make
+
+    return (make(),)  # it drops search tokens
+
+
 def network_of(make) -> TrackerNetwork:
     torch.manual_seed(0)
     return make()[0].eval()
@@ -23,6 +30,7 @@ def network_of(make) -> TrackerNetwork:
     ("backend", "make"),
     [
         ("openvino", small_transt),
+        ("openvino", small_ostrack),
         pytest.param("openvino", small_ocean, marks=pytest.mark.slow),
         pytest.param("onnxruntime", small_transt, marks=pytest.mark.slow),  # test_export.py: Ocean
     ],

@@ -206,7 +206,7 @@ def voting_tokens(boxes: Tensor, size: int, grid: int, kind: Voters) -> Tensor:
     """
     first, last = {"center": (grid // 2 - 1, grid // 2), "region": (grid // 2 - 1, grid // 2 + 1)}.get(kind, (0, grid))
     axis = torch.arange(grid, device=boxes.device)
-    line = ((axis >= first) & (axis < last)).expand(len(boxes), -1)
+    line = ((axis >= first) & (axis < last)).expand(boxes.shape[0], -1)
     rows, columns = line, line
     if kind == "box":
         middle = (axis + 0.5) * (size / grid)

@@ -95,7 +95,7 @@ class JointViT(nn.Module):
         split = template.shape[1]
         x = torch.cat([template, self.tokens(search, self.pos_embed_x)], dim=1)
         total = x.shape[1] - split
-        places = torch.arange(total, device=x.device).expand(len(x), -1)  # of the remaining search tokens
+        places = torch.arange(total, device=x.device).expand(x.shape[0], -1)  # of the remaining search tokens
         dropped = []
         for number, block in enumerate(self.blocks):
             normed = block.norm1(x)
@@ -113,7 +113,7 @@ class JointViT(nn.Module):
         x = self.norm(x)
         if dropped:
             at = places[:, :, None].expand(-1, -1, x.shape[2])
-            restored = x.new_zeros(len(x), total, x.shape[2]).scatter(1, at, x[:, split:])
+            restored = x.new_zeros(x.shape[0], total, x.shape[2]).scatter(1, at, x[:, split:])
             x = torch.cat([x[:, :split], restored], dim=1)
         return x, dropped
 
