@@ -31,8 +31,8 @@ DEMO_TRACKERS := [SPOT,key_frames_only]
 demo: install $(DEMO_LABELS)  ## the method beside key frames alone on embedded synthetic videos: label, train, test, evaluate, report
 	OMP_NUM_THREADS=1 $(BIN)/python -m spot.train experiment=demo supervision=key_frames_only run=demo_key_frames > outputs/demo_key_frames.log 2>&1 & other=$$!; \
 	OMP_NUM_THREADS=1 $(BIN)/python -m spot.train experiment=demo && wait $$other || { tail -n 3 outputs/demo_key_frames.log; exit 1; }
-	$(BIN)/python -m spot.test arch=ocean_tiny $(DEMO_VIDEOS) run=demo tracker=SPOT
-	$(BIN)/python -m spot.test arch=ocean_tiny $(DEMO_VIDEOS) run=demo_key_frames tracker=key_frames_only
+	$(BIN)/python -m spot.test $(DEMO_VIDEOS) run=demo tracker=SPOT
+	$(BIN)/python -m spot.test $(DEMO_VIDEOS) run=demo_key_frames tracker=key_frames_only
 	$(BIN)/python -m spot.evaluate $(DEMO_VIDEOS) trackers=$(DEMO_TRACKERS) compare=$(DEMO_TRACKERS) bootstrap=1000
 
 $(DEMO_LABELS): | install
