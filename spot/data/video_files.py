@@ -8,6 +8,7 @@ a variable frame rate.
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -79,9 +80,12 @@ def _decode_with_pyav(file: str) -> Iterator[DecodedFrame]:
     import av
     from av.video.reformatter import VideoReformatter
 
+    own = threading.local()  # a reformatter is not shared by threads, and making one for each frame takes long
+
     def convert(frame: Any, turns: int) -> np.ndarray:
-        # A reformatter of its own for each frame: conversion runs in several threads.
-        pixels = VideoReformatter().reformat(frame, format="rgb24").to_ndarray()
+        if not hasattr(own, "reformatter"):
+            own.reformatter = VideoReformatter()
+        pixels = own.reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray()
         return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
 
     try:
