@@ -10,6 +10,7 @@
 Training sequences of `$SPOT_SHARED/data/real` are learnt from all their labels, from k key frames alone or by the
 method, always for the same number of steps. Each held-out video is then tracked from four starts. docs/study.md has the
 plan and the results. What is finished is skipped and what is not is continued: stop it and start it as often as you like.
+Runs whose rows are in docs/study/held_out.json are finished, on whichever machine they were made.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from pathlib import Path
 
 from held_out_report import report
 from peers import peer_rows
-from runs import OUTPUTS, ROOT, Job, Row, collect, finished, last_metrics, run_jobs, spot, study_parser
-from study_tables import write_rows
+from runs import OUTPUTS, ROOT, Job, Row, collect, config_hash, finished, last_metrics, run_jobs, spot, study_parser
+from study_tables import read_rows, write_rows
 
 from spot.data.datasets.folder import load
 
@@ -85,19 +86,49 @@ def main() -> None:
     options = parser.parse_args()
     if not REAL.is_dir():
         sys.exit(f"no videos at {REAL}: set SPOT_SHARED to the folder that holds data/real")
+    earlier = made_elsewhere(read_rows(ROWS)) if options.split == "test" else []
     if not options.report:
         prepare(options)
         until = time.monotonic() + 60 * options.minutes
         for start in options.start:
-            left = (until - time.monotonic()) / 60
-            run_jobs(jobs(start, options), FOLDER / options.split / start, left, options.jobs)
+            known = {run_of(row)[1:] for row in earlier if row["start"] == start}
+            wanted = [job for job in jobs(start, options) if (job.setting, job.k, job.seed) not in known]
+            run_jobs(wanted, FOLDER / options.split / start, (until - time.monotonic()) / 60, options.jobs)
     found = rows(options.split)
-    found += (
-        peer_rows(load(str(REAL), "test"), NETS, FOLDER / "peers", options.peers) if options.split == "test" else []
-    )
-    if options.split == "test":
-        write_rows(found, ROWS)
-    report(found, ROOT / "docs" if options.split == "test" else None)
+    if options.split == "val":
+        return report(found, None)
+    found += peer_rows(load(str(REAL), "test"), NETS, FOLDER / "peers", options.peers)
+    here = {run_of(row) for row in found}
+    found += [row for row in earlier if run_of(row) not in here]
+    found.sort(key=lambda row: order(run_of(row)))
+    write_rows(found, ROWS)
+    report(found, ROOT / "docs")
+
+
+def run_of(row: Row) -> tuple[str, str, int | None, int]:
+    """Return which run a row is of: start, setting, k, seed."""
+    return row["start"], row["setting"], row["k"], row["seed"]
+
+
+def order(run: tuple[str, str, int | None, int]) -> tuple[int, int, int, int]:
+    """Return where a run's rows stand in the file: by start, setting, k and seed; OpenCV's trackers last."""
+    start, setting, k, seed = run
+    of_start = [*NETWORKS].index(start) if start in NETWORKS else len(NETWORKS)
+    of_setting = [*SETTINGS].index(setting) if setting in SETTINGS else len(SETTINGS)
+    return of_start, of_setting, k or 0, seed
+
+
+def made_elsewhere(rows: list[Row]) -> list[Row]:
+    """Return the rows that need not be made again: their runs had the settings that the runs would have now."""
+    hashes: dict[tuple[str, str, int | None, int], str] = {}
+    for start, setting, k, seed in {run_of(row) for row in rows if row["start"] in NETWORKS}:
+        options = argparse.Namespace(split="test", seeds=[seed], settings=[setting], k=[k])
+        (job,) = jobs(start, options)
+        hashes[start, setting, k, seed] = config_hash(job, FOLDER / "test" / start)
+    same = [row for row in rows if row["config"] == hashes.get(run_of(row), "")]
+    if others := sorted({str(run_of(row)) for row in rows} - {str(run_of(row)) for row in same}):
+        print(f"{ROWS}: made with other settings, so that their rows are dropped: {', '.join(others)}", file=sys.stderr)
+    return same
 
 
 def prepare(options: argparse.Namespace) -> None:
