@@ -51,8 +51,10 @@ class Start:
     arch: str
 
 
+LONG = ("training.epochs=80", "training.burn_in=24", "checkpoint.every=80", "scheduler=cosine", "teacher.decay=0.99")
 NETWORKS = {
     "ocean_small": Start(("experiment=study",), "ocean_small"),
+    "ocean_small_long": Start(("experiment=study", *LONG), "ocean_small"),
     "nanotrack_v1": Start(("experiment=study_nano", f"initial={NANOTRACK}"), "nanotrack_v1"),
 }
 

@@ -15,6 +15,7 @@ from spot.reporting.plots import COLOURS
 
 STARTS = {
     "ocean_small": "SP-Ocean, small, from the start weights",
+    "ocean_small_long": "the same, four times the steps",
     "nanotrack_v1": "NanoTrack v1, from its published weights",
 }
 
