@@ -15,7 +15,7 @@ from spot.state.store import StateStore
 from spot.supervision.exploration import Exploration
 from spot.supervision.label_filters import ConfidenceThreshold
 from spot.supervision.teacher import Teacher
-from spot.training.callbacks.state_keeper import label_rows
+from spot.training.callbacks.state_keeper import step_labels
 from spot.training.module import SparseTracker
 from tests.training.configs import composed
 
@@ -114,10 +114,10 @@ def test_recorded_labels_are_the_teachers_boxes_in_the_image(steps, logged):
     tracker = make_tracker()
     batch = steps(tracker)[1, 0]
     labels = tracker.training_step(batch, 0)["labels"]
-    rows = label_rows(batch.unlabelled, labels)
-    assert torch.equal(rows[:, 0].long(), batch.unlabelled.number)
-    assert torch.equal(rows[:, 2].long(), batch.unlabelled.frame)
-    assert torch.allclose(rows[:, 4:8].float(), labels.box)
+    recorded = step_labels(batch.unlabelled, labels)
+    assert torch.equal(recorded.number, batch.unlabelled.number)
+    assert torch.equal(recorded.frame, batch.unlabelled.frame)
+    assert torch.allclose(recorded.box, labels.box)
     x, y, w, h = labels.box.unbind(1)
     assert (x >= 0).all()
     assert (y >= 0).all()

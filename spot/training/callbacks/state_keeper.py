@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
@@ -41,7 +40,7 @@ class SamplerStateKeeper(Callback):
         self.snapshot_every = snapshot_every
         self.checkpoint_every = checkpoint_every
         self.resume_every = resume_every
-        self._steps: list[Tensor] = []
+        self._steps: list[StepLabels] = []
         self._without_labels = 0
 
     def on_train_batch_end(
@@ -49,7 +48,7 @@ class SamplerStateKeeper(Callback):
     ) -> None:
         """Keep the labels on the device until the epoch ends: no transfer in a step."""
         if batch.unlabelled is not None:
-            self._steps.append(label_rows(batch.unlabelled, outputs["labels"]))
+            self._steps.append(step_labels(batch.unlabelled, outputs["labels"]))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Merge the epoch's labels of all processes into the state; the new version is used from the next epoch on."""
@@ -58,11 +57,9 @@ class SamplerStateKeeper(Callback):
             return
         values: dict[str, float] = {}
         if self._steps:
-            mine = torch.cat(self._steps)
+            mine = StepLabels(*map(torch.cat, zip(*self._steps, strict=True)))
             self._steps.clear()
-            gathered = pl_module.all_gather(mine)
-            assert isinstance(gathered, Tensor)
-            labels = kept_labels(gathered.reshape(-1, mine.shape[1]).cpu().numpy())
+            labels = kept_labels(StepLabels(*(_of_all_processes(pl_module, field) for field in mine)))
             if trainer.is_global_zero:
                 values |= self._commit(data, labels, trainer.current_epoch + 1)
             trainer.strategy.barrier("state commit")
@@ -134,19 +131,41 @@ class SamplerStateKeeper(Callback):
         trainer.strategy.barrier("state rollback")
 
 
-def label_rows(batch: UnlabelledInstances, labels: TeacherLabels) -> Tensor:
-    """Return (B, 9) float64: number, target_index, frame, kept, x, y, w, h, confidence."""
-    whole = torch.stack([batch.number, batch.target_index, batch.frame, labels.kept.long()], 1).double()
-    return torch.cat([whole, labels.box.double(), labels.confidence[:, None].double()], 1)
+class StepLabels(NamedTuple):
+    """The teacher's labels of B frames, kept or not, as tensors on one device.
+
+    Attributes:
+        number: (B,) int64 position of the instance in the epoch, over all processes.
+        target_index: (B,) int64 flat index of the target over all videos.
+        frame: (B,) int64, 0-based.
+        kept: (B,) bool.
+        box: (B, 4) float32 xywh in pixels of the full frame.
+        confidence: (B,) float32.
+    """
+
+    number: Tensor
+    target_index: Tensor
+    frame: Tensor
+    kept: Tensor
+    box: Tensor
+    confidence: Tensor
 
 
-def kept_labels(rows: np.ndarray) -> PseudoLabels:
-    """Return the kept labels of (m, 9) rows, in the order of their instances in the epoch."""
-    rows = rows[np.argsort(rows[:, 0], kind="stable")]
-    rows = rows[rows[:, 3] > 0]
-    return PseudoLabels(
-        rows[:, 1].astype(np.int64),
-        rows[:, 2].astype(np.int64),
-        rows[:, 4:8].astype(np.float32),
-        rows[:, 8].astype(np.float32),
-    )
+def step_labels(batch: UnlabelledInstances, labels: TeacherLabels) -> StepLabels:
+    """Return the labels of a step with the places that they belong to."""
+    box, confidence = labels.box.float(), labels.confidence.float()
+    return StepLabels(batch.number, batch.target_index, batch.frame, labels.kept, box, confidence)
+
+
+def kept_labels(labels: StepLabels) -> PseudoLabels:
+    """Return the kept ones of an epoch's labels, in the order of their instances in the epoch."""
+    order = torch.argsort(labels.number, stable=True)
+    chosen = order[labels.kept[order]]
+    fields = (labels.target_index, labels.frame, labels.box, labels.confidence)
+    return PseudoLabels(*(field[chosen].cpu().numpy() for field in fields))
+
+
+def _of_all_processes(pl_module: pl.LightningModule, field: Tensor) -> Tensor:
+    gathered = pl_module.all_gather(field)  # has one dimension more with several processes
+    assert isinstance(gathered, Tensor)
+    return gathered.reshape(-1, *field.shape[1:])
