@@ -8,8 +8,8 @@
 All videos of a split of `$SPOT_SHARED/data/real` count as a user's own: only the boxes of the k key frames are given
 (windows rule). A row of `docs/study/dense_labels.json` is the mean IoU of one video over its unlabelled visible frames:
 `setting,k,seed,video,score,commit`. A setting is `<split>/<name>`. Tracked passes are kept in `outputs/dense_labels`.
-The intervals are over videos, paired, against the best baseline: linear interpolation, or OpenCV's NanoTrack with the
-nearer direction or both directions averaged.
+`--report` writes the table in docs/own_videos.md and the plot. Its intervals are over videos, paired, against the best
+baseline: linear interpolation, or OpenCV's NanoTrack with the nearer direction or both directions averaged.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import json
 import os
 import subprocess
 import sys
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
+from dense_report import print_all, report
 from rich.console import Console
 from rich.progress import track as progress
 
@@ -40,7 +40,6 @@ from spot.data.box_table import BoxTable
 from spot.data.datasets import folder
 from spot.data.key_frame_sampling import sample_key_frames
 from spot.data.video import Video, VideoSet
-from spot.evaluation.statistics import compare_paired
 from spot.runtime.atomic_files import replacing
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -49,7 +48,6 @@ OUTPUTS = Path(os.environ.get("SPOT_OUTPUTS", "outputs")) / "dense_labels"
 ROWS = ROOT / "docs" / "study" / "dense_labels.json"
 COLUMNS = ("setting", "k", "seed", "video", "score", "commit")
 BINS = 10
-DRAWS = 10_000  # of the bootstrap
 
 TrackPass = Callable[[Pass], Tracked]
 TrackPasses = Callable[[list[Pass]], list[Tracked]]
@@ -252,42 +250,6 @@ class Rows:
         with replacing(self.file) as aside:
             Path(aside).write_text("[\n" + ",\n".join(lines) + "\n]\n")
 
-    def scores(self) -> dict[tuple[str, int], dict[str, dict[str, list[float]]]]:
-        """By (split, k), setting and video: the scores of all seeds."""
-        found: dict = defaultdict(lambda: defaultdict(lambda: defaultdict(list)))
-        for row in self.rows.values():
-            split, _, name = row["setting"].partition("/")
-            found[split, row["k"]][name][row["video"]].append(row["score"])
-        return found
-
-
-def is_baseline(name: str) -> bool:
-    """Whether a setting uses neither this project's joining rule nor its training."""
-    return name == "interpolation" or (name.startswith("nanotrack_v") and name.endswith(("_nearer", "_averaged")))
-
-
-def report(rows: Rows) -> None:
-    """Print the mean over videos of each setting, k and seed, and what beats the best baseline by how much."""
-    groups: dict[tuple[str, int, int], list[float]] = defaultdict(list)
-    for row in rows.rows.values():
-        groups[row["setting"], row["k"], row["seed"]].append(row["score"])
-    for (setting, k, seed), scores in sorted(groups.items()):
-        print(f"{setting:45s} k={k} seed={seed}  {np.mean(scores):.4f}  ({len(scores)} videos)")
-    for (split, k), settings in sorted(rows.scores().items()):
-        means = {
-            name: {video: float(np.mean(each)) for video, each in videos.items()} for name, videos in settings.items()
-        }
-        baselines = [name for name in means if is_baseline(name)]
-        if not baselines:
-            continue
-        best = max(baselines, key=lambda name: float(np.mean(list(means[name].values()))))
-        for name in sorted(set(means) - set(baselines)):
-            common = sorted(means[name].keys() & means[best].keys())
-            if len(common) < 2 or name.endswith("_oracle"):
-                continue
-            ours, theirs = (np.array([means[each][video] for video in common]) for each in (name, best))
-            print(f"{split} k={k}: {compare_paired((name, best), 'mean IoU', ours, theirs, DRAWS, 0).sentence}")
-
 
 def adapt(initial: str, split: str, k: int, seed: int, more: list[str]) -> str:
     """Train experiment=nano_adapt on a split's labelled boxes, or continue it; returns the run's folder."""
@@ -337,11 +299,11 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--no-baselines", action="store_true", help="leave NanoTrack and interpolation out")
     parser.add_argument("--suggest", action="store_true", help="label on by suggestion, instead of the baselines")
     parser.add_argument("--trackers", nargs="+", help="only those of these names")
-    parser.add_argument("--report", action="store_true", help="only print what is computed")
+    parser.add_argument("--report", action="store_true", help="only write table and plot of what is computed")
     options = parser.parse_args(words)
     rows = Rows(ROWS)
     if options.report:
-        return report(rows)
+        return report([*rows.rows.values()], ROOT / "docs")
     real = SHARED / "data" / "real"
     if not real.is_dir():
         sys.exit(f"no videos at {real}: set SPOT_SHARED to the folder that holds data/real")
@@ -367,7 +329,7 @@ def main(words: list[str] | None = None) -> None:
                 else:
                     measure(videos, k, seed, name, track, runs.get(name), rows)
                 rows.save()
-    report(rows)
+    print_all([*rows.rows.values()])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.data import layouts
+from tests.paths import ROOT
 
 
 @pytest.fixture
@@ -47,3 +48,13 @@ def test_rows_are_computed_once_and_suggestions_add_labels(study, tmp_path, caps
     more = {row["setting"] for row in rows(tmp_path)} - settings
     assert more == {"val/tiny/suggested from 2, 2.5 boxes a video", "val/tiny/suggested from 2, 3.0 boxes a video"}
     assert "lowest 10 % hold" in capsys.readouterr().out
+
+
+def test_the_page_has_what_the_rows_say():
+    import dense_labels
+    import dense_report
+
+    found = json.loads(dense_labels.ROWS.read_text())
+    page = (ROOT / "docs" / "own_videos.md").read_text()
+    assert dense_report.table(found) in page
+    assert dense_report.comparisons(found) in page
