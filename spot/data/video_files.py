@@ -97,9 +97,10 @@ def _decode_with_pyav(file: str) -> Iterator[DecodedFrame]:
             raise SpotError(f"{file}: no video in this file; remove it or convert it again")
         stream = container.streams.video[0]
         stream.thread_type = "AUTO"
-        count = 0
+        count, first, last = 0, None, None
         try:
             for frame in container.decode(stream):
+                first, last = frame.time if first is None else first, frame.time
                 turns = round(frame.rotation / 90) % 4  # counter-clockwise, as np.rot90
                 size = (frame.height, frame.width) if turns % 2 else (frame.width, frame.height)
                 yield DecodedFrame(*size, frame.time, partial(convert, frame, turns))
@@ -108,6 +109,10 @@ def _decode_with_pyav(file: str) -> Iterator[DecodedFrame]:
             raise BrokenTail(f"breaks off after {count} frames ({error.strerror})") from None
         if count < stream.frames:
             raise BrokenTail(f"breaks off after {count} of {stream.frames} frames")
+        # Matroska does not count its frames, and a truncated file ends without an error.
+        seconds = (container.duration or 0) / av.time_base
+        if not stream.frames and first is not None and last is not None and last - first < 0.9 * seconds - 0.1:
+            raise BrokenTail(f"breaks off after {last - first:.1f} of {seconds:.1f} seconds")
 
 
 def _decode_with_opencv(file: str) -> Iterator[DecodedFrame]:

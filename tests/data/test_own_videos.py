@@ -176,6 +176,16 @@ def test_a_broken_tail_is_kept_up_to_the_break(tmp_path: Path, caplog: pytest.Lo
     assert f"a.mp4: breaks off after {len(videos['a'])} " in caplog.text
 
 
+def test_a_broken_tail_is_noticed_where_the_file_does_not_count_its_frames(tmp_path: Path):
+    file = write_clip(tmp_path / "a.mkv", 40)  # 1.6 seconds
+    assert len(list(video_files.decode_video(file))) == 40
+    file.write_bytes(file.read_bytes()[:-600])
+    found: list[video_files.DecodedFrame] = []
+    with pytest.raises(video_files.BrokenTail, match=r"breaks off after [01]\.\d of 1\.6 seconds"):
+        found.extend(video_files.decode_video(file))
+    assert 1 <= len(found) < 40
+
+
 def test_an_interrupted_extraction_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     file = write_clip(tmp_path / "a.mp4", 30)
     seen = []
