@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from spot.data.folders import list_frames
 from spot.data.images import read_frame
 from spot.data.video_files import BrokenTail, decode_video
 from spot.runtime.errors import SpotError
+
+log = logging.getLogger(__name__)
 
 
 class VideoTracker:
@@ -99,7 +102,7 @@ class VideoTracker:
 def read_video(video: str | Path) -> Iterator[np.ndarray]:
     """Yield the frames of a video file or of a folder of images, (H, W, 3) uint8 RGB.
 
-    A file that breaks off ends with its last good frame.
+    A file that breaks off ends with its last good frame, and a warning says so.
 
     Raises:
         SpotError: no such file, not a video, or an image that cannot be read.
@@ -113,8 +116,8 @@ def read_video(video: str | Path) -> Iterator[np.ndarray]:
     try:
         for decoded in decode_video(place):
             yield decoded.pixels()
-    except BrokenTail:
-        return
+    except BrokenTail as error:
+        log.warning("%s: %s; the frames before it are used", place, error)
 
 
 def _check(frame: np.ndarray, boxes: np.ndarray) -> None:

@@ -20,6 +20,7 @@ from spot.data.key_frames import KeyFrames
 from spot.data.labels import labels_file, merge_labels
 from spot.data.training_sets import key_frames_of
 from spot.runtime.errors import SpotError
+from spot.tracking.video_tracker import read_video
 from tests.data.clips import HEIGHT, WIDTH, moving_square, write_clip
 
 
@@ -173,6 +174,9 @@ def test_a_broken_tail_is_kept_up_to_the_break(tmp_path: Path, caplog: pytest.Lo
     with caplog.at_level(logging.WARNING):
         videos = open_set(tmp_path)
     assert 1 <= len(videos["a"]) < 40
+    assert f"a.mp4: breaks off after {len(videos['a'])} " in caplog.text
+    caplog.clear()
+    assert len(list(read_video(file))) == len(videos["a"])
     assert f"a.mp4: breaks off after {len(videos['a'])} " in caplog.text
 
 
