@@ -10,7 +10,7 @@
 Training sequences of `$SPOT_SHARED/data/real` are learnt from all their labels, from k key frames alone or by the
 method, always for the same number of steps. Each held-out video is then tracked from four starts. docs/study.md has the
 plan and the results. What is finished is skipped and what is not is continued: stop it and start it as often as you like.
-Runs whose rows are in docs/study/held_out.json are finished, on whichever machine they were made.
+Runs whose rows are in docs/study/held_out.json with the same settings are finished, wherever they were made.
 """
 
 from __future__ import annotations
@@ -88,12 +88,13 @@ def main() -> None:
     options = parser.parse_args()
     if not REAL.is_dir():
         sys.exit(f"no videos at {REAL}: set SPOT_SHARED to the folder that holds data/real")
-    earlier = made_elsewhere(read_rows(ROWS)) if options.split == "test" else []
+    earlier = read_rows(ROWS) if options.split == "test" else []
     if not options.report:
         prepare(options)
+        made = made_elsewhere(earlier)
         until = time.monotonic() + 60 * options.minutes
         for start in options.start:
-            known = {run_of(row)[1:] for row in earlier if row["start"] == start}
+            known = {run_of(row)[1:] for row in made if row["start"] == start}
             wanted = [job for job in jobs(start, options) if (job.setting, job.k, job.seed) not in known]
             run_jobs(wanted, FOLDER / options.split / start, (until - time.monotonic()) / 60, options.jobs)
     found = rows(options.split)
@@ -121,16 +122,16 @@ def order(run: tuple[str, str, int | None, int]) -> tuple[int, int, int, int]:
 
 
 def made_elsewhere(rows: list[Row]) -> list[Row]:
-    """Return the rows that need not be made again: their runs had the settings that the runs would have now."""
+    """Return the rows that need not be made again: their runs had the settings that the runs would have now.
+
+    Others stay in the file until their runs are made again.
+    """
     hashes: dict[tuple[str, str, int | None, int], str] = {}
     for start, setting, k, seed in {run_of(row) for row in rows if row["start"] in NETWORKS}:
         options = argparse.Namespace(split="test", seeds=[seed], settings=[setting], k=[k])
         (job,) = jobs(start, options)
         hashes[start, setting, k, seed] = config_hash(job, FOLDER / "test" / start)
-    same = [row for row in rows if row["config"] == hashes.get(run_of(row), "")]
-    if others := sorted({str(run_of(row)) for row in rows} - {str(run_of(row)) for row in same}):
-        print(f"{ROWS}: made with other settings, so that their rows are dropped: {', '.join(others)}", file=sys.stderr)
-    return same
+    return [row for row in rows if row["config"] == hashes.get(run_of(row), "")]
 
 
 def prepare(options: argparse.Namespace) -> None:
