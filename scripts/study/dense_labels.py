@@ -15,7 +15,6 @@ baseline: linear interpolation, or OpenCV's NanoTrack with the nearer direction 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -28,6 +27,7 @@ import numpy as np
 from dense_report import print_all, report
 from rich.console import Console
 from rich.progress import track as progress
+from study_tables import read_rows, write_rows
 
 from spot.annotation.calibration import fit_calibration
 from spot.annotation.candidates import Candidates, empty_candidates, fill_candidates, held_out
@@ -40,7 +40,6 @@ from spot.data.box_table import BoxTable
 from spot.data.datasets import folder
 from spot.data.key_frame_sampling import sample_key_frames
 from spot.data.video import Video, VideoSet
-from spot.runtime.atomic_files import replacing
 
 ROOT = Path(__file__).resolve().parents[2]
 SHARED = Path(os.environ.get("SPOT_SHARED", ROOT.parent / "shared"))
@@ -233,8 +232,7 @@ class Rows:
 
     def __init__(self, file: Path) -> None:
         self.file = file
-        file.parent.mkdir(parents=True, exist_ok=True)
-        rows = json.loads(file.read_text()) if file.is_file() else []
+        rows = read_rows(file) if file.is_file() else []
         self.rows = {tuple(row[c] for c in COLUMNS[:4]): row for row in rows}
         self.commit = subprocess.run(
             ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True
@@ -246,9 +244,7 @@ class Rows:
 
     def save(self) -> None:
         """Write the file: a row a line, sorted."""
-        lines = [json.dumps(self.rows[key]) for key in sorted(self.rows)]
-        with replacing(self.file) as aside:
-            Path(aside).write_text("[\n" + ",\n".join(lines) + "\n]\n")
+        write_rows([self.rows[key] for key in sorted(self.rows)], self.file)
 
 
 def adapt(initial: str, split: str, k: int, seed: int, more: list[str]) -> str:

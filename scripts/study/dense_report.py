@@ -6,14 +6,15 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from runs import Row
-from study_tables import DRAWS, write_between_marks
+from study_tables import DRAWS, difference, per_video, seeds_of, write_between_marks
 
-from spot.evaluation.statistics import Comparison, bootstrap_interval, compare_paired
+from spot.evaluation.statistics import Comparison, bootstrap_interval
 from spot.reporting.plots import COLOURS
 
 TITLES = {
@@ -29,8 +30,7 @@ TITLES = {
 }
 COLUMNS = (("train", 3), ("val", 3), ("val", 5), ("test", 2), ("test", 3), ("test", 5))
 OURS = "nano_adapt"
-SUGGESTED = re.compile(r"(\w+)/suggested from (\d), ([\d.]+) boxes a video")
-Scores = dict[str, dict[int, float]]  # video -> seed -> mean IoU
+SUGGESTED = re.compile(rf"{OURS}/suggested from \d, ([\d.]+) boxes a video")
 
 
 def report(rows: Sequence[Row], docs: Path | None) -> None:
@@ -42,23 +42,10 @@ def report(rows: Sequence[Row], docs: Path | None) -> None:
         draw(rows, docs / "study_dense.png")
 
 
-def scores(rows: Sequence[Row], setting: str, k: int) -> Scores:
-    """Return the scores of a setting `<split>/<name>`, by video and seed."""
-    found: Scores = defaultdict(dict)
-    for row in rows:
-        if (row["setting"], row["k"]) == (setting, k):
-            found[row["video"]][row["seed"]] = row["score"]
-    return dict(found)
-
-
-def means(found: Scores, seeds: Sequence[int]) -> np.ndarray:
-    """Return (V,) the mean over `seeds` of each video, in the order of the videos' names."""
-    return np.array([np.mean([found[video][seed] for seed in seeds]) for video in sorted(found)])
-
-
-def seeds_of(found: Scores) -> list[int]:
-    """Return the seeds that all videos have, ascending."""
-    return sorted(set.intersection(*map(set, found.values()))) if found else []
+def of_split(rows: Sequence[Row], split: str) -> list[Row]:
+    """Return the rows of a split, with the name alone as their setting instead of `<split>/<name>`."""
+    parts = [(row, *row["setting"].split("/", 1)) for row in rows]
+    return [row | {"setting": name} for row, of, name in parts if of == split]
 
 
 def table(rows: Sequence[Row]) -> str:
@@ -67,12 +54,12 @@ def table(rows: Sequence[Row]) -> str:
         f"| | {' | '.join(f'{split}, k = {k}' for split, k in COLUMNS)} |",
         f"|{'---|' * (1 + len(COLUMNS))}",
     ]
+    splits = {split: of_split(rows, split) for split, _ in COLUMNS}
     for name, title in TITLES.items():
         cells = []
         for split, k in COLUMNS:
-            found = scores(rows, f"{split}/{name}", k)
-            seeds = seeds_of(found)
-            text = f"{means(found, seeds).mean():.3f}" if seeds else ""
+            seeds = seeds_of(splits[split], (name, k))
+            text = f"{per_video(splits[split], (name, k), seeds).mean():.3f}" if seeds else ""
             text = f"**{text}**" if text and name == OURS else text
             cells.append(f"{text} ({len(seeds)})" if len(seeds) > 1 else text)
         if any(cells):
@@ -85,16 +72,11 @@ def is_baseline(name: str) -> bool:
     return name == "interpolation" or (name.startswith("nanotrack_v") and name.endswith(("_nearer", "_averaged")))
 
 
-def best_baseline(rows: Sequence[Row], split: str, k: int) -> str | None:
-    """Return the baseline with the highest mean over videos and seeds; None where none was measured."""
-    found = {name: scores(rows, f"{split}/{name}", k) for name in names_of(rows, split) if is_baseline(name)}
-    levels = {name: means(each, seeds_of(each)).mean() for name, each in found.items() if seeds_of(each)}
+def best_baseline(mine: Sequence[Row], k: int) -> str | None:
+    """Return the baseline with the highest mean over videos and seeds in the rows of a split; None without any."""
+    names = sorted({row["setting"] for row in mine if row["k"] == k and is_baseline(row["setting"])})
+    levels = {name: per_video(mine, (name, k), seeds_of(mine, (name, k))).mean() for name in names}
     return max(levels, key=lambda name: levels[name], default=None)
-
-
-def names_of(rows: Sequence[Row], split: str) -> list[str]:
-    """Return the names of the settings that were measured on a split, sorted."""
-    return sorted({name for row in rows for of, _, name in [row["setting"].partition("/")] if of == split})
 
 
 def print_all(rows: Sequence[Row]) -> None:
@@ -105,43 +87,35 @@ def print_all(rows: Sequence[Row]) -> None:
     for (setting, k, seed), values in sorted(groups.items()):
         print(f"{setting:45s} k={k} seed={seed}  {np.mean(values):.4f}  ({len(values)} videos)")
     for split, k in sorted({(setting.partition("/")[0], k) for setting, k, _ in groups}):
-        best = best_baseline(rows, split, k)
-        for name in names_of(rows, split):
-            if best and not is_baseline(name) and not name.endswith("_oracle"):
-                gain = compare(rows, (f"{split}/{name}", k), (f"{split}/{best}", k))
+        mine = of_split(rows, split)
+        if (best := best_baseline(mine, k)) is None:
+            continue
+        for name in sorted({row["setting"] for row in mine}):
+            if not is_baseline(name) and not name.endswith("_oracle"):
+                gain = difference(mine, (name, k), (best, k), "mean IoU")
                 if gain:
                     print(f"{split} k={k}: {gain.sentence}")
 
 
-def compare(rows: Sequence[Row], first: tuple[str, int], second: tuple[str, int]) -> Comparison | None:
-    """Compare two settings, paired over videos, averaged over the seeds that both have; None where there are none."""
-    found = [scores(rows, *cell) for cell in (first, second)]
-    seeds = sorted(set(seeds_of(found[0])) & set(seeds_of(found[1])))
-    if not seeds or found[0].keys() != found[1].keys():
-        return None
-    names = (first[0].partition("/")[2], second[0].partition("/")[2])
-    return compare_paired(names, "mean IoU", *(means(each, seeds) for each in found), DRAWS, 0)
-
-
 def comparisons(rows: Sequence[Row]) -> str:
     """Return sentences: `nano_adapt` against the best baseline on the test videos, and suggestions against k = 5."""
-    lines = []
+    mine, lines = of_split(rows, "test"), []
     for k in (2, 3, 5):
-        best = best_baseline(rows, "test", k)
-        gain = best and compare(rows, (f"test/{OURS}", k), (f"test/{best}", k))
+        best = best_baseline(mine, k)
+        gain = best and difference(mine, (OURS, k), (best, k), "mean IoU")
         if gain:
             lines.append(
-                f"- Test, k = {k}: `nano_adapt` is ahead of the best row without this project (`{best}`) by "
+                f"Test, k = {k}: `nano_adapt` is ahead of the best row without this project (`{best}`) by "
                 f"{interval(gain)}."
             )
-    for setting, k, boxes in suggestions(rows):
-        gain = compare(rows, (setting, k), (f"{setting.partition('/suggested')[0]}", 5))
+    for setting, k, boxes in suggestions(mine):
+        gain = difference(mine, (setting, k), (OURS, 5), "mean IoU")
         if gain:
             lines.append(
-                f"- Test, {boxes:.1f} boxes a video on average, of which {k} by the windows rule and the others by "
+                f"Test, {boxes:.1f} boxes a video on average, of which {k} by the windows rule and the others by "
                 f"suggestion: {interval(gain)} against k = 5."
             )
-    return "\n".join(lines) + "\n" if lines else ""
+    return "".join(fill(line, 100, initial_indent="- ", subsequent_indent="  ") + "\n" for line in lines)
 
 
 def interval(gain: Comparison) -> str:
@@ -149,12 +123,10 @@ def interval(gain: Comparison) -> str:
     return f"{gain.difference:+.3f} ({gain.low:+.3f} to {gain.high:+.3f}, {gain.videos} videos)"
 
 
-def suggestions(rows: Sequence[Row]) -> list[tuple[str, int, float]]:
-    """Return setting, k at the start and boxes a video of each suggestion on the test videos, fewest boxes first."""
+def suggestions(mine: Sequence[Row]) -> list[tuple[str, int, float]]:
+    """Return setting, k at the start and boxes a video of each suggestion in the rows of a split, fewest boxes first."""
     found = {
-        (row["setting"], row["k"], float(match[3]))
-        for row in rows
-        if row["setting"].startswith(f"test/{OURS}/") and (match := SUGGESTED.search(row["setting"]))
+        (row["setting"], row["k"], float(match[1])) for row in mine if (match := SUGGESTED.fullmatch(row["setting"]))
     }
     return sorted(found, key=lambda each: each[2])
 
@@ -164,18 +136,17 @@ def draw(rows: Sequence[Row], path: Path) -> None:
     figure = Figure(figsize=(5.6, 3.8), layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots()
-    uniform = [("test/{}", k, float(k)) for k in (2, 3, 5)]
-    lines = {
-        "after nano_adapt": [(setting.format(OURS), k, boxes) for setting, k, boxes in uniform],
-        "after nano_adapt, boxes beyond 3 suggested": [(f"test/{OURS}", 3, 3.0), *suggestions(rows)],
-        "OpenCV's NanoTrack v2, averaged": [
-            (setting.format("nanotrack_v2_averaged"), k, boxes) for setting, k, boxes in uniform
-        ],
-        "linear interpolation": [(setting.format("interpolation"), k, boxes) for setting, k, boxes in uniform],
+    mine = of_split(rows, "test")
+    uniform = {
+        "after nano_adapt": OURS,
+        "OpenCV's NanoTrack v2, averaged": "nanotrack_v2_averaged",
+        "linear interpolation": "interpolation",
     }
+    lines = {label: [(name, k, float(k)) for k in (2, 3, 5)] for label, name in uniform.items()}
+    lines["after nano_adapt, boxes beyond 3 suggested"] = [(OURS, 3, 3.0), *suggestions(mine)]
     for (label, points), colour in zip(lines.items(), COLOURS, strict=False):
-        found = [(boxes, scores(rows, setting, k)) for setting, k, boxes in points]
-        known = [(boxes, means(each, seeds_of(each))) for boxes, each in found if seeds_of(each)]
+        found = [(boxes, (name, k), seeds_of(mine, (name, k))) for name, k, boxes in points]
+        known = [(boxes, per_video(mine, cell, seeds)) for boxes, cell, seeds in found if seeds]
         if not known:
             continue
         values = np.array([each.mean() for _, each in known])

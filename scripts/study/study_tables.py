@@ -46,13 +46,13 @@ def per_video(rows: Sequence[Row], cell: Cell, seeds: Sequence[int]) -> np.ndarr
     return np.array([np.mean(scores[video]) for video in sorted(scores)])
 
 
-def difference(rows: Sequence[Row], first: Cell, second: Cell) -> Comparison | None:
+def difference(rows: Sequence[Row], first: Cell, second: Cell, measure: str = "success") -> Comparison | None:
     """Compare two settings, paired over videos, averaged over the seeds that both have; None where there are none."""
     common = sorted(set(seeds_of(rows, first)) & set(seeds_of(rows, second)))
     if not common:
         return None
     names = (TITLES.get(first[0], first[0]), TITLES.get(second[0], second[0]))
-    return compare_paired(names, "success", *(per_video(rows, cell, common) for cell in (first, second)), DRAWS, 0)
+    return compare_paired(names, measure, *(per_video(rows, cell, common) for cell in (first, second)), DRAWS, 0)
 
 
 def closed(rows: Sequence[Row], setting: str, k: int) -> float | None:
