@@ -19,7 +19,6 @@ import argparse
 import os
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 
 from held_out_report import report
@@ -38,25 +37,13 @@ DIRECTIONS = ("start", "middle", "end_backwards", "middle_backwards")
 """From where, and in which direction, each held-out video is tracked: one loss of the target decides less."""
 
 
-@dataclass(frozen=True)
-class Start:
-    """Weights that all runs of a table start from.
-
-    Attributes:
-        train: options of spot.train.
-        arch: the architecture, for spot.test.
-    """
-
-    train: tuple[str, ...]
-    arch: str
-
-
 LONG = ("training.epochs=80", "training.burn_in=24", "checkpoint.every=80", "scheduler=cosine", "teacher.decay=0.99")
 NETWORKS = {
-    "ocean_small": Start(("experiment=study",), "ocean_small"),
-    "ocean_small_long": Start(("experiment=study", *LONG), "ocean_small"),
-    "nanotrack_v1": Start(("experiment=study_nano", f"initial={NANOTRACK}"), "nanotrack_v1"),
+    "ocean_small": ("experiment=study",),
+    "ocean_small_long": ("experiment=study", *LONG),
+    "nanotrack_v1": ("experiment=study_nano", f"initial={NANOTRACK}"),
 }
+"""Options of spot.train that all runs of a table start from."""
 
 SETTINGS = {
     "full": ("supervision=full",),
@@ -187,8 +174,8 @@ def jobs(start: str, options: argparse.Namespace) -> list[Job]:
         labels = (f"paths.labels={FOLDER / 'labels' / f'{count}_s{seed}'}", *([f"labels={k}"] if k else []))
         test = (f"benchmark.name=held_out_{options.split}", f"paths.folder={tracks(options.split)}")
         return Job(
-            setting, k, seed, (*NETWORKS[start].train, *SETTINGS[setting], f"paths.folder={videos}", *labels),
-            (f"arch={NETWORKS[start].arch}", "benchmark=folder", "precision=bf16-mixed", "backend=torch", *test),
+            setting, k, seed, (*NETWORKS[start], *SETTINGS[setting], f"paths.folder={videos}", *labels),
+            ("benchmark=folder", "precision=bf16-mixed", "backend=torch", *test),
         )  # fmt: skip
 
     planned = []

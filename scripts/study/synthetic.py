@@ -45,7 +45,6 @@ TRAIN = (
     "checkpoint.every=1000",  # the last one is always kept
 )
 TEST = (
-    "arch=ocean_small",
     "backend=torch",
     "benchmark=synthetic",
     f"benchmark.name={BENCHMARK}",
