@@ -23,8 +23,8 @@ from pathlib import Path
 
 from held_out_report import report
 from peers import peer_rows
-from runs import OUTPUTS, ROOT, Job, Row, collect, config_hash, finished, last_metrics, run_jobs, spot, study_parser
-from study_tables import read_rows, write_rows
+from runs import OUTPUTS, ROOT, Job, Row, collect, finished, last_metrics, missing, run_jobs, spot, study_parser
+from study_tables import merged, read_rows, run_of, write_rows
 
 from spot.data.datasets.folder import load
 
@@ -78,26 +78,18 @@ def main() -> None:
     earlier = read_rows(ROWS) if options.split == "test" else []
     if not options.report:
         prepare(options)
-        made = made_elsewhere(earlier)
         until = time.monotonic() + 60 * options.minutes
         for start in options.start:
-            known = {run_of(row)[1:] for row in made if row["start"] == start}
-            wanted = [job for job in jobs(start, options) if (job.setting, job.k, job.seed) not in known]
-            run_jobs(wanted, FOLDER / options.split / start, (until - time.monotonic()) / 60, options.jobs)
+            outputs = FOLDER / options.split / start
+            wanted = missing(jobs(start, options), [row for row in earlier if row["start"] == start], outputs)
+            run_jobs(wanted, outputs, (until - time.monotonic()) / 60, options.jobs)
     found = rows(options.split)
     if options.split == "val":
         return report(found, None)
     found += peer_rows(load(str(REAL), "test"), NETS, FOLDER / "peers", options.peers)
-    here = {run_of(row) for row in found}
-    found += [row for row in earlier if run_of(row) not in here]
-    found.sort(key=lambda row: order(run_of(row)))
-    write_rows(found, ROWS)
-    report(found, ROOT / "docs")
-
-
-def run_of(row: Row) -> tuple[str, str, int | None, int]:
-    """Return which run a row is of: start, setting, k, seed."""
-    return row["start"], row["setting"], row["k"], row["seed"]
+    every = sorted(merged(found, earlier), key=lambda row: order(run_of(row)))
+    write_rows(every, ROWS)
+    report(every, ROOT / "docs")
 
 
 def order(run: tuple[str, str, int | None, int]) -> tuple[int, int, int, int]:
@@ -106,19 +98,6 @@ def order(run: tuple[str, str, int | None, int]) -> tuple[int, int, int, int]:
     of_start = [*NETWORKS].index(start) if start in NETWORKS else len(NETWORKS)
     of_setting = [*SETTINGS].index(setting) if setting in SETTINGS else len(SETTINGS)
     return of_start, of_setting, k or 0, seed
-
-
-def made_elsewhere(rows: list[Row]) -> list[Row]:
-    """Return the rows that need not be made again: their runs had the settings that the runs would have now.
-
-    Others stay in the file until their runs are made again.
-    """
-    hashes: dict[tuple[str, str, int | None, int], str] = {}
-    for start, setting, k, seed in {run_of(row) for row in rows if row["start"] in NETWORKS}:
-        options = argparse.Namespace(split="test", seeds=[seed], settings=[setting], k=[k])
-        (job,) = jobs(start, options)
-        hashes[start, setting, k, seed] = config_hash(job, FOLDER / "test" / start)
-    return [row for row in rows if row["config"] == hashes.get(run_of(row), "")]
 
 
 def prepare(options: argparse.Namespace) -> None:

@@ -120,6 +120,12 @@ def run_jobs(jobs: Sequence[Job], outputs: Path, minutes: float, parallel: int) 
         list(pool.map(one, jobs))
 
 
+def missing(jobs: Iterable[Job], rows: Iterable[Row], outputs: Path) -> list[Job]:
+    """Return the jobs that still have to be made: `rows` has none of theirs that was made with their present settings."""
+    made = {(row["setting"], row["k"], row["seed"], row["config"]) for row in rows}
+    return [job for job in jobs if (job.setting, job.k, job.seed, config_hash(job, outputs)) not in made]
+
+
 def finished(jobs: Iterable[Job], outputs: Path) -> list[Job]:
     """Return the jobs whose runs are trained and tested."""
     return [job for job in jobs if (outputs / job.run / "done.json").exists()]
@@ -170,8 +176,3 @@ def study_parser(text: str | None, seeds: Sequence[int] = (0, 1, 2)) -> argparse
     parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
     parser.add_argument("--report", action="store_true", help="only write the report of what is finished")
     return parser
-
-
-def study_options(text: str | None, seeds: Sequence[int] = (0, 1, 2)) -> argparse.Namespace:
-    """Read the options that all studies have."""
-    return study_parser(text, seeds).parse_args()

@@ -32,6 +32,17 @@ def read_rows(path: Path) -> list[Row]:
     return list(json.loads(path.read_text()))
 
 
+def run_of(row: Row) -> tuple[str, str, int | None, int]:
+    """Return which run a row is of: start (empty in a study that has one), setting, k, seed."""
+    return row.get("start", ""), row["setting"], row["k"], row["seed"]
+
+
+def merged(found: Sequence[Row], earlier: Sequence[Row]) -> list[Row]:
+    """Return the rows found on this machine, and those of earlier runs that are not among them."""
+    here = {run_of(row) for row in found}
+    return [*found, *(row for row in earlier if run_of(row) not in here)]
+
+
 def seeds_of(rows: Sequence[Row], cell: Cell) -> list[int]:
     """Return the seeds that a setting was run with, ascending."""
     return sorted({row["seed"] for row in rows if (row["setting"], row["k"]) == cell})

@@ -3,7 +3,8 @@
     python scripts/study/synthetic.py [--minutes 60] [--jobs 2] [--seeds 0 1 2] [--report]
 
 Trains `experiment=demo` from all labels, from k key frames alone and by the method, in equal steps of equally many
-instances, and tracks held-out videos with each. What is finished is skipped, what is not is continued. Then it writes
+instances, and tracks held-out videos with each. What is finished is skipped, what is not is continued. Runs whose rows
+are in docs/study/synthetic.json with the same settings are finished, wherever they were made. Then it writes
 docs/study/synthetic.json (a row a run and video), docs/study/synthetic_runs.json (a row a run), the table in
 docs/study.md and README.md, and the plot. No setting may be chosen by these test videos.
 """
@@ -14,13 +15,15 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from runs import OUTPUTS, ROOT, Job, Row, collect, finished, last_metrics, run_jobs, study_options
+from runs import OUTPUTS, ROOT, Job, Row, collect, finished, last_metrics, missing, run_jobs, study_parser
 from study_tables import (
     difference,
+    merged,
     per_video,
     plot,
     points,
     read_rows,
+    run_of,
     seeds_of,
     table,
     write_between_marks,
@@ -107,13 +110,13 @@ def videos_of(rows: Sequence[Row]) -> str:
 
 
 def report(seeds: Sequence[int]) -> None:
-    """Write rows, tables and plot of what is finished."""
-    done = finished(jobs(seeds), STUDY)
-    if not done:
-        raise SystemExit("no run is finished yet: nothing to report")
-    videos = synthetic.load(STUDY / "synthetic", "test", TEST_VIDEOS, TEST_FRAMES)
-    write_rows(collect(done, videos, BENCHMARK, STUDY), ROWS)
-    write_rows(run_rows(done), RUNS)
+    """Write rows, tables and plot of what is finished, here or on another machine."""
+    planned = jobs(sorted({*seeds, *(row["seed"] for row in read_rows(RUNS))}))
+    if done := finished(planned, STUDY):
+        order = [("", job.setting, job.k, job.seed) for job in planned]
+        videos = synthetic.load(STUDY / "synthetic", "test", TEST_VIDEOS, TEST_FRAMES)
+        for found, file in ((collect(done, videos, BENCHMARK, STUDY), ROWS), (run_rows(done), RUNS)):
+            write_rows(sorted(merged(found, read_rows(file)), key=lambda row: order.index(run_of(row))), file)
     write_pages(DOCS)
 
 
@@ -127,9 +130,9 @@ def write_pages(docs: Path) -> None:
 
 
 def main() -> None:
-    options = study_options(__doc__)
+    options = study_parser(__doc__).parse_args()
     if not options.report:
-        run_jobs(jobs(options.seeds), STUDY, options.minutes, options.jobs)
+        run_jobs(missing(jobs(options.seeds), read_rows(RUNS), STUDY), STUDY, options.minutes, options.jobs)
     report(options.seeds)
 
 

@@ -102,14 +102,18 @@ def test_a_held_back_key_frame_lends_neither_its_box_nor_its_template(calibratio
 
 
 def test_rows_of_the_same_settings_need_no_run_on_another_machine(held_out):
+    from runs import config_hash, missing
+    from study_tables import merged
+
     options = argparse.Namespace(split="test", seeds=[0], settings=["full", "key_frames_only"], k=[3])
-    full, alone = held_out.jobs("ocean_small", options)
-    made = held_out.config_hash(full, held_out.FOLDER / "test" / "ocean_small")
+    full, alone = jobs = held_out.jobs("ocean_small", options)
+    outputs = held_out.FOLDER / "test" / "ocean_small"
     rows = [
-        {"start": "ocean_small", "setting": "full", "k": None, "seed": 0, "video": "v", "config": made},
-        {"start": "ocean_small", "setting": alone.setting, "k": 3, "seed": 0, "video": "v", "config": "of before"},
-        {"start": "peers", "setting": "MIL", "k": None, "seed": 0, "video": "v", "config": ""},
+        {"start": "ocean_small", "setting": "full", "k": None, "seed": 0, "config": config_hash(full, outputs)},
+        {"start": "ocean_small", "setting": alone.setting, "k": 3, "seed": 0, "config": "of before"},
+        {"start": "peers", "setting": "MIL", "k": None, "seed": 0, "config": ""},
     ]
-    assert held_out.made_elsewhere(rows) == [rows[0], rows[2]]
-    mixed = [rows[2], rows[0], rows[1]]
-    assert sorted(mixed, key=lambda row: held_out.order(held_out.run_of(row))) == rows
+    assert missing(jobs, rows, outputs) == [alone]
+    made_anew = {**rows[1], "config": "of now"}
+    every = merged([rows[2], made_anew], rows)
+    assert sorted(every, key=lambda row: held_out.order(held_out.run_of(row))) == [rows[0], made_anew, rows[2]]
