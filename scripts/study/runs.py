@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,7 @@ from spot.reporting.options import Options
 ROOT = Path(__file__).resolve().parents[2]
 OUTPUTS = Path(os.environ.get("SPOT_OUTPUTS", ROOT / "outputs")).resolve()
 Row = dict[str, Any]
+COMPOSING = Lock()  # Hydra composes one configuration at a time in a process
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,7 @@ def work(job: Job, outputs: Path) -> None:
 
 def config_hash(job: Job, outputs: Path) -> str:
     """Return eight digits that name the settings of a job's training, whatever the folders on this machine are."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+    with COMPOSING, initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         cfg = compose("train", [f"seed={job.seed}", *job.train])
     settings = OmegaConf.to_container(cfg, resolve=False)
     assert isinstance(settings, dict)

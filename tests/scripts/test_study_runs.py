@@ -1,6 +1,7 @@
 """Studies: what a finished run is recognised by, and what their tables say."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -97,3 +98,10 @@ def test_readme_and_page_say_what_the_rows_of_the_synthetic_study_say(tables):
     assert len(rows) == len(runs) * synthetic.TEST_VIDEOS
     assert synthetic.summary(rows) in (ROOT / "README.md").read_text()
     assert tables.table(rows) in (ROOT / "docs" / "study.md").read_text()
+
+
+def test_runs_that_start_together_compose_their_settings_in_turn(runs, tmp_path):
+    job = runs.Job("full", None, 0, ("experiment=study",), ())
+    with ThreadPoolExecutor(4) as pool:
+        hashes = set(pool.map(lambda _: runs.config_hash(job, tmp_path), range(8)))
+    assert len(hashes) == 1
