@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -73,7 +74,7 @@ def gap(rows: Sequence[Row]) -> str:
     for k in sorted({row["k"] for row in rows if row["setting"] == "key_frames_only"}):
         ahead = difference(rows, ("full", None), ("key_frames_only", k))
         lines += [f"k = {k}: {points(ahead)}"] if ahead else []
-    return "\nAll labels over key frames alone, same seeds: " + "; ".join(lines) + ".\n" if lines else ""
+    return sentence("All labels over key frames alone, same seeds: ", lines)
 
 
 def labels(rows: Sequence[Row]) -> str:
@@ -83,7 +84,12 @@ def labels(rows: Sequence[Row]) -> str:
         mine = [row for row in rows if (row["setting"], row["k"]) == ("spot", k)]
         iou, explored = (np.mean([row[key] for row in mine]) for key in ("label_iou", "explored"))
         lines.append(f"k = {k}: mean IoU {iou:.3f}, {100 * explored:.0f} % of the frames explored")
-    return "\nPseudo labels kept in the last epoch: " + "; ".join(lines) + ".\n" if lines else ""
+    return sentence("Pseudo labels kept in the last epoch: ", lines)
+
+
+def sentence(start: str, parts: Sequence[str]) -> str:
+    """Return a paragraph of one sentence, wrapped; empty without parts."""
+    return f"\n{fill(start + '; '.join(parts) + '.', 100)}\n" if parts else ""
 
 
 def summary(rows: Sequence[Row]) -> str:

@@ -170,11 +170,11 @@ def last_metrics(job: Job, outputs: Path) -> dict[str, float]:
         return {key: float(text) for row in csv.DictReader(file) for key, text in row.items() if text}
 
 
-def study_parser(text: str | None, seeds: Sequence[int] = (0, 1, 2)) -> argparse.ArgumentParser:
+def study_parser(text: str | None) -> argparse.ArgumentParser:
     """Return a parser of the options that all studies have: --minutes, --jobs, --seeds, --report. `text` describes the study."""
     parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=float("inf"), help="start no further run after this time")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs at a time, of one core each")
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(seeds))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--report", action="store_true", help="only write the report of what is finished")
     return parser

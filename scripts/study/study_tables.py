@@ -135,5 +135,5 @@ def plot(rows: Sequence[Row], path: Path, videos: str) -> None:
     axes.set_ylabel("success AUC [%]")
     axes.set_title(videos, fontsize=10)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False)
+    figure.legend(frameon=False, loc="outside lower center", ncols=3)
     figure.savefig(path, dpi=130)
