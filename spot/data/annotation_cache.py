@@ -14,13 +14,14 @@ import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
 from spot.data.annotations import Annotation
 from spot.data.folders import Stamp, stamp
-from spot.data.video import Frames, VideoSet, open_rows
+from spot.data.video import Frames, VideoSet, offsets_of, open_rows
 from spot.runtime.atomic_files import remove_partial, whole_folder
 from spot.runtime.errors import SpotError
 
@@ -60,7 +61,6 @@ class CacheEntry:
                 Source(name, Frames(where, count, pattern, first, names and np.array(names)), tuple(files))
                 for name, where, count, pattern, first, names, files in index["sources"]
             ]
-        self.offsets = offsets_of([len(s.frames) for s in self.sources])
         self.boxes, self.visible = open_rows(str(folder))
 
     @classmethod
@@ -79,27 +79,16 @@ class CacheEntry:
 
     def unchanged(self) -> dict[str, tuple[Source, Annotation]]:
         """Return the videos whose annotation files have not changed: name -> source and views of its rows."""
-        bounds = zip(self.offsets[:-1].tolist(), self.offsets[1:].tolist(), strict=True)
+        bounds = offsets_of([len(s.frames) for s in self.sources]).tolist()
         return {
             source.name: (source, Annotation(self.boxes[first:last], self.visible[first:last]))
-            for source, (first, last) in zip(self.sources, bounds, strict=True)
+            for source, (first, last) in zip(self.sources, pairwise(bounds), strict=True)
             if all(stamp(file) == self.stamps[file] for file in source.files)
         }
 
     def videos(self, name: str, split: str) -> VideoSet:
         """Return the set, whose arrays are memory maps."""
-        opened = VideoSet(
-            name,
-            [s.name for s in self.sources],
-            [s.frames for s in self.sources],
-            self.offsets,
-            self.boxes,
-            self.visible,
-            split=split,
-            store=str(self.folder),
-        )
-        opened.annotations = [s.files[0] for s in self.sources]
-        return opened
+        return video_set(name, split, self.sources, self.boxes, self.visible, str(self.folder))
 
 
 def save(
@@ -148,9 +137,15 @@ def save(
         ) from None
 
 
-def offsets_of(lengths: Sequence[int]) -> np.ndarray:
-    """Return (V + 1,) int64 bounds of consecutive blocks of these lengths."""
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+def video_set(
+    name: str, split: str, sources: Sequence[Source], boxes: np.ndarray, visible: np.ndarray, store: str | None = None
+) -> VideoSet:
+    """Return the videos of these sources; `boxes`, `visible` and `store` as in `VideoSet`."""
+    videos = VideoSet(
+        name, [s.name for s in sources], [s.frames for s in sources], boxes, visible, split=split, store=store
+    )
+    videos.annotations = [s.files[0] for s in sources]
+    return videos
 
 
 @contextlib.contextmanager

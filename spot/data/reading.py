@@ -9,7 +9,7 @@ from functools import partial
 
 import numpy as np
 
-from spot.data.annotation_cache import CacheEntry, Source, cache_folder, offsets_of, save
+from spot.data.annotation_cache import CacheEntry, Source, cache_folder, save, video_set
 from spot.data.annotations import Annotation, attributes_in, drawable, first_frame_alone, fit_rows, parse_table
 from spot.data.folders import read_optional, stamp
 from spot.data.images import read_bytes
@@ -60,11 +60,7 @@ def read_videos(
     visible = np.concatenate([r.visible for r in rows])
     if place is not None and not broken:
         return save(place, sources, stamps, boxes, visible).videos(name, split)
-    offsets = offsets_of([len(s.frames) for s in sources])
-    names, frames = [s.name for s in sources], [s.frames for s in sources]
-    opened = VideoSet(name, names, frames, offsets, boxes, visible, split=split)
-    opened.annotations = [s.files[0] for s in sources]
-    return opened
+    return video_set(name, split, sources, boxes, visible)
 
 
 def read_boxes(source: Source) -> Annotation:

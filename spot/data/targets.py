@@ -12,7 +12,7 @@ import numpy as np
 
 from spot.data.boxes import box_iou
 from spot.data.key_frames import KeyFrames
-from spot.data.video import VideoSet
+from spot.data.video import VideoSet, offsets_of
 from spot.runtime.errors import SpotError
 from spot.state.sampler_state import SamplerState
 
@@ -68,7 +68,7 @@ class Targets:
         self.set_index = np.array(set_index, np.int32)
         self.video_index = np.array(video_index, np.int32)
         self.first_of_video = np.array([number == 0 for _, number in self.names])
-        self.key_offsets = np.concatenate([[0], np.cumsum([len(i) for i in ids])]).astype(np.int64)
+        self.key_offsets = offsets_of([len(i) for i in ids])
         self.key_ids = np.concatenate(ids).astype(np.int64)
         self.key_boxes = np.concatenate(boxes).astype(np.float32)
 

@@ -87,7 +87,6 @@ class VideoSet(Sequence[Video]):
         name: name of the data set (`GOT-10k`, `LaSOT`, ...).
         names: name of each of the V videos, unique.
         frames: frames of each video.
-        offsets: (V + 1,) int64; rows `offsets[v]:offsets[v + 1]` of the arrays belong to video v.
         boxes: (N, 4) float32 as in `Video`.
         visible: (N,) bool.
         extras: per-video keyword arguments for `Video` (attributes, polygons, frame_tags), if there are any.
@@ -96,6 +95,7 @@ class VideoSet(Sequence[Video]):
             then carries the folder's name and not the rows, so that every process shares one copy.
 
     Attributes:
+        offsets: (V + 1,) int64; rows `offsets[v]:offsets[v + 1]` of the arrays belong to video v.
         human: tells for boxes (n, 4) which of them a human drew, (n,) bool; None: all of them.
         parts: the splits that make up this one, if key-frame files may belong to them (TrackingNet: `0`, `1`, ...).
         annotations: the file of each video's boxes (`Video.annotation`); empty where there are none.
@@ -108,7 +108,6 @@ class VideoSet(Sequence[Video]):
         name: str,
         names: Sequence[str],
         frames: Sequence[Frames],
-        offsets: np.ndarray,
         boxes: np.ndarray,
         visible: np.ndarray,
         extras: dict[str, dict] | None = None,
@@ -125,7 +124,7 @@ class VideoSet(Sequence[Video]):
         self.store = store
         self.names = list(names)
         self.frames = list(frames)
-        self.offsets = offsets
+        self.offsets = offsets_of([len(each) for each in self.frames])
         self.boxes = boxes
         self.visible = visible
         self.extras = extras or {}
@@ -138,7 +137,6 @@ class VideoSet(Sequence[Video]):
     def from_videos(cls, name: str, videos: Iterable[Video], split: str = "") -> VideoSet:
         """Concatenate the annotations of single videos."""
         videos = list(videos)
-        lengths = np.array([len(v) for v in videos], np.int64)
         extras = {
             v.name: {"attributes": v.attributes, "polygons": v.polygons, "frame_tags": v.frame_tags}
             for v in videos
@@ -148,7 +146,6 @@ class VideoSet(Sequence[Video]):
             name,
             [v.name for v in videos],
             [v.frames for v in videos],
-            np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
             np.concatenate([v.boxes for v in videos]) if videos else np.zeros((0, 4), np.float32),
             np.concatenate([v.visible for v in videos]) if videos else np.zeros(0, bool),
             extras,
@@ -210,6 +207,11 @@ class VideoSet(Sequence[Video]):
             chosen.own_labels = self.own_labels.take(np.isin(self.own_labels.video, list(names)))
         chosen.extracted, chosen.human = self.extracted, self.human
         return chosen
+
+
+def offsets_of(lengths: Sequence[int]) -> np.ndarray:
+    """Return (n + 1,) int64 bounds of n consecutive blocks of these lengths."""
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
 
 
 def open_rows(store: str) -> tuple[np.ndarray, np.ndarray]:

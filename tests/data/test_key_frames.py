@@ -112,7 +112,7 @@ def test_trackingnet_takes_human_boxes_at_or_before_the_draw():
     videos = make_videos((300,), name="TrackingNet", split="0")
     boxes = videos.boxes.copy()
     boxes[np.arange(300) % 30 != 0] += 0.3
-    videos = VideoSet("TrackingNet", videos.names, videos.frames, videos.offsets, boxes, videos.visible, split="0")
+    videos = VideoSet("TrackingNet", videos.names, videos.frames, boxes, videos.visible, split="0")
     videos.human = is_human
     human = sample_key_frames(videos, 5, seed=3).targets["TrackingNet_v-0"][0].ids
     every = sample_key_frames(videos, 5, seed=3, human_only=False).targets["TrackingNet_v-0"][0].ids

@@ -120,7 +120,7 @@ def long_term(tmp_path, videos):
     absent[20:30] = True
     videos.visible = ~absent
     videos.boxes[absent] = np.nan
-    videos = VideoSet("VOT2018-LT", videos.names, videos.frames, videos.offsets, videos.boxes, videos.visible)
+    videos = VideoSet("VOT2018-LT", videos.names, videos.frames, videos.boxes, videos.visible)
     for video in videos:
         folder = tmp_path / f"results/a/longterm/{video.name}"
         folder.mkdir(parents=True)
