@@ -22,6 +22,7 @@ from spot.state.store import SamplerState, StateStore
 
 ATTEMPTS = 20  # redraws of one instance whose frames cannot be read, before the run stops
 
+_Crop = tuple[int, np.ndarray]  # a frame, and the box (4,) that a crop of it is taken around
 # Streams keep the draws of the two kinds of instance apart.
 _LABELLED, _UNLABELLED = 0, 1
 
@@ -55,7 +56,7 @@ class _Instances(Dataset):
         """Crop of the template and the target's box in it."""
         c = self.crops
         pixels, geometry = crop(frame, box, c.template_factor, c.template_size, rule=c.rule)
-        return _channels_first(pixels), to_crop(box, geometry, self.crops.template_size).astype(np.float32)
+        return _channels_first(pixels), to_crop(box, geometry, c.template_size).astype(np.float32)
 
     def search(self, frame: Frame, box: np.ndarray, around: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         c = self.crops
@@ -65,10 +66,16 @@ class _Instances(Dataset):
     def jitter(self, box: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return jitter_box(box, rng, self.crops.center_jitter, self.crops.scale_jitter)
 
-    def read(self, path: str, wanted: list[tuple[np.ndarray, float, int]]) -> Frame:
-        """Decode a frame with the resolution that the finest of the wanted crops (box, factor, output pixels) needs."""
-        box, factor, out = min(wanted, key=lambda w: float(crop_side(w[0], w[1], self.crops.rule)) / w[2])
-        return read_frame(path, self.decode, crop_pixels=float(crop_side(box, factor, self.crops.rule)), out_pixels=out)
+    def read(self, target: int, templates: list[_Crop], searches: list[_Crop]) -> dict[int, Frame]:
+        """Decode the frames that crops are wanted of, each with the resolution that the finest of its crops needs."""
+        c = self.crops
+        wanted: dict[int, list[tuple[float, int]]] = {}
+        for frame, box in searches:
+            wanted.setdefault(frame, []).append((float(crop_side(box, c.search_factor, c.rule)), c.search_size))
+        for frame, box in templates:
+            wanted.setdefault(frame, []).append((float(crop_side(box, c.template_factor, c.rule)), c.template_size))
+        finest = {frame: min(sides, key=lambda s: s[0] / s[1]) for frame, sides in wanted.items()}
+        return {f: read_frame(self.targets.frame_path(target, f), self.decode, *side) for f, side in finest.items()}
 
     def brightness(self, rng: np.random.Generator, images: int) -> np.ndarray:
         spread = self.augment.brightness
@@ -102,23 +109,14 @@ class LabelledDataset(_Instances):
         ids, boxes = self.targets.keys(target)
         a, b = rng.choice(len(ids), 2, replace=not self.distinct)
         around = self.jitter(boxes[b], rng)
-        c = self.crops
-        for_template = (boxes[a], c.template_factor, c.template_size)
-        for_search = (around, c.search_factor, c.search_size)
-        same = ids[a] == ids[b]
-        search_frame = self.read(
-            self.targets.frame_path(target, int(ids[b])), [for_search, for_template] if same else [for_search]
-        )
-        template_frame = (
-            search_frame if same else self.read(self.targets.frame_path(target, int(ids[a])), [for_template])
-        )
-        search, geometry = self.search(search_frame, boxes[b], around)
-        template, template_box = self.template(template_frame, boxes[a])
+        frames = self.read(target, templates=[(ids[a], boxes[a])], searches=[(ids[b], around)])
+        search, geometry = self.search(frames[ids[b]], boxes[b], around)
+        template, template_box = self.template(frames[ids[a]], boxes[a])
         return {
             "template": template,
             "template_box": template_box,
             "search": search,
-            "box": to_crop(boxes[b], geometry, c.search_size).astype(np.float32),
+            "box": to_crop(boxes[b], geometry, self.crops.search_size).astype(np.float32),
             "brightness": self.brightness(rng, 2),
             "grey": np.array(rng.random() < self.augment.grey),
         }
@@ -171,17 +169,11 @@ class UnlabelledDataset(_Instances):
     def instance(self, target: int, drawn: DrawnFrame, rng: np.random.Generator, number: int) -> Arrays:
         """Cut the crops of a drawn frame of a target and draw their augmentation."""
         box, around = drawn.box, self.jitter(drawn.box, rng)
-        c = self.crops
-        wanted: dict[int, list[tuple[np.ndarray, float, int]]] = {}
-        for frame, spec in (
-            (drawn.frame, (box, c.search_factor, c.search_size)),
-            (drawn.frame, (around, c.search_factor, c.search_size)),
-            (drawn.key, (drawn.key_box, c.template_factor, c.template_size)),
-            (drawn.relay, (drawn.relay_box, c.template_factor, c.template_size)),
-        ):
-            wanted.setdefault(frame, []).append(spec)
-        frames = {f: self.read(self.targets.frame_path(target, f), specs) for f, specs in wanted.items()}
-
+        frames = self.read(
+            target,
+            templates=[(drawn.key, drawn.key_box), (drawn.relay, drawn.relay_box)],
+            searches=[(drawn.frame, box), (drawn.frame, around)],
+        )
         unlabelled = frames[drawn.frame]
         teacher_search, teacher_geometry = self.search(unlabelled, box, box)
         student_search, student_geometry = self.search(unlabelled, box, around)
@@ -214,7 +206,7 @@ class UnlabelledDataset(_Instances):
             pixels, geometry = self.search(frames[drawn.key], drawn.key_box, jittered)
             instance |= {
                 "key_search": pixels,
-                "key_search_box": to_crop(drawn.key_box, geometry, c.search_size).astype(np.float32),
+                "key_search_box": to_crop(drawn.key_box, geometry, self.crops.search_size).astype(np.float32),
             }
         return instance
 
