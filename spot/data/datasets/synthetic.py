@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,6 +16,7 @@ from rich.progress import track
 from spot.data.datasets import folder
 from spot.data.datasets.rendering import Rendered, render_video
 from spot.data.video import VideoSet
+from spot.runtime.atomic_files import whole_folder
 from spot.runtime.errors import SpotError
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
@@ -97,28 +96,20 @@ def _check(target: Path, settings: dict) -> None:
 
 
 def _render(target: Path, settings: dict) -> None:
-    """Render into a temporary neighbour and rename it; of several processes, the first to finish wins."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+    """Write the folder of a split; of several processes, the first to finish wins."""
+    names = [f"Synthetic_{settings['split'].title()}_{i + 1:06d}" for i in range(settings["videos"])]
+    rendering = f"rendering {target.name}"
     try:
-        names = [f"Synthetic_{settings['split'].title()}_{i + 1:06d}" for i in range(settings["videos"])]
-        rendering = f"rendering {target.name}"
-        for _ in track(_videos(scratch, names, settings), rendering, len(names), console=Console(stderr=True)):
-            pass
-        (scratch / "list.txt").write_text("".join(f"{name}\n" for name in names))
-        (scratch / SETTINGS_FILE).write_text(json.dumps(settings, indent=1) + "\n")
-        scratch.chmod(0o755)
-        try:
-            os.rename(scratch, target)
-        except OSError:
-            if not target.is_dir():
-                raise
+        with whole_folder(target) as scratch:
+            for _ in track(_videos(scratch, names, settings), rendering, len(names), console=Console(stderr=True)):
+                pass
+            (scratch / "list.txt").write_text("".join(f"{name}\n" for name in names))
+            (scratch / SETTINGS_FILE).write_text(json.dumps(settings, indent=1) + "\n")
     except OSError as error:
-        raise SpotError(
-            f"cannot write the synthetic videos to {target}: {error.strerror}; set paths.synthetic"
-        ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+        if not target.is_dir():  # else another process has written the same videos
+            raise SpotError(
+                f"cannot write the synthetic videos to {target}: {error.strerror}; set paths.synthetic"
+            ) from error
 
 
 def _videos(scratch: Path, names: list[str], settings: dict) -> Iterator[None]:
@@ -134,7 +125,7 @@ def _videos(scratch: Path, names: list[str], settings: dict) -> Iterator[None]:
 
 
 def _write(place: Path, rendered: Rendered) -> None:
-    """Return one sequence in the GOT-10k layout."""
+    """Write one sequence in the GOT-10k layout."""
     place.mkdir()
     for i, image in enumerate(rendered.images, start=1):
         jpeg = simplejpeg.encode_jpeg(image, quality=JPEG_QUALITY, colorspace="RGB", colorsubsampling="420")
