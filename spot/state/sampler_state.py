@@ -12,7 +12,7 @@ import numpy as np
 
 from spot.runtime.errors import SpotError
 from spot.state.merge import Index
-from spot.state.state_files import ArrayFile, map_rows, read_arrays
+from spot.state.state_files import map_rows, read_arrays
 
 TARGETS_FILE = "paths.state"
 
@@ -84,7 +84,8 @@ class SamplerState:
     Attributes:
         version, epoch: number of the version, and its first epoch.
         digest: 32 hexadecimal digits that identify the content and the history of the version.
-        lengths: (P,) int64 frames of each target.
+        lengths: (P,) int64 frames of each target's video.
+        file: the file of the version.
 
     Raises:
         SpotError: the version is absent, damaged, truncated, or has other targets or key frames.
@@ -92,41 +93,31 @@ class SamplerState:
 
     def __init__(self, targets: TargetTable, file: Path) -> None:
         self._targets = targets
-        self._file = read_arrays(file, "version")
-        header = self._file.header
+        self.file = read_arrays(file, "version")
+        header = self.file.header
         if header["fingerprint"] != targets.fingerprint:
             raise SpotError(f"{file}: belongs to another sampler state; remove it to fall back to the one before")
         self.version: int = header["version"]
         self.epoch: int = header["epoch"]
-        self.parent: str = header["parent"]
-        self.digest: str = self._file.digest
+        self.digest: str = self.file.digest
+        self.lengths = targets.lengths
         self.log_file = targets.folder / header["log"]
         self.log_crc32: int = header["log_crc32"]
         self.log = map_rows(self.log_file, header["log_rows"], 5)
-        arrays = self._file.arrays
+        arrays = self.file.arrays
         self.index = Index(arrays["bounds"], arrays["ids"], arrays["records"])
         self._gap_bounds, self._gaps = arrays["gap_bounds"], arrays["gaps"]
 
     def __reduce__(self) -> tuple:
-        return _reopen, (self._targets.folder, self._file.path.name, self.digest)
+        return _reopen, (self._targets.folder, self.file.path.name, self.digest)
 
     def __len__(self) -> int:
         return len(self._targets)
 
     @property
-    def file(self) -> ArrayFile:
-        """The file of this version."""
-        return self._file
-
-    @property
     def names(self) -> Sequence[tuple[str, int]]:
         """(P,) video name and number of the target within its video, of each target."""
         return self._targets.names
-
-    @property
-    def lengths(self) -> np.ndarray:
-        """(P,) int64 frames of each target's video."""
-        return self._targets.lengths
 
     @property
     def explored_counts(self) -> np.ndarray:

@@ -52,24 +52,25 @@ def checksum(array: np.ndarray, start: int = 0) -> int:
     return zlib.crc32(_bytes(array), start)
 
 
-def write_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> str:
+def write_arrays(path: Path, header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write a file atomically.
-
-    Returns:
-        The digest, 32 hexadecimal digits.
 
     Raises:
         OSError: it cannot be written; an older file is unchanged, and no partial file is left.
     """
-    text, starts, size = _layout(header, arrays)
-    digest = blake2b(text, digest_size=16)
-    with whole_file(path) as partial, _opened(partial, os.O_WRONLY | os.O_CREAT) as file:
-        _write(file, _MAGIC + digest.digest() + len(text).to_bytes(8, "little") + text, 0)
-        base = _aligned(_PREFIX + len(text))
+    specs: dict[str, Any] = {}
+    size = 0
+    for name, array in arrays.items():
+        specs[name] = {"dtype": array.dtype.str, "shape": array.shape, "start": size, "crc32": checksum(array)}
+        size = _aligned(size + array.nbytes)
+    text = json.dumps({"format": FORMAT, **header, "arrays": specs, "size": size}).encode()
+    digest = blake2b(text, digest_size=16).digest()
+    base = _aligned(_PREFIX + len(text))
+    with whole_file(path) as partial, _opened(partial) as file:
+        _write(file, _MAGIC + digest + len(text).to_bytes(8, "little") + text, 0)
         for name, array in arrays.items():
-            _write(file, array, base + starts[name])
+            _write(file, array, base + specs[name]["start"])
         os.ftruncate(file, base + size)
-    return digest.hexdigest()
 
 
 def read_arrays(path: Path, kind: str) -> ArrayFile:
@@ -113,7 +114,7 @@ def append_rows(path: Path, rows: np.ndarray, at: int) -> None:
         OSError: some of the new rows may have been written.
     """
     start = at * rows.shape[1] * rows.itemsize
-    with _opened(path, os.O_WRONLY | os.O_CREAT) as file:
+    with _opened(path) as file:
         os.ftruncate(file, start)
         _write(file, rows, start)
         os.fsync(file)
@@ -138,29 +139,13 @@ def map_rows(path: Path, count: int, columns: int) -> np.ndarray:
     return np.ndarray((count, columns), np.float32, buffer=view)
 
 
-def _layout(header: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[bytes, dict[str, int], int]:
-    """Return the header's bytes, the offset of each array after it, and the size of all arrays."""
-    specs: dict[str, Any] = {}
-    starts, size = {}, 0
-    for name, array in arrays.items():
-        starts[name] = size
-        specs[name] = {
-            "dtype": array.dtype.str,
-            "shape": array.shape,
-            "start": size,
-            "crc32": checksum(array),
-        }
-        size = _aligned(size + array.nbytes)
-    return json.dumps({"format": FORMAT, **header, "arrays": specs, "size": size}).encode(), starts, size
-
-
 def _aligned(place: int) -> int:
     return -(-place // _ALIGN) * _ALIGN
 
 
 @contextlib.contextmanager
-def _opened(path: Path, flags: int) -> Iterator[int]:
-    file = os.open(path, flags | getattr(os, "O_CLOEXEC", 0), 0o666)
+def _opened(path: Path) -> Iterator[int]:
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
     try:
         yield file
     finally:
