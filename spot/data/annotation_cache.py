@@ -77,13 +77,17 @@ class CacheEntry:
         """Return whether none of its sources has changed."""
         return all(stamp(path) == was for path, was in self.stamps.items())
 
-    def unchanged(self) -> dict[str, tuple[Source, Annotation]]:
-        """Return the videos whose annotation files have not changed: name -> source and views of its rows."""
+    def unchanged(self, sources: Sequence[Source], stamps: dict[str, Stamp]) -> dict[str, Annotation]:
+        """Return views of the rows of those of these sources, by name, that still have the same files and frames."""
+        wanted = {source.name: source for source in sources}
         bounds = offsets_of([len(s.frames) for s in self.sources]).tolist()
         return {
-            source.name: (source, Annotation(self.boxes[first:last], self.visible[first:last]))
-            for source, (first, last) in zip(self.sources, pairwise(bounds), strict=True)
-            if all(stamp(file) == self.stamps[file] for file in source.files)
+            old.name: Annotation(self.boxes[first:last], self.visible[first:last])
+            for old, (first, last) in zip(self.sources, pairwise(bounds), strict=True)
+            if (new := wanted.get(old.name)) is not None
+            and new.files == old.files
+            and len(new.frames) in (0, len(old.frames))
+            and all(stamps[file] == self.stamps[file] for file in old.files)
         }
 
     def videos(self, name: str, split: str) -> VideoSet:

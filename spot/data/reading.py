@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from functools import partial
@@ -54,7 +54,7 @@ def read_videos(
     sources, looked_at = find()
     # Taken before reading: a file that changes meanwhile is read again next time.
     stamps = {path: stamp(path) for path in [*looked_at, *(f for s in sources for f in s.files)]}
-    known = saved.unchanged() if saved is not None else {}
+    known = saved.unchanged(sources, stamps) if saved is not None else {}
     sources, rows = _rows(name, sources, _parse(sources, read, known), broken)
     boxes = np.concatenate([r.boxes for r in rows]).astype(np.float32, copy=False)
     visible = np.concatenate([r.visible for r in rows])
@@ -82,38 +82,24 @@ def add_attributes(videos: VideoSet, names: Sequence[str], file: Callable[[str],
     return videos
 
 
-def _parse(
-    sources: Sequence[Source], read: Reader, known: dict[str, tuple[Source, Annotation]]
-) -> list[Annotation | SpotError]:
-    """Return the annotation of each source, or why it cannot be read; taken from `known` where that still holds."""
-    results: list[Annotation | SpotError | None] = [_same(source, known.get(source.name)) for source in sources]
-    missing = [i for i, result in enumerate(results) if result is None]
-    chunks = [[sources[i] for i in missing[at : at + CHUNK]] for at in range(0, len(missing), CHUNK)]
+def _parse(sources: Sequence[Source], read: Reader, known: dict[str, Annotation]) -> list[Annotation | SpotError]:
+    """Return the annotation of each source, or why it cannot be read; that of `known` where it has one."""
+    missing = [source for source in sources if source.name not in known]
+    attempt = partial(_attempt, read)
+    parsed: Iterator[Annotation | SpotError]
     if len(missing) < PARALLEL_FROM:
-        parsed = [_read_chunk(read, chunk) for chunk in chunks]
+        parsed = map(attempt, missing)
     else:
         with ProcessPoolExecutor(count_cores()) as pool:
-            parsed = list(pool.map(partial(_read_chunk, read), chunks))
-    for i, result in zip(missing, (r for chunk in parsed for r in chunk), strict=True):
-        results[i] = result
-    return [r for r in results if r is not None]
+            parsed = pool.map(attempt, missing, chunksize=CHUNK)
+    return [known[source.name] if source.name in known else next(parsed) for source in sources]
 
 
-def _same(source: Source, known: tuple[Source, Annotation] | None) -> Annotation | None:
-    """Return the known annotation, if it is of the same files and of as many frames."""
-    if known is None or known[0].files != source.files:
-        return None
-    return known[1] if len(source.frames) in (0, len(known[0].frames)) else None
-
-
-def _read_chunk(read: Reader, sources: Sequence[Source]) -> list[Annotation | SpotError]:
-    results: list[Annotation | SpotError] = []
-    for source in sources:
-        try:
-            results.append(read(source))
-        except SpotError as error:
-            results.append(error)
-    return results
+def _attempt(read: Reader, source: Source) -> Annotation | SpotError:
+    try:
+        return read(source)
+    except SpotError as error:
+        return error
 
 
 def _rows(

@@ -42,7 +42,7 @@ def test_warm_opening_parses_nothing(tmp_path, monkeypatch):
     layouts.write_folder(tmp_path / "set")
     cache = str(tmp_path / "cache")
     folder.load(str(tmp_path / "set"), cache=cache)
-    monkeypatch.setattr(reading, "_read_chunk", None)
+    monkeypatch.setattr(reading, "_attempt", None)
     assert len(folder.load(str(tmp_path / "set"), cache=cache)) == 2
 
 
@@ -77,8 +77,8 @@ def test_only_changed_files_are_read_again(tmp_path, monkeypatch):
     folder.load(str(tmp_path / "set"), cache=cache)
     rewrite(tmp_path / "set" / "b" / "groundtruth.txt", "9,9,9,9\n" * 6)
     seen = []
-    original = reading._read_chunk
-    monkeypatch.setattr(reading, "_read_chunk", lambda r, s: seen.extend(x.name for x in s) or original(r, s))
+    original = reading._attempt
+    monkeypatch.setattr(reading, "_attempt", lambda r, s: seen.append(s.name) or original(r, s))
     videos = folder.load(str(tmp_path / "set"), cache=cache)
     assert seen == ["b"]
     assert contents(videos) == contents(folder.load(str(tmp_path / "set")))
