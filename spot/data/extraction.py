@@ -94,21 +94,14 @@ def file_hash(file: Path) -> str:
         return hashlib.file_digest(content, "sha256").hexdigest()
 
 
-def extract(
-    source: Path,
-    folder: Path,
-    video: str,
-    workers: int | None = None,
-    progress: Callable[[int], object] = lambda frames: None,
-) -> Manifest:
+def extract(source: Path, folder: Path, video: str, progress: Callable[[], object] = lambda: None) -> Manifest:
     """Extract all frames of a video file into `folder`.
 
     Args:
         source: the video file.
         folder: appears when the last frame is written.
         video: name for the manifest.
-        workers: threads that encode; None: one for each core, at most 8.
-        progress: called with 1 for each frame.
+        progress: called for each frame.
 
     Raises:
         SpotError: not a video, no frames, frames of several sizes, or the folder cannot be written.
@@ -121,7 +114,7 @@ def extract(
     try:
         _begin(partial, digest)
         pending: deque[Future[None]] = deque()
-        workers = workers or min(8, os.cpu_count() or 1)
+        workers = min(8, os.cpu_count() or 1)  # threads that encode
         with ThreadPoolExecutor(workers) as pool:
             try:
                 for frame in decode_video(source):
@@ -135,7 +128,7 @@ def extract(
                     times.append(frame.time)
                     if len(pending) > 4 * workers:  # decoded frames wait in memory: only a few of them
                         pending.popleft().result()
-                    progress(1)
+                    progress()
             except BrokenTail as error:
                 note = str(error)
             for future in pending:

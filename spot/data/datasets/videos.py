@@ -19,10 +19,11 @@ first target in `VideoSet.boxes` (NaN elsewhere), of all targets in `VideoSet.ow
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +40,7 @@ from spot.runtime.errors import SpotError
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[str, int], object]
+Progress = Callable[[str], object]  # called with the video's name for each frame that is extracted
 
 
 def load(
@@ -48,9 +49,8 @@ def load(
     labels: str | None = None,
     name: str | None = None,
     broken: list[str] | None = None,
-    progress: Progress | None = None,
 ) -> VideoSet:
-    """Open a folder of videos; extract the frames of those that are new.
+    """Open a folder of videos; extract the frames of those that are new, with a bar on a terminal.
 
     Args:
         root: the folder.
@@ -58,8 +58,6 @@ def load(
         labels: folder of the CSV of labels; None: no labels.
         name: of the data set, in the name of the CSV too; `root`'s own name by default.
         broken: collects one line for each video that cannot be used instead of raising.
-        progress: called with the video's name and the number of frames that are newly extracted; None shows a bar on
-            a terminal.
 
     Raises:
         SpotError: no videos; a video that cannot be used, or that has changed since its frames were extracted; labels
@@ -71,7 +69,7 @@ def load(
     sources = _find(Path(root).absolute())
     manifests: dict[str, Manifest] = {}
     faults: list[str] = []
-    with _bar(progress) as advance:
+    with _bar() as advance:
         for video, source in sources.items():
             try:
                 manifests[video] = _manifest(video, source, home / video, advance)
@@ -154,7 +152,7 @@ def _manifest(video: str, source: Path, folder: Path, advance: Progress) -> Mani
             raise _changed(source, folder)
         return found
     if known is None:
-        return extract(source, folder, video, progress=lambda frames: advance(video, frames))
+        return extract(source, folder, video, progress=lambda: advance(video))
     if known.modified != source.stat().st_mtime_ns:
         if known.sha256 != file_hash(source):
             raise _changed(source, folder)
@@ -213,33 +211,25 @@ def _video(name: str, frames: Frames, table: BoxTable) -> Video:
     return Video(name, frames, boxes, np.isfinite(boxes[:, 0]))
 
 
-class _bar:
-    """Progress on a terminal: a bar that counts extracted frames, shown when the first frame comes."""
+@contextlib.contextmanager
+def _bar() -> Iterator[Progress]:
+    """Count extracted frames on a terminal, from the first frame on."""
+    from rich.console import Console
+    from rich.progress import Progress as Bar
+    from rich.progress import TextColumn, TimeElapsedColumn
 
-    def __init__(self, progress: Progress | None) -> None:
-        self.progress = progress
+    columns = (TextColumn("extracting {task.description}: {task.completed} frames"), TimeElapsedColumn())
+    bar = Bar(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("", total=None)
 
-    def __enter__(self) -> Progress:
-        if self.progress is not None:
-            return self.progress
-        from rich.console import Console
-        from rich.progress import Progress as Bar
-        from rich.progress import TextColumn, TimeElapsedColumn
+    def advance(video: str) -> None:
+        bar.start()
+        if bar.tasks[0].description != video:
+            bar.reset(task, description=video, completed=0, total=None)
+        bar.advance(task)
 
-        columns = (TextColumn("extracting {task.description}: {task.completed} frames"), TimeElapsedColumn())
-        self.bar = Bar(*columns, console=Console(stderr=True), transient=True)
-        self.task = self.bar.add_task("", total=None)
-        self.started = False
-        return self._advance
-
-    def _advance(self, video: str, frames: int) -> None:
-        if not self.started:
-            self.bar.start()
-            self.started = True
-        if self.bar.tasks[0].description != video:
-            self.bar.reset(self.task, description=video, completed=0, total=None)
-        self.bar.advance(self.task, frames)
-
-    def __exit__(self, *_: object) -> None:
-        if self.progress is None and self.started:
-            self.bar.stop()
+    try:
+        yield advance
+    finally:
+        if bar.live.is_started:
+            bar.stop()
