@@ -154,7 +154,7 @@ def to_state(cfg: DictConfig, sources: Sequence[Path], target: Path) -> None:
 def _with_settings(cfg: DictConfig, sources: Sequence[Path]) -> list[Path]:
     """Return the sources, the checkpoint for a run's folder; `cfg.arch` takes the settings that the source records."""
     from spot.architectures.checkpoint import find_checkpoint
-    from spot.tracking.test_setup import recorded_arch
+    from spot.tracking.loading import recorded_arch
 
     if sources[0].is_dir():
         sources = [find_checkpoint(sources[0], cfg.epoch)]
@@ -169,7 +169,7 @@ def _with_settings(cfg: DictConfig, sources: Sequence[Path]) -> list[Path]:
 def _read(cfg: DictConfig, sources: Sequence[Path]) -> tuple[TrackerNetwork, Weights]:
     """Return the architecture, with random weights, and those of the source."""
     from spot.architectures.checkpoint import read_weights
-    from spot.tracking.test_setup import untrained_network
+    from spot.tracking.loading import untrained_network
 
     network = untrained_network(cfg)
     weights = read_weights(sources, network, cfg.model, cfg.arch.name, cfg.allow_pickle)

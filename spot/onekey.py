@@ -130,7 +130,7 @@ def _evaluate(cfg: DictConfig) -> None:
     from spot.evaluate import evaluate_trackers
     from spot.reporting.sweep_report import epochs_of
     from spot.runtime.ranks import is_first_process
-    from spot.tracking.test_setup import run_label
+    from spot.tracking.loading import run_label
 
     if not is_first_process():
         return

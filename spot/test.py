@@ -37,14 +37,8 @@ def test_tracker(cfg: DictConfig) -> Path:
 
     from spot.results.result_folder import ResultFolder, write_result
     from spot.tracking.benchmark import BenchmarkRun, run_benchmark
-    from spot.tracking.test_setup import (
-        build_network,
-        check_results_folder,
-        locate_checkpoint,
-        recorded_arch,
-        select_videos,
-        tracker_name,
-    )
+    from spot.tracking.loading import build_network, locate_checkpoint, recorded_arch
+    from spot.tracking.test_setup import check_results_folder, select_videos, tracker_name
 
     checkpoint = locate_checkpoint(cfg)
     explicit = given_options()

@@ -7,19 +7,23 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from spot.architectures.checkpoint import SAFETENSORS, safetensors_config
+from spot.architectures.base import TrackerNetwork
+from spot.architectures.checkpoint import SAFETENSORS, find_checkpoint, load_network, safetensors_config
 from spot.architectures.hub import local_path
+from spot.architectures.published import Loaded
 from spot.architectures.start_weights import DEFAULT, load_initial
 from spot.architectures.tracker import Tracker
 from spot.runtime.composing import composed
 from spot.runtime.errors import SpotError
+from spot.runtime.trusted_targets import conf_folders, refuse_foreign_targets
+from spot.runtime.yaml_files import read_yaml
 from spot.tracking.backends import with_backend
-from spot.tracking.test_setup import build_network, locate_checkpoint, recorded_arch, run_label
 
 
 @dataclass(frozen=True)
@@ -67,13 +71,12 @@ def open_tracker(cfg: DictConfig, explicit: Sequence[str] = ()) -> LoadedTracker
         weights = digest.hexdigest()
     else:
         checkpoint = locate_checkpoint(cfg)
-        run = _run_of(checkpoint)
+        run = run_of(checkpoint)
         with open_dict(cfg):
             cfg.arch = recorded_arch(cfg, checkpoint, explicit)
         network, _ = build_network(cfg, checkpoint)
         name = run_label(cfg.run) if cfg.run else (run.name if run else checkpoint.stem)
-        with open(checkpoint, "rb") as file:
-            weights = hashlib.file_digest(file, "blake2b").hexdigest()[:32]
+        weights = weights_digest(checkpoint)
     settings = json.dumps(OmegaConf.to_container(cfg.arch.tracker, resolve=True), sort_keys=True)
     tracker = instantiate(cfg.arch.tracker)(with_backend(network.to(device), cfg.get("backend", "torch")))
     fingerprint = hashlib.blake2b(f"{weights} {settings}".encode(), digest_size=16).hexdigest()
@@ -111,7 +114,79 @@ def choose_device(accelerator: str) -> torch.device:
     return torch.device("cuda" if accelerator != "cpu" and there["gpu"] else "cpu")
 
 
-def _run_of(checkpoint: Path) -> Path | None:
+def locate_checkpoint(cfg: DictConfig) -> Path:
+    """Return the checkpoint file that `checkpoint`, or `run` and `epoch`, name. Raise SpotError if it does not exist."""
+    if (cfg.checkpoint is None) == (cfg.run is None):
+        raise SpotError("give either checkpoint=<file or run's folder> or run=<name>")
+    place = local_path(cfg.checkpoint) if cfg.run is None else Path(cfg.paths.outputs) / cfg.run
+    if place.is_dir() or cfg.run is not None:
+        return find_checkpoint(place, cfg.epoch)
+    if cfg.epoch is not None:
+        raise SpotError(f"epoch={cfg.epoch} chooses among a run's checkpoints; give run= instead of a file")
+    return place
+
+
+def run_of(checkpoint: Path) -> Path | None:
     """Return the run's folder that a checkpoint belongs to; None for other files."""
     folder = checkpoint.resolve().parent
     return folder.parent if folder.name == "checkpoints" and (folder.parent / "config.yaml").is_file() else None
+
+
+def run_label(run: str) -> str:
+    """Return a run's name for use in a file name: the name of a sweep's job has a slash."""
+    return run.strip("/").replace("/", "_")
+
+
+def recorded_arch(cfg: DictConfig, checkpoint: Path, explicit: Sequence[str] = ()) -> DictConfig:
+    """Return `cfg.arch` with the settings of the checkpoint's run; explicitly given settings take precedence.
+
+    Args:
+        cfg: of a test.
+        checkpoint: a file; without a run's config.yaml above it, or settings inside it (safetensors), `cfg.arch` stays.
+        explicit: the `key=value` options of the command line.
+
+    Raises:
+        SpotError: the run's config.yaml is damaged, or names classes that are no part of SPOT.
+    """
+    if (own := safetensors_config(checkpoint)) is not None:
+        record, arch = checkpoint, OmegaConf.create(own)
+    elif (run := run_of(checkpoint)) is not None:
+        record = run / "config.yaml"
+        arch = read_yaml(record).get("arch")
+    else:
+        return cfg.arch
+    if not isinstance(arch, DictConfig) or "network" not in arch:
+        raise SpotError(f"{record}: has no settings of an architecture; give checkpoint= another file, or restore it")
+    refuse_foreign_targets(arch, cfg.arch, record, conf=conf_folders())
+    keys = [word.split("=", 1)[0].lstrip("+~") for word in explicit]
+    if any(key == "arch" for key in keys) and cfg.arch.name != arch.name:
+        return cfg.arch
+    for key in keys:
+        place = key.rsplit("@", 1)[-1]  # of a group such as backbone@arch.network.backbone
+        if place.startswith("arch."):
+            value = OmegaConf.select(cfg, place)
+            OmegaConf.update(arch, place.removeprefix("arch."), value, merge=False, force_add=True)
+    return arch
+
+
+def build_network(cfg: DictConfig, checkpoint: Path) -> tuple[TrackerNetwork, Loaded]:
+    """Return the architecture with the checkpoint's weights."""
+    network = untrained_network(cfg)
+    return network, load_network(checkpoint, network, cfg.model, cfg.arch.name)
+
+
+def untrained_network(cfg: DictConfig) -> TrackerNetwork:
+    """Return the architecture with random weights; no backbone weights are loaded, since the checkpoint has them."""
+    # the network's part alone: the recipe's refers to settings of training
+    network = OmegaConf.to_container(cfg.arch.network, resolve=True)
+    assert isinstance(network, dict)
+    backbone: dict[str, Any] = network.get("backbone", {})
+    if "weights" in backbone:
+        backbone["weights"] = "none"
+    return instantiate(network)
+
+
+def weights_digest(checkpoint: Path) -> str:
+    """Return 32 hexadecimal digits of a checkpoint's bytes."""
+    with open(checkpoint, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()[:32]

@@ -139,7 +139,7 @@ def test_a_network_travels_over_the_hub_with_its_settings(server, tmp_path):
     import spot
     from spot.architectures.start_weights import load_initial
     from spot.convert import convert
-    from spot.tracking.test_setup import build_network, locate_checkpoint, recorded_arch
+    from spot.tracking.loading import build_network, locate_checkpoint, recorded_arch
     from tests.training.configs import composed
 
     cfg = composed("convert", "arch=ocean_tiny", f"target={NAME}", f"source={tmp_path}/tiny.pt")

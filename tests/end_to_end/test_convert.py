@@ -16,7 +16,7 @@ from spot.architectures.transt.network import TransT
 from spot.convert import convert
 from spot.runtime.composing import config_folder
 from spot.runtime.errors import SpotError
-from spot.tracking.test_setup import build_network
+from spot.tracking.loading import build_network
 from tests.end_to_end.runs import complaint
 
 DATA = ("data=synthetic", "data.videos=3", "data.frames=8", "data.size=[80,64]")

@@ -11,7 +11,7 @@ from spot.annotation.project import open_project
 from spot.runtime.errors import SpotError
 from spot.runtime.run_record import with_recorded_options
 from spot.runtime.trusted_targets import refuse_foreign_targets
-from spot.tracking.test_setup import recorded_arch
+from spot.tracking.loading import recorded_arch
 from tests.training.configs import composed
 
 

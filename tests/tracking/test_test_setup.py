@@ -6,7 +6,8 @@ from omegaconf import OmegaConf
 from spot.architectures.checkpoint import Loaded
 from spot.results.result_folder import ResultFolder
 from spot.runtime.errors import SpotError
-from spot.tracking.test_setup import check_results_folder, recorded_arch, run_label
+from spot.tracking.loading import recorded_arch, run_label
+from spot.tracking.test_setup import check_results_folder
 from tests.training.configs import composed
 
 
