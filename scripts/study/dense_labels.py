@@ -39,6 +39,7 @@ from spot.annotation.suggestion import suggest_frames
 from spot.data.box_table import BoxTable
 from spot.data.datasets import folder
 from spot.data.key_frame_sampling import sample_key_frames
+from spot.data.key_frames import KeyFrames, LabelledTarget, settings_of
 from spot.data.video import Video, VideoSet
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -50,7 +51,9 @@ BINS = 10
 
 TrackPass = Callable[[Pass], Tracked]
 TrackPasses = Callable[[list[Pass]], list[Tracked]]
+ADAPTED = "nano_adapt"  # name of what --adapt trains
 HumanBoxes = dict[str, tuple[np.ndarray, np.ndarray]]  # video -> frames (k,), boxes (k, 4) xywh, NaN where absent
+Retrain = Callable[[HumanBoxes, int], TrackPasses]
 
 
 @dataclass(frozen=True)
@@ -158,12 +161,15 @@ def suggested_labels(videos: VideoSet, labels: HumanBoxes, found: list[Case], bu
     return {name: (np.array(sorted(rows)), np.stack([rows[f] for f in sorted(rows)])) for name, rows in more.items()}
 
 
-def follow_suggestions(videos: VideoSet, k: int, seed: int, name: str, track: TrackPasses, rows: Rows) -> None:
-    """From k labels a video on, add a label a video on average in two steps, by suggestion."""
+def follow_suggestions(
+    videos: VideoSet, k: int, seed: int, name: str, track: TrackPasses, rows: Rows, retrain: Retrain | None = None
+) -> None:
+    """From k labels a video on, add a label a video on average in two steps, by suggestion; `retrain` after each step."""
     labels = drawn_labels(videos, k, seed)
     found = list(cases(videos, labels, OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}", track))
     for step in (1, 2):
         labels = suggested_labels(videos, labels, found, round(len(labels) / 2))
+        track = retrain(labels, step) if retrain else track
         place = OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}_suggested{step}"
         found = list(cases(videos, labels, place, track))
         number = sum(len(ids) for ids, _ in labels.values()) / len(labels)
@@ -247,15 +253,38 @@ class Rows:
         write_rows([self.rows[key] for key in sorted(self.rows)], self.file)
 
 
-def adapt(initial: str, split: str, k: int, seed: int, more: list[str]) -> str:
-    """Train experiment=nano_adapt on a split's labelled boxes, or continue it; returns the run's folder."""
-    outputs = OUTPUTS / "training"
-    name = f"nano_adapt_{split}_k{k}_s{seed}"
-    words = [f"paths.folder={SHARED / 'data' / 'real'}", f"data.split={split}", f"labels={k}", f"seed={seed}"]
-    words += [f"initial={initial}", f"run={name}", f"paths.outputs={outputs}", *more]
-    command = [sys.executable, "-m", "spot.train", "experiment=nano_adapt", "data=folder", *words]
-    subprocess.run(command, cwd=ROOT, check=True)
-    return str(outputs / name)
+class Adaptation:
+    """Training of experiment=nano_adapt on a split's labelled boxes; a finished run is not made again.
+
+    Args:
+        videos: the split.
+        k, seed: of the draw of the labels.
+        more: further options of spot.train.
+    """
+
+    def __init__(self, videos: VideoSet, k: int, seed: int, more: list[str]) -> None:
+        self.videos, self.k, self.outputs = videos, k, OUTPUTS / "training"
+        self.name = f"nano_adapt_{videos.name}_k{k}_s{seed}"
+        self.options = [f"paths.folder={SHARED / 'data' / 'real'}", f"data.split={videos.name}", f"labels={k}"]
+        self.options += [f"seed={seed}", f"paths.outputs={self.outputs}", *more]
+
+    def first(self, initial: str) -> str:
+        """Train on the drawn labels from given weights; return the run's folder."""
+        return self._train(self.name, initial)
+
+    def again(self, labels: HumanBoxes, step: int) -> str:
+        """Train on more labels from the network of the step before, as a run of spot.train does in a new round."""
+        seen = {name: (ids, boxes, np.isfinite(boxes).all(1)) for name, (ids, boxes) in labels.items()}
+        targets = {name: (LabelledTarget(ids[rows], boxes[rows]),) for name, (ids, boxes, rows) in seen.items()}
+        file = self.outputs / f"{self.name}_suggested{step}.json"
+        KeyFrames(settings_of(self.videos, self.k), [], targets).write(file)
+        before = self.name if step == 1 else f"{self.name}_suggested{step - 1}"
+        return self._train(file.stem, str(self.outputs / before), f"data.key_frames=[{file}]")
+
+    def _train(self, run: str, initial: str, *more: str) -> str:
+        words = ["experiment=nano_adapt", "data=folder", *self.options, f"run={run}", f"initial={initial}", *more]
+        subprocess.run([sys.executable, "-m", "spot.train", *words], cwd=ROOT, check=True)
+        return str(self.outputs / run)
 
 
 def measure(videos: VideoSet, k: int, seed: int, name: str, track: TrackPasses, run: str | None, rows: Rows) -> None:
@@ -317,11 +346,18 @@ def main(words: list[str] | None = None) -> None:
     for k in options.k:
         for seed in options.seeds:
             if options.adapt:
-                runs["nano_adapt"] = adapt(options.adapt, options.split, k, seed, options.train)
-                trackers["nano_adapt"] = of_network(runs["nano_adapt"], None, options.batch, options.backend)
+                adaptation = Adaptation(videos, k, seed, options.train)
+                runs[ADAPTED] = adaptation.first(options.adapt)
+                trackers[ADAPTED] = of_network(runs[ADAPTED], None, options.batch, options.backend)
             for name, track in trackers.items():
                 if options.suggest:
-                    follow_suggestions(videos, k, seed, name, track, rows)
+                    retrain = None
+                    if options.adapt and name == ADAPTED:
+
+                        def retrain(labels: HumanBoxes, step: int, of: Adaptation = adaptation) -> TrackPasses:
+                            return of_network(of.again(labels, step), None, options.batch, options.backend)
+
+                    follow_suggestions(videos, k, seed, name, track, rows, retrain)
                 else:
                     measure(videos, k, seed, name, track, runs.get(name), rows)
                 rows.save()

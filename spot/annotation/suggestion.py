@@ -1,8 +1,9 @@
 """Suggest the frames to label next: those where a label helps most, over all videos with one budget.
 
-A frame's need is the probability that its box is wrong (1 - score). A label at frame f reduces the need of the frames
-up to the next labels, less for frames farther away. Frames are chosen greedily: need that a chosen frame reduces does
-not count for the next choice. All videos have the same weight, whatever their length.
+A frame's need is the probability that its box is wrong (1 - score). A label divides its gap, the frames between two
+labels, into two. The need of each frame becomes smaller in proportion to its gap. The frames before the first label and
+after the last one are tracked in one direction only; they count as a gap of twice their length. Frames are chosen
+greedily, and all videos have the same weight, whatever their length.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
-from scipy.signal import fftconvolve
 
 from spot.data.box_table import BoxTable
 from spot.data.frames_to_label import Frame
@@ -36,62 +36,51 @@ def suggest_frames(dense: BoxTable, budget: int) -> list[Frame]:
         key = max(best, key=lambda each: best[each][0], default=None)
         if key is None or best[key][0] <= 0:
             break
-        frame = best[key][1]
-        chosen.append((*key, frame))
-        needs[key].label(frame)
+        place = best[key][1]
+        chosen.append((*key, int(needs[key].frames[place])))
+        needs[key].label(place)
         best[key] = needs[key].best()
     return chosen
 
 
 class _Need:
-    """The need of the frames of one target."""
+    """The need of the frames of one target. Places are positions in the target's rows."""
 
     def __init__(self, rows: BoxTable) -> None:
         self.frames = rows.frame
         self.need = np.where(rows.is_gt, 0.0, 1.0 - rows.score)
-        self.labelled = sorted(rows.frame[rows.is_gt].tolist())
-        count = len(self.labelled)
-        self.spacing = max(1, len(rows) // (SPACING * max(count, 1)))
-        self.reach = max(2.0, len(rows) / (2 * max(count, 1)))
+        self.labelled = np.flatnonzero(rows.is_gt).tolist()
+        self.spacing = max(1, len(rows) // (SPACING * max(len(self.labelled), 1)))
 
     def best(self) -> tuple[float, int]:
-        """Return the highest gain, as a fraction of the video, and the frame that has it; 0 where none is left."""
-        gains = self._gains()
-        at = int(gains.argmax())
-        return float(gains[at]) / len(self.frames), int(self.frames[at])
-
-    def label(self, frame: int) -> None:
-        """Count a frame as labelled."""
-        at = int(np.searchsorted(self.frames, frame))
-        low, high = self._stretch(at)
-        distance = np.abs(np.arange(low, high) - at)
-        self.need[low:high] *= 1 - np.clip(1 - distance / self.reach, 0, 1)
-        self.labelled = sorted([*self.labelled, frame])
-
-    def _gains(self) -> np.ndarray:
-        """Return (n,) the need that a label at each frame would reduce."""
+        """Return the highest gain, as a fraction of the video, and its place; 0 where none is left."""
         gains = np.zeros(len(self.need))
-        bounds = [-1, *np.searchsorted(self.frames, self.labelled).tolist(), len(self.need)]
-        for low, high in pairwise(bounds):
+        for low, high in pairwise([-1, *self.labelled, len(self.need)]):
             part = self.need[low + 1 : high]
-            if len(part):
-                gains[low + 1 : high] = _met(part, self.reach)
-        for frame in self.labelled:
-            gains[np.abs(self.frames - frame) < self.spacing] = 0
-        return gains
+            until = np.cumsum(part)
+            before, after = self._kept(np.arange(low + 1, high), low, high)
+            gains[low + 1 : high] = part + (1 - before) * (until - part) + (1 - after) * (part.sum() - until)
+        for place in self.labelled:
+            gains[max(place - self.spacing + 1, 0) : place + self.spacing] = 0
+        at = int(gains.argmax())
+        return float(gains[at]) / len(gains), at
 
-    def _stretch(self, at: int) -> tuple[int, int]:
-        """Return the frames between the labels around a position."""
-        places = np.searchsorted(self.frames, self.labelled)
-        before, after = places[places < at], places[places > at]
-        return int(before.max(initial=-1)) + 1, int(after.min(initial=len(self.frames)))
+    def label(self, at: int) -> None:
+        """Count the frame at a place as labelled."""
+        low = max((place for place in self.labelled if place < at), default=-1)
+        high = min((place for place in self.labelled if place > at), default=len(self.need))
+        before, after = self._kept(np.array(at), low, high)
+        self.need[low + 1 : at] *= before
+        self.need[at] = 0
+        self.need[at + 1 : high] *= after
+        self.labelled = sorted([*self.labelled, at])
 
-
-def _met(need: np.ndarray, reach: float) -> np.ndarray:
-    """Return (n,) sums over the frames around each frame: need times 1 - distance / reach."""
-    radius = min(max(1, int(reach)), len(need))
-    kernel = np.clip(1 - np.abs(np.arange(-radius, radius + 1)) / reach, 0, 1)
-    return np.maximum(fftconvolve(need, kernel, mode="same"), 0)
+    def _kept(self, at: np.ndarray, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the fraction of need that a label at `at`, between the labels `low` and `high`, leaves before and after it."""
+        open_low, open_high = low < 0, high == len(self.need)
+        whole = (high - low) * (2 if open_low or open_high else 1)
+        before, after = (at - low) * (1 + open_low), (high - at) * (1 + open_high)
+        return np.minimum(before / whole, 1), np.minimum(after / whole, 1)
 
 
 def _targets(dense: BoxTable) -> dict[tuple[str, int], np.ndarray]:

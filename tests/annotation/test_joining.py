@@ -155,5 +155,13 @@ def test_suggestions_keep_their_distance_and_end():
     assert suggest_frames(table, 2) == suggest_frames(table, 100)[:2]
 
 
+def test_suggestions_divide_the_longest_gap_and_count_an_open_end_twice():
+    even = [0.5] * 120
+    (_, _, between), *_ = suggest_frames(dense({"a": even}, {"a": [0, 40, 119]}), 1)
+    assert abs(between - 79.5) <= 1, "the middle of the longer gap"
+    (_, _, end), *_ = suggest_frames(dense({"a": even}, {"a": [0, 62]}), 1)
+    assert abs(end - 62 - 2 / 3 * 58) <= 1, "57 frames tracked from one side count more than 61 between two labels"
+
+
 def test_nothing_is_suggested_where_all_is_labelled():
     assert suggest_frames(dense({"a": [1.0] * 5}, {"a": [0, 1, 2, 3, 4]}), 3) == []
