@@ -45,6 +45,7 @@ def annotate(cfg: DictConfig) -> Path:
 
 def _annotate(cfg: DictConfig, loaded: LoadedTracker, videos: VideoSet, labels: BoxTable, folder: Path) -> Path:
     from spot.annotation.dense import collect_candidates, dense_boxes
+    from spot.annotation.mirrored import track_with_mirror
     from spot.annotation.passes import track_passes
     from spot.annotation.project import relay_labels
     from spot.tracking.frame_progress import FrameProgress
@@ -52,10 +53,13 @@ def _annotate(cfg: DictConfig, loaded: LoadedTracker, videos: VideoSet, labels: 
     relay = relay_labels(loaded.run, labels) if loaded.run and cfg.state else None
 
     def track(passes: Sequence[Pass]) -> Iterator[Tracked]:
-        with FrameProgress("tracking both ways", sum(len(each.indices) for each in passes)) as progress:
-            yield from track_passes(loaded.tracker, passes, cfg.batch, progress.advance)
+        frames = sum(1 + len(each.indices) for each in passes)  # the labelled frame is read too
+        with FrameProgress("tracking both ways", 2 * frames if cfg.mirror else frames) as progress:
+            follow = track_with_mirror if cfg.mirror else track_passes
+            yield from follow(loaded.tracker, passes, cfg.batch, progress.advance)
 
-    collected = collect_candidates(videos, labels, track, folder / "parts", loaded.fingerprint, relay)
+    fingerprint = f"{loaded.fingerprint} mirrored" if cfg.mirror else loaded.fingerprint
+    collected = collect_candidates(videos, labels, track, folder / "parts", fingerprint, relay)
     dense, calibration = dense_boxes(collected)
     file = folder / "annotations.csv"
     dense.write_csv(file, dense=True)

@@ -2,6 +2,7 @@
 
     python scripts/study/dense_labels.py --split val --k 3 --seeds 0               # baselines, and the joined boxes
     python scripts/study/dense_labels.py --split test --k 3 5 --adapt nano.pt      # train experiment=nano_adapt too
+    python scripts/study/dense_labels.py --split test --k 3 5 --adapt nano.pt --mirror     # as spot.annotate mirror=true
     python scripts/study/dense_labels.py --split test --run outputs/mine --arch nanotrack_v2
     python scripts/study/dense_labels.py --report
 
@@ -20,6 +21,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -51,9 +53,7 @@ BINS = 10
 
 TrackPass = Callable[[Pass], Tracked]
 TrackPasses = Callable[[list[Pass]], list[Tracked]]
-ADAPTED = "nano_adapt"  # name of what --adapt trains
 HumanBoxes = dict[str, tuple[np.ndarray, np.ndarray]]  # video -> frames (k,), boxes (k, 4) xywh, NaN where absent
-Retrain = Callable[[HumanBoxes, int], TrackPasses]
 
 
 @dataclass(frozen=True)
@@ -97,13 +97,15 @@ def nanotrack(version: int) -> TrackPass | None:
     return track
 
 
-def of_network(run: str, arch: str | None, batch: int, backend: str) -> Callable[[list[Pass]], list[Tracked]]:
+def of_network(run: str, options: argparse.Namespace) -> TrackPasses:
     """The network of a run or a checkpoint, on many passes in lock-step."""
+    from spot.annotation.mirrored import track_with_mirror
     from spot.annotation.passes import track_passes
     from spot.tracking.loading import load_tracker
 
-    tracker = load_tracker(run, arch, backend=backend).tracker
-    return lambda passes: list(track_passes(tracker, passes, batch))
+    tracker = load_tracker(run, options.arch, backend=options.backend).tracker
+    follow = track_with_mirror if options.mirror else track_passes
+    return lambda passes: list(follow(tracker, passes, options.batch))
 
 
 def drawn_labels(videos: VideoSet, k: int, seed: int) -> HumanBoxes:
@@ -161,15 +163,63 @@ def suggested_labels(videos: VideoSet, labels: HumanBoxes, found: list[Case], bu
     return {name: (np.array(sorted(rows)), np.stack([rows[f] for f in sorted(rows)])) for name, rows in more.items()}
 
 
+class Adaptation:
+    """Training of experiment=nano_adapt on a split's labelled boxes; a finished run is not made again.
+
+    Args:
+        videos: the split.
+        k, seed: of the draw of the labels.
+        more: further options of spot.train.
+    """
+
+    def __init__(self, videos: VideoSet, k: int, seed: int, more: list[str]) -> None:
+        self.videos, self.k, self.outputs = videos, k, OUTPUTS / "training"
+        self.name = f"nano_adapt_{videos.name}_k{k}_s{seed}"
+        self.options = [f"paths.folder={SHARED / 'data' / 'real'}", f"data.split={videos.name}", f"labels={k}"]
+        self.options += [f"seed={seed}", f"paths.outputs={self.outputs}", *more]
+
+    def first(self, initial: str) -> str:
+        """Train on the drawn labels from given weights; return the run's folder."""
+        return self._train(self.name, initial)
+
+    def again(self, labels: HumanBoxes, step: int) -> str:
+        """Train on more labels from the network of the step before, as a run of spot.train does in a new round."""
+        seen = {name: (ids, boxes, np.isfinite(boxes).all(1)) for name, (ids, boxes) in labels.items()}
+        targets = {name: (LabelledTarget(ids[rows], boxes[rows]),) for name, (ids, boxes, rows) in seen.items()}
+        file = self.outputs / f"{self.name}_suggested{step}.json"
+        KeyFrames(settings_of(self.videos, self.k), [], targets).write(file)
+        before = self.name if step == 1 else f"{self.name}_suggested{step - 1}"
+        return self._train(file.stem, str(self.outputs / before), f"data.key_frames=[{file}]")
+
+    def _train(self, run: str, initial: str, *more: str) -> str:
+        words = ["experiment=nano_adapt", "data=folder", *self.options, f"run={run}", f"initial={initial}", *more]
+        subprocess.run([sys.executable, "-m", "spot.train", *words], cwd=ROOT, check=True)
+        return str(self.outputs / run)
+
+
+def track_again(adaptation: Adaptation, options: argparse.Namespace, labels: HumanBoxes, step: int) -> TrackPasses:
+    """Train on the labels of a step of suggestions; return the new tracker."""
+    return of_network(adaptation.again(labels, step), options)
+
+
 def follow_suggestions(
-    videos: VideoSet, k: int, seed: int, name: str, track: TrackPasses, rows: Rows, retrain: Retrain | None = None
+    videos: VideoSet,
+    k: int,
+    seed: int,
+    name: str,
+    track: TrackPasses,
+    rows: Rows,
+    retrained: Callable[[HumanBoxes, int], TrackPasses] | None,
 ) -> None:
-    """From k labels a video on, add a label a video on average in two steps, by suggestion; `retrain` after each step."""
+    """From k labels a video on, add a label a video on average in two steps, by suggestion.
+
+    After each step the tracker is trained again, as a user does (`retrained`, None: it stays as it is).
+    """
     labels = drawn_labels(videos, k, seed)
     found = list(cases(videos, labels, OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}", track))
     for step in (1, 2):
         labels = suggested_labels(videos, labels, found, round(len(labels) / 2))
-        track = retrain(labels, step) if retrain else track
+        track = retrained(labels, step) if retrained else track
         place = OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}_suggested{step}"
         found = list(cases(videos, labels, place, track))
         number = sum(len(ids) for ids, _ in labels.values()) / len(labels)
@@ -253,40 +303,6 @@ class Rows:
         write_rows([self.rows[key] for key in sorted(self.rows)], self.file)
 
 
-class Adaptation:
-    """Training of experiment=nano_adapt on a split's labelled boxes; a finished run is not made again.
-
-    Args:
-        videos: the split.
-        k, seed: of the draw of the labels.
-        more: further options of spot.train.
-    """
-
-    def __init__(self, videos: VideoSet, k: int, seed: int, more: list[str]) -> None:
-        self.videos, self.k, self.outputs = videos, k, OUTPUTS / "training"
-        self.name = f"nano_adapt_{videos.name}_k{k}_s{seed}"
-        self.options = [f"paths.folder={SHARED / 'data' / 'real'}", f"data.split={videos.name}", f"labels={k}"]
-        self.options += [f"seed={seed}", f"paths.outputs={self.outputs}", *more]
-
-    def first(self, initial: str) -> str:
-        """Train on the drawn labels from given weights; return the run's folder."""
-        return self._train(self.name, initial)
-
-    def again(self, labels: HumanBoxes, step: int) -> str:
-        """Train on more labels from the network of the step before, as a run of spot.train does in a new round."""
-        seen = {name: (ids, boxes, np.isfinite(boxes).all(1)) for name, (ids, boxes) in labels.items()}
-        targets = {name: (LabelledTarget(ids[rows], boxes[rows]),) for name, (ids, boxes, rows) in seen.items()}
-        file = self.outputs / f"{self.name}_suggested{step}.json"
-        KeyFrames(settings_of(self.videos, self.k), [], targets).write(file)
-        before = self.name if step == 1 else f"{self.name}_suggested{step - 1}"
-        return self._train(file.stem, str(self.outputs / before), f"data.key_frames=[{file}]")
-
-    def _train(self, run: str, initial: str, *more: str) -> str:
-        words = ["experiment=nano_adapt", "data=folder", *self.options, f"run={run}", f"initial={initial}", *more]
-        subprocess.run([sys.executable, "-m", "spot.train", *words], cwd=ROOT, check=True)
-        return str(self.outputs / run)
-
-
 def measure(videos: VideoSet, k: int, seed: int, name: str, track: TrackPasses, run: str | None, rows: Rows) -> None:
     """Track all videos, and note the score of each way to use what was tracked."""
     place = OUTPUTS / "passes" / name / f"{videos.name}_k{k}_s{seed}"
@@ -321,6 +337,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--train", nargs="*", default=[], help="further options of spot.train for --adapt")
     parser.add_argument("--backend", default="torch", help="torch or openvino, of the networks")
     parser.add_argument("--batch", type=int, default=6, help="passes in lock-step")
+    parser.add_argument("--mirror", action="store_true", help="networks track the mirrored videos too")
     parser.add_argument("--no-baselines", action="store_true", help="leave NanoTrack and interpolation out")
     parser.add_argument("--suggest", action="store_true", help="label on by suggestion, instead of the baselines")
     parser.add_argument("--trackers", nargs="+", help="only those of these names")
@@ -333,31 +350,28 @@ def main(words: list[str] | None = None) -> None:
     if not real.is_dir():
         sys.exit(f"no videos at {real}: set SPOT_SHARED to the folder that holds data/real")
     videos = folder.load(str(real / options.split), name=options.split)
-    trackers: dict[str, Callable[[list[Pass]], list[Tracked]]] = {}
+    trackers: dict[str, TrackPasses] = {}
     if not options.no_baselines:
         for version in (1, 2):
             if (track := nanotrack(version)) is not None:
                 trackers[f"nanotrack_v{version}"] = lambda passes, track=track: [track(each) for each in passes]
     runs = {options.name or Path(run).stem: run for run in options.run}
     for name, run in runs.items():
-        trackers[name] = of_network(run, options.arch, options.batch, options.backend)
+        trackers[name] = of_network(run, options)
     if options.trackers:
         trackers = {name: track for name, track in trackers.items() if name in options.trackers}
+    adapted = "nano_adapt_mirrored" if options.mirror else "nano_adapt"
     for k in options.k:
         for seed in options.seeds:
+            retrained = None
             if options.adapt:
                 adaptation = Adaptation(videos, k, seed, options.train)
-                runs[ADAPTED] = adaptation.first(options.adapt)
-                trackers[ADAPTED] = of_network(runs[ADAPTED], None, options.batch, options.backend)
+                retrained = partial(track_again, adaptation, options)
+                runs[adapted] = adaptation.first(options.adapt)
+                trackers[adapted] = of_network(runs[adapted], options)
             for name, track in trackers.items():
                 if options.suggest:
-                    retrain = None
-                    if options.adapt and name == ADAPTED:
-
-                        def retrain(labels: HumanBoxes, step: int, of: Adaptation = adaptation) -> TrackPasses:
-                            return of_network(of.again(labels, step), None, options.batch, options.backend)
-
-                    follow_suggestions(videos, k, seed, name, track, rows, retrain)
+                    follow_suggestions(videos, k, seed, name, track, rows, retrained if name == adapted else None)
                 else:
                     measure(videos, k, seed, name, track, runs.get(name), rows)
                 rows.save()

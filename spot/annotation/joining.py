@@ -123,13 +123,13 @@ def join(candidates: Candidates) -> Joined:
     agreeing = weights * ((overlaps[rows, winner] >= AGREE) & known)
     agreeing[rows, winner] = weights[rows, winner]
     total = np.maximum(agreeing.sum(1, keepdims=True), 1e-12)
-    place = np.einsum("mi,mij->mj", agreeing / total, _centre_and_size(filled))
+    place = np.einsum("mi,mij->mj", agreeing / total, centre_and_size(filled))
     drift = _size_drift(candidates) * np.minimum(nearest / DRIFT_FRAMES, 1)[:, None]
     place[:, 2:] += np.where((gap == 0)[:, None], DRIFT_WEIGHT * drift, 0)
-    interpolated = _centre_and_size(np.nan_to_num(gaps.interpolated, nan=1.0))
+    interpolated = centre_and_size(np.nan_to_num(gaps.interpolated, nan=1.0))
     mixed = (1 - SIZE_WEIGHT) * place[:, 2:] + SIZE_WEIGHT * interpolated[:, 2:]
     place[:, 2:] = np.where(known[:, 3:], mixed, place[:, 2:])
-    boxes = _box_of(place)
+    boxes = box_of(place)
     boxes[~np.any(known, axis=1)] = np.nan
     trusts = np.stack([forward_trust, backward_trust], axis=1)
     directions = np.where(known[:, :2], box_iou(np.nan_to_num(sources[:, :2]), np.nan_to_num(boxes)[:, None]), 1.0)
@@ -166,8 +166,8 @@ def close_gaps(candidates: Candidates, tracked: np.ndarray, step: int) -> tuple[
         trust[between] = max(arrived, LEAST_TRUST)
         if arrived >= ARRIVED:
             since = np.abs(candidates.frames[between] - candidates.labelled[start]) / (last - first + 1)
-            error = _centre_and_size(labels[end]) - _centre_and_size(boxes[at])
-            boxes[between] = _box_of(_centre_and_size(boxes[between]) + since[:, None] * error)
+            error = centre_and_size(labels[end]) - centre_and_size(boxes[at])
+            boxes[between] = box_of(centre_and_size(boxes[between]) + since[:, None] * error)
     return boxes, trust
 
 
@@ -180,19 +180,19 @@ def _size_drift(candidates: Candidates) -> np.ndarray:
     for tracked in (candidates.forward, candidates.backward):
         arrived = tracked[at[inside]].astype(np.float64)
         good = box_iou(np.nan_to_num(arrived), np.nan_to_num(human)) >= ARRIVED
-        errors.append((_centre_and_size(human[good]) - _centre_and_size(arrived[good]))[:, 2:])
+        errors.append((centre_and_size(human[good]) - centre_and_size(arrived[good]))[:, 2:])
     every = np.concatenate(errors)
     return every.mean(0) if len(every) else np.zeros(2)
 
 
-def _centre_and_size(boxes: np.ndarray) -> np.ndarray:
+def centre_and_size(boxes: np.ndarray) -> np.ndarray:
     """Return boxes (..., 4) xywh as centre x, y and logarithms of width and height."""
     sizes = np.maximum(boxes[..., 2:], 1e-3)
     return np.concatenate([boxes[..., :2] + boxes[..., 2:] / 2, np.log(sizes)], axis=-1)
 
 
-def _box_of(values: np.ndarray) -> np.ndarray:
-    """Return boxes (..., 4) xywh: the inverse of `_centre_and_size`."""
+def box_of(values: np.ndarray) -> np.ndarray:
+    """Return boxes (..., 4) xywh: the inverse of `centre_and_size`."""
     sizes = np.exp(values[..., 2:])
     return np.concatenate([values[..., :2] - sizes / 2, sizes], axis=-1)
 

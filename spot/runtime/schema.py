@@ -195,6 +195,7 @@ class Annotate(Network):
     export: Names | None
     review: bool
     overlay: bool
+    mirror: bool
     batch: Positive
 
 

@@ -109,6 +109,16 @@ def test_a_new_label_is_tracked_anew_for_its_target_alone(annotated, place, tmp_
     assert len({file.name for file in (folder / "parts").iterdir()} - before) == 1
 
 
+def test_mirrored_passes_are_other_parts(annotated, place):
+    folder, _ = annotated
+    before = {file.name for file in (folder / "parts").iterdir()}
+    options = ("mirror=true", f"output={place / 'mirrored'}", "review=false", "overlay=false")
+    said = ok("annotate", *START, *videos(place), *options, outputs=place / "outputs").stdout
+    (parts,) = (place / "mirrored").glob("*/parts")
+    assert before.isdisjoint(file.name for file in parts.iterdir())
+    assert "72 rows of 3 targets in 2 videos" in said
+
+
 def test_export_and_import_are_the_same_labels(place, tmp_path):
     outputs = place / "outputs"
     ok("label", *videos(place), "export=cvat", f"output={tmp_path / 'cvat'}", outputs=outputs)

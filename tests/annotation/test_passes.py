@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spot.annotation.candidates import empty_candidates, fill_candidates, held_out
+from spot.annotation.mirrored import track_with_mirror
 from spot.annotation.passes import plan_passes, track_passes
 from spot.architectures.tracker import Tracker, TrackState
 from spot.data.folders import list_frames
@@ -17,6 +18,7 @@ class FindsTheSquare(Tracker):
     """Stands in for a network: knows the brightest place of each frame."""
 
     def __init__(self):
+        self.network = None
         self.largest = 0
 
     def start(self, frames, boxes):
@@ -114,3 +116,38 @@ def test_a_labelled_frame_that_cannot_be_read_is_named(tmp_path):
     start = next(i for i in range(FRAMES) if frames.path(i).endswith("0003.jpg"))
     with pytest.raises(SpotError, match=r"0003\.jpg: a labelled frame cannot be read"):
         list(track_passes(FindsTheSquare(), plan_passes("clip", 1, frames, np.array([start]), boxes_of([start]))))
+
+
+class Shifted(FindsTheSquare):
+    """Is wrong by the same pixels to the left in every picture, also in a mirrored one."""
+
+    def __init__(self, pixels):
+        super().__init__()
+        self.pixels = pixels
+
+    def step(self, state, frames):
+        state, boxes, scores = super().step(state, frames)
+        boxes[:, 0] -= self.pixels
+        return state, boxes, scores
+
+
+def test_the_mirrored_pass_cancels_an_error_to_one_side(frames):
+    passes = plan_passes("clip", 1, frames, np.array([3, 8]), boxes_of([3, 8]))
+    once, twice = [], []
+    alone = list(track_passes(Shifted(2), passes, advance=once.append))
+    both = list(track_with_mirror(Shifted(2), passes, advance=twice.append))
+    assert sum(once) == sum(1 + len(each.indices) for each in passes), "the labelled frame is read too"
+    assert sum(twice) == 2 * sum(once)
+    for one, two in zip(alone, both, strict=True):
+        assert two.of is one.of
+        true = boxes_of(one.of.indices)
+        assert one.boxes[:, 0] == pytest.approx(true[:, 0] - 2, abs=1e-4)
+        assert two.boxes == pytest.approx(true, abs=1e-4)
+        assert two.scores == pytest.approx(0.75)
+
+
+def test_a_box_that_the_mirrored_pass_does_not_confirm_keeps_half_of_its_score(frames):
+    passes = plan_passes("clip", 1, frames, np.array([3]), boxes_of([3]))
+    (first, _) = track_with_mirror(Shifted(15), passes)
+    assert first.boxes[:, 0] == pytest.approx(boxes_of(first.of.indices)[:, 0] - 15, abs=1e-4)
+    assert first.scores == pytest.approx(0.375)
