@@ -6,13 +6,17 @@ own settings hold (`HF_HOME`, `HF_TOKEN`, `HF_HUB_OFFLINE`).
 
 from __future__ import annotations
 
+import contextlib
+import logging
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from spot.runtime.errors import SpotError
 from spot.runtime.extras import require
+from spot.runtime.ranks import is_first_process
 
 PREFIX = "hf:"
 
@@ -69,9 +73,26 @@ def local_path(name: str | Path) -> Path:
     from huggingface_hub import hf_hub_download
 
     try:
-        return Path(hf_hub_download(wanted.repository, wanted.file, revision=wanted.revision))
+        with asking_hub(f"{wanted}"):
+            return Path(hf_hub_download(wanted.repository, wanted.file, revision=wanted.revision))
     except Exception as error:  # errors of the network are those of several libraries
         raise _explained(wanted, error) from None
+
+
+@contextlib.contextmanager
+def asking_hub(what: str) -> Iterator[None]:
+    """Say what is fetched, and hide what timm and huggingface_hub log (each retry): one line follows the last retry."""
+    if is_first_process():
+        print(f"fetching {what} from the Hugging Face hub or its cache", file=sys.stderr)
+    loggers = [logging.getLogger(name) for name in ("huggingface_hub", "timm")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 def check_upload(target: HubFile, overwrite: bool) -> None:

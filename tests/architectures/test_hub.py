@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import logging
 import shutil
 from pathlib import Path
 
@@ -88,6 +89,20 @@ def test_what_is_neither_in_the_cache_nor_to_be_reached_is_named(cache):
         local_path(NAME)
     with pytest.raises(SpotError, match=r"^hf:me/tracker/weights/tiny\.safetensors: .*hub cannot be"):
         check_upload(parse(NAME), overwrite=False)
+
+
+def test_retries_are_not_shown_but_what_is_fetched_is(cache, capsys, monkeypatch):
+    logger = logging.getLogger("huggingface_hub.utils._http")
+
+    def retry(*_, **__):
+        assert not logger.isEnabledFor(logging.WARNING)
+        raise errors.LocalEntryNotFoundError("no network")
+
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", retry)
+    with pytest.raises(SpotError, match="it is not in the cache"):
+        local_path(NAME)
+    assert capsys.readouterr().err == f"fetching {NAME} from the Hugging Face hub or its cache\n"
+    assert logger.isEnabledFor(logging.WARNING)
 
 
 def test_a_missing_package_is_named(monkeypatch):

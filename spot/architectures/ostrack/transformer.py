@@ -6,6 +6,7 @@ least attention, so that later blocks have fewer tokens to work on.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from spot.architectures.hub import asking_hub
 from spot.architectures.weight_files import read_file
 from spot.runtime.errors import SpotError
 
@@ -167,7 +169,8 @@ def _timm_model(model: str, pretrained: bool, drop_path: float, options: dict[st
             'arch=ostrack needs timm; pip install timm, or pip install -e ".[timm]" in a checkout'
         ) from None
     try:
-        vit = timm.create_model(model, pretrained=pretrained, num_classes=0, drop_path_rate=drop_path, **options)
+        with asking_hub(f"weights of {model}") if pretrained else contextlib.nullcontext():
+            vit = timm.create_model(model, pretrained=pretrained, num_classes=0, drop_path_rate=drop_path, **options)
     except (RuntimeError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise SpotError(f"arch.network.backbone.model={model}: {reason}; choose a VisionTransformer of timm") from None
