@@ -274,11 +274,13 @@ def score_quality(found: list[Case]) -> str:
     order = np.argsort(score, kind="stable")
     equal = [abs(score[part].mean() - hit[part].mean()) for part in np.array_split(order, BINS)]
     bins = np.minimum((score * BINS).astype(int), BINS - 1)
-    wide = [abs(score[bins == b].mean() - hit[bins == b].mean()) for b in range(BINS) if (bins == b).any()]
+    used = [bins == b for b in range(BINS) if (bins == b).any()]
+    wide = [abs(score[rows].mean() - hit[rows].mean()) for rows in used]
+    weighted = np.average(wide, weights=[rows.sum() for rows in used])
     caught = (~hit[order[: len(score) // 10]]).sum() / max(1, (~hit).sum())
     return (
-        f"score: mean gap {np.mean(equal):.3f} over ten bins of equal count, {np.mean(wide):.3f} of equal width; the "
-        f"lowest 10 % hold {caught:.1%} of the {(~hit).sum()} wrong boxes ({(~hit).mean():.1%}); "
+        f"score: mean gap {np.mean(equal):.3f} over ten bins of equal count, {np.mean(wide):.3f} of equal width, "
+        f"{weighted:.3f} weighted by their frames; the lowest 10 % hold {caught:.1%} of the {(~hit).sum()} wrong boxes ({(~hit).mean():.1%}); "
         f"{model.examples} hidden labels, {model.right} right"
     )
 
