@@ -280,8 +280,8 @@ def score_quality(found: list[Case]) -> str:
     caught = (~hit[order[: len(score) // 10]]).sum() / max(1, (~hit).sum())
     return (
         f"score: mean gap {np.mean(equal):.3f} over ten bins of equal count, {np.mean(wide):.3f} of equal width, "
-        f"{weighted:.3f} weighted by their frames; the lowest 10 % hold {caught:.1%} of the {(~hit).sum()} wrong boxes ({(~hit).mean():.1%}); "
-        f"{model.examples} hidden labels, {model.right} right"
+        f"{weighted:.3f} weighted by their frames; the lowest 10 % hold {caught:.1%} of the {(~hit).sum()} wrong boxes "
+        f"({(~hit).mean():.1%}); {model.examples} hidden labels, {model.right} right"
     )
 
 

@@ -4,6 +4,7 @@
     python scripts/study/held_out.py --start nanotrack_v1 --k 2 3 5
     python scripts/study/held_out.py --settings no_strong_augmentation no_teacher_ema
     python scripts/study/held_out.py --settings spot_47_videos --k 5
+    python scripts/study/held_out.py --settings annotated               # learn from the boxes of spot.annotate
     python scripts/study/held_out.py --split val --seeds 0              # to choose settings
     python scripts/study/held_out.py --report
 
@@ -19,8 +20,10 @@ import argparse
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
+import pandas as pd
 from held_out_report import report
 from peers import peer_rows
 from runs import OUTPUTS, ROOT, Job, Row, collect, finished, last_metrics, missing, run_jobs, spot, study_parser
@@ -49,6 +52,7 @@ SETTINGS = {
     "full": ("supervision=full",),
     "key_frames_only": ("supervision=key_frames_only",),
     "spot": ("supervision=spot",),
+    "annotated": ("supervision=full",),  # the boxes that spot.annotate makes with a tracker of the key frames alone
     "no_iou_filtering": ("supervision=spot", "teacher.threshold=0"),
     "no_strong_augmentation": ("supervision=spot", "augment.strong=false"),
     "no_temporal_calibration": ("supervision=spot", "teacher.window=0"),
@@ -57,6 +61,7 @@ SETTINGS = {
     "no_teacher_ema": ("supervision=spot", "teacher.ema_interval=0"),
 }
 VIDEOS = 26  # that are learnt from, the first of the list
+SURE = 0.9  # lowest score of a box that `annotated` learns from
 MORE_VIDEOS = (47, 78)  # with k = 5 and 3 as many boxes as 26 videos with k = 9
 SETTINGS |= {
     f"{name}_{count}_videos": SETTINGS[name] for name in ("full", "key_frames_only", "spot") for count in MORE_VIDEOS
@@ -144,6 +149,30 @@ def link(folder: Path, files: dict[str, Path]) -> None:
             (folder / name).symlink_to(file)
 
 
+def annotated(start: str) -> Path:
+    """Return the folder of the data sets that `annotated` learns from, and of the runs that they come from."""
+    return FOLDER / "annotated" / start
+
+
+def annotate(job: Job, start: str) -> None:
+    """Train a job's tracker and write its boxes of all frames as a data set: those of a score of at least `SURE`."""
+    folder = annotated(start) / f"k{job.k}_s{job.seed}"
+    if (folder / "list.txt").is_file():
+        return
+    log = annotated(start) / "logs" / f"{job.run}.log"
+    spot("train", annotated(start), log, [f"run={job.run}", f"seed={job.seed}", *job.train])
+    spot("annotate", annotated(start), log, [f"run={job.run}", "review=false", "overlay=false"])
+    table = pd.read_csv(annotated(start) / "annotations" / job.run / "annotations.csv")
+    for video, rows in table.groupby("video"):
+        rows = rows.sort_values("frame")
+        link(folder / str(video), {frame.name: frame for frame in (REAL / "train" / str(video)).glob("*.jpg")})
+        boxes = rows[["x", "y", "w", "h"]].where((rows["score"] >= SURE) & (rows["absent"] == 0))
+        boxes.to_csv(folder / str(video) / "groundtruth.txt", header=False, index=False, na_rep="NaN")
+        absent = boxes["x"].isna().astype(int)
+        absent.to_csv(folder / str(video) / "absence.label", header=False, index=False)
+    (folder / "list.txt").write_text("".join(f"{video}\n" for video in table["video"].unique()))
+
+
 def jobs(start: str, options: argparse.Namespace) -> list[Job]:
     """Return the runs from one start, seed by seed."""
 
@@ -152,9 +181,13 @@ def jobs(start: str, options: argparse.Namespace) -> list[Job]:
         videos = FOLDER / f"train_{count}"
         labels = (f"paths.labels={FOLDER / 'labels' / f'{count}_s{seed}'}", *([f"labels={k}"] if k else []))
         test = (f"benchmark.name=held_out_{options.split}", f"paths.folder={tracks(options.split)}")
+        prepare = None
+        if setting == "annotated":
+            prepare = partial(annotate, job("key_frames_only", k, seed), start)
+            videos = annotated(start) / f"k{k}_s{seed}"
         return Job(
             setting, k, seed, (*NETWORKS[start], *SETTINGS[setting], f"paths.folder={videos}", *labels),
-            ("benchmark=folder", "precision=bf16-mixed", "backend=torch", *test),
+            ("benchmark=folder", "precision=bf16-mixed", "backend=torch", *test), prepare,
         )  # fmt: skip
 
     planned = []
@@ -168,9 +201,9 @@ def jobs(start: str, options: argparse.Namespace) -> list[Job]:
 def rows(split: str) -> list[Row]:
     """Return a row for each finished run and video.
 
-    Beside what `runs.collect` gives: `start`; `first`, the success from the video's first frame alone; and of a run with
-    pseudo labels `label_iou`, the mean IoU with the annotation of those kept in its last epoch, and `explored`, the
-    fraction of frames that have one.
+    Beside what `runs.collect` gives: `start`; `first`, the success from the video's first frame alone; of a run of SPOT
+    `explored`, the fraction of frames that have a label; and if it kept pseudo labels, `label_iou`, the mean IoU with the
+    annotation of those kept in the last epoch that kept one.
     """
     found: list[Row] = []
     for start in NETWORKS:
@@ -190,11 +223,11 @@ def rows(split: str) -> list[Row]:
         quality = {job: last_metrics(job, outputs) for job in done}
         labels = {
             (job.setting, job.k, job.seed): {
-                "label_iou": round(of["pseudo_label_iou"], 4),
-                "explored": round(of["explored_fraction"], 4),
+                name: round(of[column], 4)
+                for name, column in (("label_iou", "pseudo_label_iou"), ("explored", "explored_fraction"))
+                if column in of
             }
             for job, of in quality.items()
-            if "pseudo_label_iou" in of
         }
         for row in collect(done, sequences, benchmark, outputs, lambda name: name.rpartition("__")[0]):
             run = (row["setting"], row["k"], row["seed"])

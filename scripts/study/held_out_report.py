@@ -82,8 +82,11 @@ def labels(rows: Sequence[Row]) -> str:
     lines = []
     for k in sorted({row["k"] for row in rows if row["setting"] == "spot"}):
         mine = [row for row in rows if (row["setting"], row["k"]) == ("spot", k)]
-        iou, explored = (np.mean([row[key] for row in mine]) for key in ("label_iou", "explored"))
-        lines.append(f"k = {k}: mean IoU {iou:.3f}, {100 * explored:.0f} % of the frames explored")
+        none = {row["seed"] for row in mine if "label_iou" not in row}
+        iou = np.mean([row["label_iou"] for row in mine if row["seed"] not in none])
+        explored = np.mean([row["explored"] for row in mine])
+        without = f" ({len(none)} of {len(seeds_of(mine, ('spot', k)))} runs kept none)" if none else ""
+        lines.append(f"k = {k}: mean IoU {iou:.3f}{without}, {100 * explored:.0f} % of the frames explored")
     return sentence("Pseudo labels kept in the last epoch: ", lines)
 
 

@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -47,6 +47,7 @@ class Job:
         seed: of weights, label sampling, data order and augmentation.
         train: options of spot.train, without run=, seed= and paths.outputs=.
         test: options of spot.test, without run=, tracker= and paths.outputs=.
+        prepare: makes what the training needs; called right before it.
     """
 
     setting: str
@@ -54,6 +55,7 @@ class Job:
     seed: int
     train: tuple[str, ...]
     test: tuple[str, ...]
+    prepare: Callable[[], None] | None = field(default=None, compare=False)
 
     @property
     def run(self) -> str:
@@ -88,6 +90,8 @@ def work(job: Job, outputs: Path) -> None:
         if json.loads(done.read_text())["config"] != config:
             raise SystemExit(f"{done.parent} was made with other settings; delete the folder and the run is made anew")
         return
+    if job.prepare is not None:
+        job.prepare()
     log = outputs / "logs" / f"{job.run}.log"
     spot("train", outputs, log, [f"run={job.run}", f"seed={job.seed}", *job.train])
     spot("test", outputs, log, [f"run={job.run}", f"tracker={job.run}", *job.test])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 
+from spot.data.datasets.folder import load
 from spot.state.sampler_state import TargetState
 from tests.paths import ROOT
 
@@ -49,6 +50,43 @@ def test_runs_of_a_start_differ_in_supervision_alone(held_out):
         assert len({(cfg.training.epochs, cfg.training.steps, cfg.initial, cfg.arch.recipe.lr) for cfg in made}) == 1
         assert {cfg.supervision.name for cfg in made} == {"full", "spot", "key_frames_only"}
         assert {Path(cfg.paths.labels).name for cfg in made} == {"26_s0"}
+
+
+def test_sure_boxes_of_annotate_become_a_data_set(held_out, tmp_path, monkeypatch):
+    for name in ("a", "b"):
+        (tmp_path / "real" / "train" / name).mkdir(parents=True)
+        for number in range(3):
+            (tmp_path / "real" / "train" / name / f"{number:08d}.jpg").write_bytes(b"")
+    monkeypatch.setattr(held_out, "REAL", tmp_path / "real")
+    monkeypatch.setattr(held_out, "FOLDER", tmp_path / "study")
+    ran = []
+
+    def spot(command, outputs, log, options):
+        ran.append((command, options))
+        if command == "annotate":
+            (file := outputs / "annotations" / "key_frames_only_k3_s1" / "annotations.csv").parent.mkdir(parents=True)
+            boxes = (
+                "1,2,3,4,1.0,1,0",
+                "5,6,7,8,0.95,0,0",
+                "1,1,9,9,0.8,0,0",
+                "1,2,3,4,1.0,1,0",
+                ",,,,0.97,0,1",
+                "2,2,2,2,0.9,0,0",
+            )
+            rows = [f"{'ab'[i // 3]},1,{i % 3},{box}" for i, box in enumerate(boxes)]
+            file.write_text("\n".join(["video,target,frame,x,y,w,h,score,is_gt,absent", *rows]) + "\n")
+
+    monkeypatch.setattr(held_out, "spot", spot)
+    (job,) = held_out.jobs("ocean_small", argparse.Namespace(split="test", seeds=[1], settings=["annotated"], k=[3]))
+    job.prepare()
+    job.prepare()
+    assert [command for command, _ in ran] == ["train", "annotate"], "what is made is not made again"
+    assert "supervision=key_frames_only" in ran[0][1]
+    videos = load(next(word.partition("=")[2] for word in job.train if word.startswith("paths.folder=")))
+    assert videos.names == ["a", "b"]
+    assert videos["a"].visible.tolist() == [True, True, False], "a score of 0.8 is too low"
+    assert videos["b"].visible.tolist() == [True, False, True], "absent in the middle"
+    assert videos["a"].boxes[1].tolist() == [5, 6, 7, 8]
 
 
 def test_a_video_is_tracked_from_four_starts_where_its_target_is_seen(held_out, tmp_path, monkeypatch):
