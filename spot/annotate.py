@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from spot.data.box_table import BoxTable
     from spot.data.video import VideoSet
     from spot.tracking.loading import LoadedTracker
+
+
+WRITES = ("export", "review", "overlay")  # options that only say what is written
 
 
 def annotate(cfg: DictConfig) -> Path:
@@ -88,7 +92,9 @@ def _annotate(cfg: DictConfig, loaded: LoadedTracker, videos: VideoSet, labels: 
 
         write_overlays(folder / "overlays", videos, dense)
         print(f"overlay videos: {folder / 'overlays'}")
-    print(f"next: python -m spot.annotate {_source(cfg)} suggest=20   (which frames to label next)")
+    again = [re.sub(r"='([^']*)'$", r"=\1", word) for word in given_options() if word.split("=")[0] not in WRITES]
+    words = shlex.join(["python", "-m", "spot.annotate", *again, "suggest=20"])
+    print(f"next: {words}   (which frames to label next)")
     return file
 
 
@@ -102,11 +108,6 @@ def _suggest(cfg: DictConfig, videos: VideoSet, dense: BoxTable) -> None:
     names = {video for video, *_ in frames}
     print(f"wrote {file}: {counted(len(frames), 'frame')} to label next in {counted(len(names), 'video')}")
     print(f"next: {_label_command(cfg, videos)}")
-
-
-def _source(cfg: DictConfig) -> str:
-    key = next(key for key in ("run", "checkpoint", "initial") if cfg[key] is not None)
-    return shlex.quote(f"{key}={cfg[key]}")
 
 
 def _label_command(cfg: DictConfig, videos: VideoSet, video: str | None = None, frame: int = 0) -> str:

@@ -60,6 +60,15 @@ def test_a_row_for_each_frame_and_target(annotated, place):
     assert "72 rows of 3 targets in 2 videos" in said
 
 
+def test_the_next_command_is_whole(annotated, place):
+    _, said = annotated
+    (following,) = [line for line in said.splitlines() if line.startswith("next: ")]
+    words = following.removeprefix("next: python -m spot.annotate ").partition("   (")[0].split()
+    assert words[: len(START)] == list(START)
+    assert words[len(START) : -1] == list(videos(place))
+    assert words[-1] == "suggest=20"
+
+
 def test_page_pictures_overlays_and_exports(annotated):
     folder, _ = annotated
     page = (folder / "review" / "index.html").read_text()
