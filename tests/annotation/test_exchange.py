@@ -246,6 +246,13 @@ def studio(made: dict | None = None, **box: float) -> str:
     return json.dumps([{"data": {"image": "car/000001.jpg"}, "annotations": [{"result": result, **(made or {})}]}])
 
 
+def test_label_studio_exports_predictions_as_their_numbers(tmp_path: Path):
+    (task,) = json.loads(studio(x=1))
+    file = tmp_path / "export.json"
+    file.write_text(json.dumps([task | {"predictions": [7, 8]}]))
+    assert len(import_boxes("label_studio", file, VIDEOS)) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [

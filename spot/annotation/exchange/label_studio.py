@@ -143,7 +143,8 @@ def _results(files: Files) -> Iterator[tuple[str, dict, dict, bool]]:
         for task in files.json(name):
             for kind in ("annotations", "predictions"):
                 for made in task.get(kind) or ():
-                    if made.get("was_cancelled"):  # the annotator skipped the task
+                    # an export has predictions as their numbers alone; a cancelled annotation is a skipped task
+                    if isinstance(made, int) or made.get("was_cancelled"):
                         continue
                     for result in made.get("result") or ():
                         yield files.place(name), task["data"], result, kind == "annotations"
