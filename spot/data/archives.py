@@ -64,15 +64,20 @@ class _Archive:
             self._file.close()
 
     def read(self, member: str) -> bytes:
-        offset, stored, method, crc = self._find(member)
+        """See `read_member`."""
+        name, file = member.encode(), self._file.fileno()
+        row = int(np.searchsorted(self.names, name))
+        if row == len(self.names) or self.names[row] != name:
+            raise SpotError(f"{self.path} has no member {member}; check the path or restore the archive")
+        offset, stored, method, crc = self._places[row].tolist()
         if method == _TAR_MEMBER:
-            data = self._pread(stored, offset)
+            data = os.pread(file, stored, offset)
             intact = len(data) == stored
         else:
             # the data follow a header, whose length is written in the header
-            header = self._pread(30, offset)
+            header = os.pread(file, 30, offset)
             offset += 30 + int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
-            data = self._pread(stored, offset)
+            data = os.pread(file, stored, offset)
             try:
                 if method == zipfile.ZIP_DEFLATED:
                     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
@@ -85,17 +90,6 @@ class _Archive:
         if not intact:
             raise SpotError(f"{self.path}!/{member}: truncated or damaged; restore the archive")
         return data
-
-    def _find(self, member: str) -> list[int]:
-        """Return offset, stored bytes, method and CRC of a member."""
-        name = member.encode()
-        row = int(np.searchsorted(self.names, name))
-        if row == len(self.names) or self.names[row] != name:
-            raise SpotError(f"{self.path} has no member {member}; check the path or restore the archive")
-        return self._places[row].tolist()
-
-    def _pread(self, count: int, offset: int) -> bytes:
-        return os.pread(self._file.fileno(), count, offset)
 
     def _zip_rows(self) -> list[tuple[str, int, int, int, int]]:
         with zipfile.ZipFile(self._file) as archive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field
@@ -72,7 +73,7 @@ def check_videos(videos: VideoSet, quick: bool = False, exact: bool = True, work
 def check_video(video: Video, quick: bool, exact: bool) -> Finding:
     """Check one video; see `check_videos`."""
     faults: list[Fault] = []
-    warnings: dict[str, int] = {}
+    warnings: Counter[str] = Counter()
     try:
         missing = _check_names(video, exact, faults)
         _check_boxes(video, faults)
@@ -109,7 +110,7 @@ def _check_boxes(video: Video, faults: list[Fault]) -> None:
         faults.append(Fault("box without an area", f"{_row(video, i)}: the box {box_text(video.boxes[i])} has no area"))
 
 
-def _check_frames(video: Video, missing: set[int], faults: list[Fault], warnings: dict[str, int]) -> None:
+def _check_frames(video: Video, missing: set[int], faults: list[Fault], warnings: Counter[str]) -> None:
     """Decode all frames (at an eighth of their size) and check that the visible boxes overlap the image.
 
     Frames of a video may differ in size.
@@ -124,7 +125,7 @@ def _check_frames(video: Video, missing: set[int], faults: list[Fault], warnings
             faults.append(Fault("unreadable frame", str(error)))
             continue
         if frame.warning:
-            warnings[frame.warning] = warnings.get(frame.warning, 0) + 1
+            warnings[frame.warning] += 1
         if video.visible[i] and not touch_image(video.boxes[i], frame.width, frame.height):
             size = f"{frame.width} x {frame.height} pixels"
             text = f"{_row(video, i)}: the box {box_text(video.boxes[i])} lies outside the {size} of {path}"
@@ -142,27 +143,27 @@ class Report:
     """Collects faults. The first few of each kind get a line; `summary` counts the rest."""
 
     def __init__(self) -> None:
-        self._counts: dict[str, int] = {}
-        self._shown: dict[tuple[str, str], int] = {}
-        self._videos: dict[str, set[str]] = {}
-        self.warnings: dict[str, int] = {}
+        self._counts: Counter[str] = Counter()  # by kind
+        self._shown: Counter[tuple[str, str]] = Counter()  # by kind and video
+        self._videos: dict[str, set[str]] = defaultdict(set)
+        self.warnings: Counter[str] = Counter()
 
     def __len__(self) -> int:
-        return sum(self._counts.values())
+        return self._counts.total()
 
     def add(self, finding: Finding) -> list[str]:
         """Count a video's faults and return the lines to show."""
         lines = []
         for fault in finding.faults:
-            count = self._counts[fault.kind] = self._counts.get(fault.kind, 0) + 1
-            videos = self._videos.setdefault(fault.kind, set())
+            videos = self._videos[fault.kind]
             videos.add(finding.video)
-            own = self._shown[fault.kind, finding.video] = self._shown.get((fault.kind, finding.video), 0) + 1
+            self._counts[fault.kind] += 1
+            self._shown[fault.kind, finding.video] += 1
+            count, own = self._counts[fault.kind], self._shown[fault.kind, finding.video]
             # of each kind a few of the first videos, and for each further video one line up to a limit
             if own <= SHOWN and (count <= 2 * SHOWN or (own == 1 and len(videos) <= 10)):
                 lines.append(fault.text)
-        for text, frames in finding.warnings.items():
-            self.warnings[text] = self.warnings.get(text, 0) + frames
+        self.warnings.update(finding.warnings)
         return lines
 
     def summary(self) -> list[str]:
