@@ -93,10 +93,11 @@ study-synthetic: install  ## few labels against all labels on procedural videos:
 
 NANO ?= outputs/nano.pt
 
-study-dense: install  ## dense boxes from few labels on real video: NANO=<converted NanoTrack v2>, two hours, skips what is tracked
+study-dense: install  ## dense boxes from few labels on real video: NANO=<converted NanoTrack v2>, three hours, skips what is tracked
 	@test -f $(NANO) || { echo "$(NANO) is missing: docs/nanotrack.md says how NanoTrack's weights are converted; then make study-dense NANO=FILE"; exit 1; }
 	$(BIN)/python scripts/study/dense_labels.py --split test --k 2 3 5 --seeds 0 1 2 --adapt $(NANO) --backend openvino
-	$(BIN)/python scripts/study/dense_labels.py --split test --k 3 --seeds 0 1 2 --adapt $(NANO) --backend openvino --trackers nano_adapt --suggest
+	$(BIN)/python scripts/study/dense_labels.py --split test --k 2 3 5 --seeds 0 1 2 --adapt $(NANO) --backend openvino --no-baselines --mirror
+	$(BIN)/python scripts/study/dense_labels.py --split test --k 3 --seeds 0 1 2 --adapt $(NANO) --backend openvino --trackers nano_adapt_mirrored --mirror --suggest
 	$(BIN)/python scripts/study/dense_labels.py --report
 
 clean:  ## remove caches, keep outputs and .venv

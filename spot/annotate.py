@@ -55,14 +55,15 @@ def _annotate(cfg: DictConfig, loaded: LoadedTracker, videos: VideoSet, labels: 
     from spot.tracking.frame_progress import FrameProgress
 
     relay = relay_labels(loaded.run, labels) if loaded.run and cfg.state else None
+    mirror = loaded.tracker.mirror if cfg.mirror is None else cfg.mirror
 
     def track(passes: Sequence[Pass]) -> Iterator[Tracked]:
         frames = sum(1 + len(each.indices) for each in passes)  # the labelled frame is read too
-        with FrameProgress("tracking both ways", 2 * frames if cfg.mirror else frames) as progress:
-            follow = track_with_mirror if cfg.mirror else track_passes
+        with FrameProgress("tracking both ways", 2 * frames if mirror else frames) as progress:
+            follow = track_with_mirror if mirror else track_passes
             yield from follow(loaded.tracker, passes, cfg.batch, progress.advance)
 
-    fingerprint = f"{loaded.fingerprint} mirrored" if cfg.mirror else loaded.fingerprint
+    fingerprint = f"{loaded.fingerprint} mirrored" if mirror else loaded.fingerprint
     collected = collect_candidates(videos, labels, track, folder / "parts", fingerprint, relay)
     dense, calibration = dense_boxes(collected)
     file = folder / "annotations.csv"

@@ -20,7 +20,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -252,6 +252,12 @@ def averaged(candidates: Candidates) -> np.ndarray:
     return np.concatenate([boxes[:, :2] + boxes[:, 2:] / 2 - size / 2, size], axis=1)
 
 
+def one_direction(candidates: Candidates) -> np.ndarray:
+    """(n, 4) the joined boxes without the backward passes, but before the first label."""
+    known = np.isfinite(candidates.forward).all(1, keepdims=True)
+    return join(replace(candidates, backward=np.where(known, np.nan, candidates.backward))).boxes
+
+
 def best_of_all(case: Case) -> np.ndarray:
     """Return (n, 4) the best candidate of each frame, which only an oracle knows."""
     sources = np.stack(
@@ -316,6 +322,7 @@ def measure(videos: VideoSet, k: int, seed: int, name: str, track: TrackPasses, 
             f"{name}_nearer": nearer_and_surer(case.candidates),
             f"{name}_averaged": averaged(case.candidates),
             (name if run else f"{name}_joined"): join(case.candidates).boxes,
+            f"{name}_one_direction": one_direction(case.candidates),
             f"{name}_oracle": best_of_all(case),
         }
         for setting, boxes in settings.items():

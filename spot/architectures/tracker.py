@@ -39,7 +39,12 @@ class Tracker(ABC):
 
     Args:
         network: on the device on which it shall run.
+
+    Attributes:
+        mirror: whether `spot.annotate` tracks the mirrored videos too unless its option says otherwise.
     """
+
+    mirror = False
 
     def __init__(self, network: TrackerNetwork) -> None:
         self.network = network.eval()

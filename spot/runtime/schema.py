@@ -195,7 +195,7 @@ class Annotate(Network):
     export: Names | None
     review: bool
     overlay: bool
-    mirror: bool
+    mirror: bool | None
     batch: Positive
 
 

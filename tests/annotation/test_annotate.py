@@ -118,14 +118,35 @@ def test_a_new_label_is_tracked_anew_for_its_target_alone(annotated, place, tmp_
     assert len({file.name for file in (folder / "parts").iterdir()} - before) == 1
 
 
-def test_mirrored_passes_are_other_parts(annotated, place):
-    folder, _ = annotated
-    before = {file.name for file in (folder / "parts").iterdir()}
-    options = ("mirror=true", f"output={place / 'mirrored'}", "review=false", "overlay=false")
-    said = ok("annotate", *START, *videos(place), *options, outputs=place / "outputs").stdout
-    (parts,) = (place / "mirrored").glob("*/parts")
-    assert before.isdisjoint(file.name for file in parts.iterdir())
-    assert "72 rows of 3 targets in 2 videos" in said
+def parts_of(place, output, *options):
+    """Names of the tracked parts after another call; they are other ones if what is tracked differs."""
+    words = (f"output={place / output}", "review=false", "overlay=false", "accelerator=cpu", "backend=torch")
+    ok("annotate", *videos(place), *words, *options, outputs=place / "outputs")
+    (parts,) = (place / output).glob("*/parts")
+    return {file.name for file in parts.iterdir()}
+
+
+def test_mirrored_videos_are_tracked_on_request(annotated, place):
+    ocean = ("arch=ocean_tiny", "initial=default")
+    plain = {file.name for file in (annotated[0] / "parts").iterdir()}
+    assert parts_of(place, "plain", *ocean, "mirror=false") <= plain
+    assert parts_of(place, "mirrored", *ocean, "mirror=true").isdisjoint(plain)
+
+
+def test_nanotrack_tracks_mirrored_videos_by_itself(place, tmp_path):
+    from hydra.utils import instantiate
+
+    from spot.architectures.start_weights import write_start
+    from tests.training.configs import composed
+
+    networks = [instantiate(composed("train", "arch=nanotrack_v2", "data=synthetic").arch.network) for _ in range(2)]
+    write_start(tmp_path / "nano.safetensors", *networks, "nanotrack_v2", "nothing")
+    nano = ("arch=nanotrack_v2", f"initial={tmp_path / 'nano.safetensors'}")
+    by_itself, mirrored, plain = (
+        parts_of(place, f"nano{i}", *nano, *more) for i, more in enumerate(((), ("mirror=true",), ("mirror=false",)))
+    )
+    assert by_itself == mirrored
+    assert by_itself.isdisjoint(plain)
 
 
 def test_export_and_import_are_the_same_labels(place, tmp_path):

@@ -37,7 +37,7 @@ def test_rows_are_computed_once_and_suggestions_add_labels(study, tmp_path, caps
     assert settings == {
         "val/interpolation",
         "val/tiny",
-        *(f"val/tiny_{rule}" for rule in ("nearer", "averaged", "oracle")),
+        *(f"val/tiny_{rule}" for rule in ("nearer", "averaged", "one_direction", "oracle")),
     }
     assert {row["video"] for row in first} == {"a", "b"}
     assert all(0 <= row["score"] <= 1 for row in first)

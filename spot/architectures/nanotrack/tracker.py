@@ -10,6 +10,8 @@ from spot.architectures.siamese_tracker import SiameseTracker
 class NanoTracker(SiameseTracker):
     """`SiameseTracker` with the rounding and smoothing of the published program."""
 
+    mirror = True  # docs/own_videos.md has the measurements
+
     def _place(self, boxes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         sizes = boxes[:, 2:]
         return boxes[:, :2] + (sizes - 1) / 2, sizes  # as published: from the pixels here, from the area in `step`
