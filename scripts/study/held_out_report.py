@@ -10,9 +10,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from runs import Row
-from study_tables import TITLES, difference, per_video, points, seeds_of, table, write_between_marks
+from study_tables import difference, per_video, points, seeds_of, table, title_of, write_between_marks
 
 from spot.reporting.plots import COLOURS
+from spot.runtime.wording import counted
 
 STARTS = {
     "ocean_small": "SP-Ocean, small, from the start weights",
@@ -39,7 +40,8 @@ def tables(rows: Sequence[Row]) -> str:
         commits = ", ".join(sorted({row["commit"] for row in mine}))
         runs = {(row["setting"], row["k"], row["seed"]) for row in mine}
         parts.append(
-            f"**{STARTS[start]}** ({len(runs)} runs, commits {commits}):\n\n{table(mine)}{gap(mine)}{labels(mine)}"
+            f"**{STARTS[start]}** ({len(runs)} runs, commits {commits}):\n\n{table(mine)}{gap(mine)}"
+            f"{without(mine)}{equal_boxes(mine)}{labels(mine)}"
         )
     return "\n".join([*parts, levels(rows)])
 
@@ -62,10 +64,12 @@ def levels(rows: Sequence[Row]) -> str:
             ("spot", 3),
             ("key_frames_only", 3),
         ):
-            name = TITLES.get(row["setting"], row["setting"].replace("_", " "))
-            means.setdefault(name if row["start"] == "peers" else f"{name}, {row['start']}", []).append(row["first"])
+            title = title_of(row["setting"])
+            means.setdefault(title if row["start"] == "peers" else f"{title}, {row['start']}", []).append(row["first"])
     lines = ["From the first frame of each video alone:\n", "| tracker | success |", "|---|---|"]
-    return "\n".join([*lines, *(f"| {name} | {100 * np.mean(values):.1f} |" for name, values in means.items())]) + "\n"
+    return (
+        "\n".join([*lines, *(f"| {title} | {100 * np.mean(values):.1f} |" for title, values in means.items())]) + "\n"
+    )
 
 
 def gap(rows: Sequence[Row]) -> str:
@@ -75,6 +79,27 @@ def gap(rows: Sequence[Row]) -> str:
         ahead = difference(rows, ("full", None), ("key_frames_only", k))
         lines += [f"k = {k}: {points(ahead)}"] if ahead else []
     return sentence("All labels over key frames alone, same seeds: ", lines)
+
+
+def without(rows: Sequence[Row]) -> str:
+    """Return a sentence on SPOT without one of its parts, empty where no part was left out."""
+    cells = dict.fromkeys((row["setting"], row["k"]) for row in rows if row["setting"].startswith("no_"))
+    lines = [
+        f"{title_of(cell[0])} {points(gain)}, {counted(len(seeds_of(rows, cell)), 'seed')}"
+        for cell in cells
+        if (gain := difference(rows, cell, ("spot", cell[1])))
+    ]
+    return sentence("SPOT without one of its parts over the whole, same seeds: ", lines)
+
+
+def equal_boxes(rows: Sequence[Row]) -> str:
+    """Return a sentence on more videos with fewer boxes each, empty where they were not run."""
+    few = ("key_frames_only", 9)
+    many = [(f"key_frames_only_{videos}_videos", k) for videos, k in ((47, 5), (78, 3))]
+    lines = [
+        f"{title_of(cell[0])}, k = {cell[1]}: {points(gain)}" for cell in many if (gain := difference(rows, cell, few))
+    ]
+    return sentence("As many boxes in more videos over 26 videos with k = 9: ", lines)
 
 
 def labels(rows: Sequence[Row]) -> str:

@@ -25,6 +25,14 @@ TITLES = {
 Cell = tuple[str, int | None]  # setting and k
 
 
+def title_of(setting: str) -> str:
+    """Return what a setting is called in tables and sentences."""
+    alone, _, videos = setting.removesuffix("_videos").rpartition("_")
+    if setting.endswith("_videos"):
+        return f"{title_of(alone)}, {videos} videos"
+    return TITLES.get(setting, setting.replace("_", " "))
+
+
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Write a JSON list, one row a line."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -67,7 +75,7 @@ def difference(rows: Sequence[Row], first: Cell, second: Cell, measure: str = "s
     common = sorted(set(seeds_of(rows, first)) & set(seeds_of(rows, second)))
     if not common:
         return None
-    names = (TITLES.get(first[0], first[0]), TITLES.get(second[0], second[0]))
+    names = (title_of(first[0]), title_of(second[0]))
     return compare_paired(names, measure, *(per_video(rows, cell, common) for cell in (first, second)), DRAWS, 0)
 
 
@@ -107,8 +115,7 @@ def table(rows: Sequence[Row]) -> str:
             gain, fraction = difference(rows, (setting, k), ("key_frames_only", k)), closed(rows, setting, k)
             ahead = "" if gain is None else points(gain)
             gap = "" if fraction is None else f"{100 * fraction:.0f} %"
-        title = TITLES.get(setting, setting.replace("_", " "))
-        lines.append(f"| {title} | {k or 'all'} | {len(seeds)} | {100 * mean:.1f} | {ahead} | {gap} |")
+        lines.append(f"| {title_of(setting)} | {k or 'all'} | {len(seeds)} | {100 * mean:.1f} | {ahead} | {gap} |")
     return "\n".join(lines) + "\n"
 
 
