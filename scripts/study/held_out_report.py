@@ -39,10 +39,8 @@ def tables(rows: Sequence[Row]) -> str:
     for start, mine in by_start(rows).items():
         commits = ", ".join(sorted({row["commit"] for row in mine}))
         runs = {(row["setting"], row["k"], row["seed"]) for row in mine}
-        parts.append(
-            f"**{STARTS[start]}** ({len(runs)} runs, commits {commits}):\n\n{table(mine)}{gap(mine)}"
-            f"{without(mine)}{equal_boxes(mine)}{labels(mine)}"
-        )
+        head = fill(f"**{STARTS[start]}** ({len(runs)} runs, commits {commits}):", 100)
+        parts.append(f"{head}\n\n{table(mine)}{gap(mine)}{without(mine)}{equal_boxes(mine)}{labels(mine)}")
     return "\n".join([*parts, levels(rows)])
 
 

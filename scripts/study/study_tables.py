@@ -21,6 +21,8 @@ TITLES = {
     "key_frames_only": "key frames alone",
     "spot": "SPOT",
     "annotated": "boxes of `spot.annotate`",
+    "no_iou_filtering": "no filtering of labels",
+    "no_teacher_ema": "no average of the teacher",
 }
 Cell = tuple[str, int | None]  # setting and k
 

@@ -58,3 +58,4 @@ def test_the_page_has_what_the_rows_say():
     page = (ROOT / "docs" / "own_videos.md").read_text()
     assert dense_report.table(found) in page
     assert dense_report.comparisons(found) in page
+    assert dense_report.summary(found) in (ROOT / "README.md").read_text()
