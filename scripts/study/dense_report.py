@@ -32,10 +32,6 @@ TITLES = {
     "own_videos_key_frames_only": "`experiment=own_videos`, learning from the labelled boxes alone",
     "own_videos_spot": "`experiment=own_videos` (SPOT)",
     "own_videos_no_propagation": "SPOT without propagation",
-    "own_videos_no_relay_template": "SPOT without the relay template",
-    "own_videos_no_iou_filtering": "SPOT without filtering of labels",
-    "own_videos_no_teacher_ema": "SPOT without the teacher's average",
-    "own_videos_no_strong_augmentation": "SPOT without strong augmentation",
 }
 COLUMNS = (("train", 3), ("val", 3), ("val", 5), ("test", 2), ("test", 3), ("test", 5))
 PLAIN, OURS = "nano_adapt", "nano_adapt_mirrored"
