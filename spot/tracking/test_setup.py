@@ -14,7 +14,7 @@ from spot.data.video import VideoSet
 from spot.results.result_folder import ResultFolder, write_result
 from spot.runtime.atomic_files import remove_partial
 from spot.runtime.errors import SpotError
-from spot.tracking.loading import run_label, run_of, weights_digest
+from spot.tracking.loading import run_label, weights_digest
 
 SETTINGS_FILE = "tracker.json"
 
@@ -23,8 +23,8 @@ def tracker_name(cfg: DictConfig, checkpoint: Path, loaded: Loaded) -> str:
     """`tracker`, else `<run>_<model>_e<epoch>` for a run's checkpoint, else the architecture's name."""
     if cfg.tracker is not None:
         return str(cfg.tracker)
-    if (folder := run_of(checkpoint)) is not None and loaded.epoch is not None:
-        run = run_label(cfg.run) if cfg.run else folder.name
+    if checkpoint.parent.name == "checkpoints" and loaded.epoch is not None:  # also of a run that lost its config.yaml
+        run = run_label(cfg.run) if cfg.run else checkpoint.resolve().parent.parent.name
         return "_".join(part for part in (run, loaded.model, f"e{loaded.epoch:03d}") if part)
     return cfg.arch.name
 
