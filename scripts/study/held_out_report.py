@@ -108,8 +108,8 @@ def labels(rows: Sequence[Row]) -> str:
         none = {row["seed"] for row in mine if "label_iou" not in row}
         iou = np.mean([row["label_iou"] for row in mine if row["seed"] not in none])
         explored = np.mean([row["explored"] for row in mine])
-        without = f" ({len(none)} of {len(seeds_of(mine, ('spot', k)))} runs kept none)" if none else ""
-        lines.append(f"k = {k}: mean IoU {iou:.3f}{without}, {100 * explored:.0f} % of the frames explored")
+        empty = f" ({len(none)} of {len(seeds_of(mine, ('spot', k)))} runs kept none)" if none else ""
+        lines.append(f"k = {k}: mean IoU {iou:.3f}{empty}, {100 * explored:.0f} % of the frames explored")
     return sentence("Pseudo labels kept in the last epoch: ", lines)
 
 

@@ -29,8 +29,8 @@ Cell = tuple[str, int | None]  # setting and k
 
 def title_of(setting: str) -> str:
     """Return what a setting is called in tables and sentences."""
-    alone, _, videos = setting.removesuffix("_videos").rpartition("_")
     if setting.endswith("_videos"):
+        alone, videos, _ = setting.rsplit("_", 2)
         return f"{title_of(alone)}, {videos} videos"
     return TITLES.get(setting, setting.replace("_", " "))
 
