@@ -166,7 +166,7 @@ def draw(rows: Sequence[Row], path: Path) -> None:
         "linear interpolation": "interpolation",
     }
     lines = {label: [(name, k, float(k)) for k in (2, 3, 5)] for label, name in uniform.items()}
-    lines["the same, boxes beyond 3 suggested"] = [(OURS, 3, 3.0), *suggestions(mine)]
+    lines["after nano_adapt, boxes beyond 3 suggested"] = [(OURS, 3, 3.0), *suggestions(mine)]
     for (label, points), colour in zip(lines.items(), COLOURS, strict=False):
         found = [(boxes, (name, k), seeds_of(mine, (name, k))) for name, k, boxes in points]
         known = [(boxes, per_video(mine, cell, seeds)) for boxes, cell, seeds in found if seeds]
