@@ -26,7 +26,21 @@ from pathlib import Path
 import pandas as pd
 from held_out_report import report
 from peers import peer_rows
-from runs import OUTPUTS, ROOT, Job, Row, collect, finished, last_metrics, missing, run_jobs, spot, study_parser
+from runs import (
+    COMPARED,
+    OUTPUTS,
+    ROOT,
+    WITHOUT,
+    Job,
+    Row,
+    collect,
+    finished,
+    last_metrics,
+    missing,
+    run_jobs,
+    spot,
+    study_parser,
+)
 from study_tables import merged, read_rows, run_of, write_rows
 
 from spot.data.datasets.folder import load
@@ -48,30 +62,21 @@ NETWORKS = {
 }
 """Options of spot.train that all runs of a table start from."""
 
-SETTINGS = {
-    "full": ("supervision=full",),
-    "key_frames_only": ("supervision=key_frames_only",),
-    "spot": ("supervision=spot",),
-    "annotated": ("supervision=full",),  # the boxes that spot.annotate makes with a tracker of the key frames alone
-    "no_iou_filtering": ("supervision=spot", "teacher.threshold=0"),
-    "no_strong_augmentation": ("supervision=spot", "augment.strong=false"),
-    "no_temporal_calibration": ("supervision=spot", "teacher.window=0"),
-    "no_relay_template": ("supervision=spot", "exploration.relay_template=false"),
-    "no_propagation": ("supervision=spot", "exploration.step=0"),
-    "no_teacher_ema": ("supervision=spot", "teacher.ema_interval=0"),
-}
 VIDEOS = 26  # that are learnt from, the first of the list
 SURE = 0.9  # lowest score of a box that `annotated` learns from
 MORE_VIDEOS = (47, 78)  # with k = 5 and 3 as many boxes as 26 videos with k = 9
-SETTINGS |= {
-    f"{name}_{count}_videos": SETTINGS[name] for name in ("full", "key_frames_only", "spot") for count in MORE_VIDEOS
+SETTINGS = {
+    **COMPARED,
+    "annotated": ("supervision=full",),  # the boxes that spot.annotate makes with a tracker of the key frames alone
+    **WITHOUT,
+    **{f"{name}_{count}_videos": options for name, options in COMPARED.items() for count in MORE_VIDEOS},
 }
 
 
 def main() -> None:
     parser = study_parser(__doc__)
     parser.add_argument("--start", nargs="+", choices=NETWORKS, default=["ocean_small"], help="weights to start from")
-    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=["full", "key_frames_only", "spot"])
+    parser.add_argument("--settings", nargs="+", choices=SETTINGS, default=[*COMPARED])
     parser.add_argument("--k", type=int, nargs="+", default=[3], help="labelled frames a video")
     parser.add_argument(
         "--split", choices=("test", "val"), default="test", help="videos to track; val chooses settings"

@@ -10,10 +10,19 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from runs import Row
-from study_tables import difference, per_video, points, seeds_of, table, title_of, write_between_marks
+from study_tables import (
+    difference,
+    per_video,
+    points,
+    seeds_of,
+    sentence,
+    table,
+    title_of,
+    without,
+    write_between_marks,
+)
 
 from spot.reporting.plots import COLOURS
-from spot.runtime.wording import counted
 
 STARTS = {
     "ocean_small": "SP-Ocean, small, from the start weights",
@@ -79,17 +88,6 @@ def gap(rows: Sequence[Row]) -> str:
     return sentence("All labels over key frames alone, same seeds: ", lines)
 
 
-def without(rows: Sequence[Row]) -> str:
-    """Return a sentence on SPOT without one of its parts, empty where no part was left out."""
-    cells = dict.fromkeys((row["setting"], row["k"]) for row in rows if row["setting"].startswith("no_"))
-    lines = [
-        f"{title_of(cell[0])} {points(gain)}, {counted(len(seeds_of(rows, cell)), 'seed')}"
-        for cell in cells
-        if (gain := difference(rows, cell, ("spot", cell[1])))
-    ]
-    return sentence("SPOT without one of its parts over the whole, same seeds: ", lines)
-
-
 def equal_boxes(rows: Sequence[Row]) -> str:
     """Return a sentence on more videos with fewer boxes each, empty where they were not run."""
     few = ("key_frames_only", 9)
@@ -111,11 +109,6 @@ def labels(rows: Sequence[Row]) -> str:
         empty = f" ({len(none)} of {len(seeds_of(mine, ('spot', k)))} runs kept none)" if none else ""
         lines.append(f"k = {k}: mean IoU {iou:.3f}{empty}, {100 * explored:.0f} % of the frames explored")
     return sentence("Pseudo labels kept in the last epoch: ", lines)
-
-
-def sentence(start: str, parts: Sequence[str]) -> str:
-    """Return a paragraph of one sentence, wrapped; empty without parts."""
-    return f"\n{fill(start + '; '.join(parts) + '.', 100)}\n" if parts else ""
 
 
 def summary(rows: Sequence[Row]) -> str:

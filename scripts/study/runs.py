@@ -36,6 +36,21 @@ OUTPUTS = Path(os.environ.get("SPOT_OUTPUTS", ROOT / "outputs")).resolve()
 Row = dict[str, Any]
 COMPOSING = Lock()  # Hydra composes one configuration at a time in a process
 
+COMPARED = {
+    "full": ("supervision=full",),
+    "key_frames_only": ("supervision=key_frames_only",),
+    "spot": ("supervision=spot",),
+}
+WITHOUT = {
+    "no_iou_filtering": ("supervision=spot", "teacher.threshold=0"),
+    "no_strong_augmentation": ("supervision=spot", "augment.strong=false"),
+    "no_temporal_calibration": ("supervision=spot", "teacher.window=0"),
+    "no_relay_template": ("supervision=spot", "exploration.relay_template=false"),
+    "no_propagation": ("supervision=spot", "exploration.step=0"),
+    "no_teacher_ema": ("supervision=spot", "teacher.ema_interval=0"),
+}
+"""Options of spot.train: what is compared, and the method without one of its parts."""
+
 
 @dataclass(frozen=True)
 class Job:

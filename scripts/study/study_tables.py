@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -14,6 +15,7 @@ from runs import Row
 from spot.evaluation.statistics import Comparison, bootstrap_interval, compare_paired
 from spot.reporting.plots import COLOURS
 from spot.runtime.atomic_files import replacing
+from spot.runtime.wording import counted
 
 DRAWS = 10_000
 TITLES = {
@@ -119,6 +121,22 @@ def table(rows: Sequence[Row]) -> str:
             gap = "" if fraction is None else f"{100 * fraction:.0f} %"
         lines.append(f"| {title_of(setting)} | {k or 'all'} | {len(seeds)} | {100 * mean:.1f} | {ahead} | {gap} |")
     return "\n".join(lines) + "\n"
+
+
+def without(rows: Sequence[Row]) -> str:
+    """Return a sentence on SPOT without one of its parts, empty where no part was left out."""
+    cells = dict.fromkeys((row["setting"], row["k"]) for row in rows if row["setting"].startswith("no_"))
+    lines = [
+        f"{title_of(cell[0])} {points(gain)}, {counted(len(seeds_of(rows, cell)), 'seed')}"
+        for cell in cells
+        if (gain := difference(rows, cell, ("spot", cell[1])))
+    ]
+    return sentence("SPOT without one of its parts over the whole, same seeds: ", lines)
+
+
+def sentence(start: str, parts: Sequence[str]) -> str:
+    """Return a paragraph of one sentence, wrapped; empty without parts."""
+    return f"\n{fill(start + '; '.join(parts) + '.', 100)}\n" if parts else ""
 
 
 def write_between_marks(text: str, file: Path, mark: str) -> None:

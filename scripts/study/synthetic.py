@@ -1,6 +1,7 @@
 """Compare training from few labels with full supervision, on procedural videos: `make study-synthetic`.
 
     python scripts/study/synthetic.py [--minutes 60] [--jobs 2] [--seeds 0 1 2] [--report]
+    python scripts/study/synthetic.py --without no_strong_augmentation      # the method without one of its parts, k = 3
 
 Trains `experiment=demo` from all labels, from k key frames alone and by the method, in equal steps of equally many
 instances, and tracks held-out videos with each. What is finished is skipped, what is not is continued. Runs whose rows
@@ -15,7 +16,20 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from runs import OUTPUTS, ROOT, Job, Row, collect, finished, last_metrics, missing, run_jobs, study_parser
+from runs import (
+    COMPARED,
+    OUTPUTS,
+    ROOT,
+    WITHOUT,
+    Job,
+    Row,
+    collect,
+    finished,
+    last_metrics,
+    missing,
+    run_jobs,
+    study_parser,
+)
 from study_tables import (
     difference,
     merged,
@@ -26,6 +40,7 @@ from study_tables import (
     run_of,
     seeds_of,
     table,
+    without,
     write_between_marks,
     write_rows,
 )
@@ -39,6 +54,7 @@ RUNS = DOCS / "study" / "synthetic_runs.json"
 BENCHMARK = "study"
 TEST_VIDEOS, TEST_FRAMES = 600, 40
 KS = (3, 2, 5)
+OPTIONS = COMPARED | WITHOUT
 TRAIN = (
     "experiment=demo",
     "validation=null",
@@ -56,19 +72,25 @@ TEST = (
 )
 
 
-def jobs(seeds: Sequence[int]) -> list[Job]:
-    """All runs, those of the main claim first. A seed has its own training videos, labels and weights."""
+def jobs(seeds: Sequence[int], without: Sequence[str] = ()) -> list[Job]:
+    """All runs, those of the main claim first. A seed has its own training videos, labels and weights.
+
+    Args:
+        seeds: of all settings.
+        without: names of `runs.WITHOUT`, run with k = 3.
+    """
 
     def of(setting: str, k: int | None, seed: int) -> Job:
         labels = () if k is None else (f"labels={k}",)
-        return Job(setting, k, seed, (*TRAIN, f"data.seed={seed}", f"supervision={setting}", *labels), TEST)
+        return Job(setting, k, seed, (*TRAIN, f"data.seed={seed}", *OPTIONS[setting], *labels), TEST)
 
     def pair(k: int, seed: int) -> list[Job]:
         return [of("spot", k, seed), of("key_frames_only", k, seed)]
 
     full = [of("full", None, seed) for seed in seeds]
     claim = [job for seed, one in zip(seeds, full, strict=True) for job in (*pair(3, seed), one)]
-    return claim + [job for k in KS[1:] for seed in seeds for job in pair(k, seed)]
+    more = [job for k in KS[1:] for seed in seeds for job in pair(k, seed)]
+    return claim + more + [of(setting, KS[0], seed) for setting in without for seed in seeds]
 
 
 def run_rows(done: Sequence[Job]) -> list[Row]:
@@ -111,7 +133,7 @@ def videos_of(rows: Sequence[Row]) -> str:
 
 def report(seeds: Sequence[int]) -> None:
     """Write rows, tables and plot of what is finished, here or on another machine."""
-    planned = jobs(sorted({*seeds, *(row["seed"] for row in read_rows(RUNS))}))
+    planned = jobs(sorted({*seeds, *(row["seed"] for row in read_rows(RUNS))}), [*WITHOUT])
     if done := finished(planned, STUDY):
         order = [("", job.setting, job.k, job.seed) for job in planned]
         videos = synthetic.load(STUDY / "synthetic", "test", TEST_VIDEOS, TEST_FRAMES)
@@ -123,16 +145,19 @@ def report(seeds: Sequence[int]) -> None:
 def write_pages(docs: Path) -> None:
     """Write table and plot from the two JSON files."""
     rows = read_rows(ROWS)
-    write_between_marks(table(rows), docs / "study.md", "synthetic")
+    write_between_marks(table(rows) + without(rows), docs / "study.md", "synthetic")
     write_between_marks(summary(rows), docs.parent / "README.md", "synthetic")
     plot(rows, docs / "study_synthetic.png", videos_of(rows))
-    print(table(rows))
+    print(table(rows) + without(rows))
 
 
 def main() -> None:
-    options = study_parser(__doc__).parse_args()
+    parser = study_parser(__doc__)
+    parser.add_argument("--without", nargs="+", choices=WITHOUT, default=[], help="parts of the method to leave out")
+    options = parser.parse_args()
     if not options.report:
-        run_jobs(missing(jobs(options.seeds), read_rows(RUNS), STUDY), STUDY, options.minutes, options.jobs)
+        wanted = missing(jobs(options.seeds, options.without), read_rows(RUNS), STUDY)
+        run_jobs(wanted, STUDY, options.minutes, options.jobs)
     report(options.seeds)
 
 
