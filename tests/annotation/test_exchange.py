@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import itertools
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -202,6 +203,20 @@ def test_cvat_is_given_what_it_needs(tmp_path: Path):
     assert 'frame="20" keyframe="1" outside="1"' in text  # behind the end of the first stretch of target 2
     assert 'frame="25" keyframe="1" outside="1"' in text
     assert (tmp_path / "walk, quickly.xml").is_file()
+
+
+def test_cvat_calls_what_it_has_read_a_file_until_it_is_changed(tmp_path: Path):
+    """Import into CVAT, change one predicted box, export: the changed box is a human's, the other prediction is not."""
+    table = BoxTable.build(
+        ["car"] * 3, [1] * 3, [1, 2, 3], [[10.0, 10.0, 20.0, 20.0]] * 3, [1.0, 0.6, 0.7], [True, False, False]
+    )
+    _, labels = export_boxes("cvat", table, VIDEOS, tmp_path)
+    assert [label["name"] for label in json.loads(labels.read_text())] == ["target_1"]
+    file = tmp_path / "annotations.xml"
+    imported = re.sub('source="(manual|auto)"', 'source="file"', file.read_text())
+    before, _, changed = imported.rpartition('source="file"')
+    file.write_text(before + 'source="manual"' + changed)
+    assert import_boxes("cvat", file, VIDEOS).is_gt.tolist() == [True, False, True]
 
 
 def test_label_studio_counts_from_one_in_percent(tmp_path: Path):

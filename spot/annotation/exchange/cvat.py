@@ -3,10 +3,15 @@
 Images: one file for all videos; a task is made from the frames that are named in it (`clip/000012.jpg`). Video: a file a
 video; CVAT leaves out boxes with keyframe="0", ends a track at a box with outside="1", and counts frames as the source
 does, whatever the task's start and step. A box of source="auto" is not a human's; the attribute `score` goes with it.
+CVAT itself calls every box that it has read "file" until somebody changes it: then "manual".
+
+CVAT keeps only attributes that its labels have, so `labels.json` is written too, for the "Raw" tab where a task's labels
+are set up.
 """
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -19,11 +24,12 @@ from spot.annotation.exchange.video_info import Videos
 from spot.data.box_table import BoxTable, number
 from spot.runtime.errors import SpotError
 
+LABELS = "labels.json"
 _ATTRIBUTES = ("score", "absent", "is_gt", "ends")
 
 
 def write_images(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
-    """Write `annotations.xml`: every frame that has a row, with its boxes. An absence is a tag of its image."""
+    """Write `annotations.xml` and `labels.json`: every frame that has a row, with its boxes; an absence is a tag."""
     root = _root(table)
     previous = None
     for row in _by_frame(table):
@@ -48,7 +54,7 @@ def write_images(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
             )
         if table.score[row] != 1:
             _attribute(shape, "score", number(float(table.score[row])))
-    return [write_text(folder / "annotations.xml", _text(root))]
+    return [write_text(folder / "annotations.xml", _text(root)), _write_labels(table, folder)]
 
 
 def read_images(rows: Rows) -> None:
@@ -62,18 +68,17 @@ def read_images(rows: Rows) -> None:
                 if shape.tag == "tag" and given.get("absent") != "true":
                     continue
                 box = None if shape.tag == "tag" else _box(shape, source)
-                is_gt = shape.get("source", "manual") not in ("auto", "automatic")
                 target = rows.target(shape.get("label", ""), source)
-                rows.add(video, target, frame, box, _score(given, source), is_gt)
+                rows.add(video, target, frame, box, _score(given, source), _is_human(shape, given))
 
 
 def write_videos(table: BoxTable, videos: Videos, folder: Path, min_iou: float = 0.95) -> list[Path]:
-    """Write `<video>.xml` for each video of the table, with few keyframes a track."""
-    written = []
+    """Write `labels.json`, and `<video>.xml` for each video of the table, with few keyframes a track."""
+    written = [_write_labels(table, folder)]
     for video in dict.fromkeys(table.video.tolist()):
         rows, info = table.of_video(video), videos[video]
         root = _root(rows, video, info.frames, (info.width, info.height))
-        for track_id, target in enumerate(sorted(set(rows.target.tolist()))):
+        for track_id, target in enumerate(_targets(rows)):
             track = ET.SubElement(root, "track", id=str(track_id), label=f"{LABEL}{target}", source="manual")
             last = [0.0, 0.0, 1.0, 1.0]
             for event in events_of(rows.take(rows.target == target), info.frames, min_iou):
@@ -120,6 +125,17 @@ def _video_of(root: ET.Element, file: str, rows: Rows, source: str) -> str:
     return found
 
 
+def _write_labels(table: BoxTable, folder: Path) -> Path:
+    """Write the labels of a task with their attributes, as CVAT's page takes them."""
+    attributes = [{"name": name, "input_type": "text", "mutable": True, "values": [""]} for name in _ATTRIBUTES]
+    labels = [{"name": f"{LABEL}{target}", "attributes": attributes} for target in _targets(table)]
+    return write_text(folder / LABELS, json.dumps(labels, indent=1) + "\n")
+
+
+def _targets(table: BoxTable) -> list[int]:
+    return sorted(set(table.target.tolist()))
+
+
 def _root(table: BoxTable, name: str = "", frames: int = 0, size: tuple[int, int] | None = None) -> ET.Element:
     root = ET.Element("annotations")
     ET.SubElement(root, "version").text = "1.1"
@@ -131,7 +147,7 @@ def _root(table: BoxTable, name: str = "", frames: int = 0, size: tuple[int, int
         ET.SubElement(task, "start_frame").text = "0"
         ET.SubElement(task, "stop_frame").text = str(frames - 1)
     labels = ET.SubElement(task, "labels")
-    for target in sorted(set(table.target.tolist())):
+    for target in _targets(table):
         label = ET.SubElement(labels, "label")
         ET.SubElement(label, "name").text = f"{LABEL}{target}"
         attributes = ET.SubElement(label, "attributes")
@@ -173,6 +189,12 @@ def _attribute(shape: ET.Element, name: str, value: str) -> None:
 
 def _attributes(shape: ET.Element) -> dict[str, str]:
     return {a.get("name", ""): (a.text or "").strip() for a in shape.iter("attribute")}
+
+
+def _is_human(shape: ET.Element, given: dict[str, str]) -> bool:
+    source = shape.get("source", "manual")
+    unchanged_prediction = source == "file" and bool(given.get("score"))
+    return not unchanged_prediction and source not in ("auto", "automatic")
 
 
 def _score(given: dict[str, str], source: str) -> float:
