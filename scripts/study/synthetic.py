@@ -1,7 +1,7 @@
 """Compare training from few labels with full supervision, on procedural videos: `make study-synthetic`.
 
     python scripts/study/synthetic.py [--minutes 60] [--jobs 2] [--seeds 0 1 2] [--report]
-    python scripts/study/synthetic.py --without no_strong_augmentation      # the method without one of its parts, k = 3
+    python scripts/study/synthetic.py --settings no_strong_augmentation     # the method without one of its parts, k = 3
 
 Trains `experiment=demo` from all labels, from k key frames alone and by the method, in equal steps of equally many
 instances, and tracks held-out videos with each. What is finished is skipped, what is not is continued. Runs whose rows
@@ -13,7 +13,7 @@ docs/study.md and README.md, and the plot. No setting may be chosen by these tes
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from runs import (
@@ -72,25 +72,27 @@ TEST = (
 )
 
 
-def jobs(seeds: Sequence[int], without: Sequence[str] = ()) -> list[Job]:
-    """All runs, those of the main claim first. A seed has its own training videos, labels and weights.
+def jobs(seeds: Sequence[int], settings: Collection[str] = COMPARED, more: Sequence[str] = ()) -> list[Job]:
+    """All runs of some settings, those of the main claim first. A seed has its own training videos, labels and weights.
 
     Args:
         seeds: of all settings.
-        without: names of `runs.WITHOUT`, run with k = 3.
+        settings: keys of `OPTIONS`; the method without a part (`runs.WITHOUT`) is run with k = 3 alone.
+        more: further options of spot.train.
     """
 
     def of(setting: str, k: int | None, seed: int) -> Job:
         labels = () if k is None else (f"labels={k}",)
-        return Job(setting, k, seed, (*TRAIN, f"data.seed={seed}", *OPTIONS[setting], *labels), TEST)
+        return Job(setting, k, seed, (*TRAIN, f"data.seed={seed}", *OPTIONS[setting], *labels, *more), TEST)
 
     def pair(k: int, seed: int) -> list[Job]:
         return [of("spot", k, seed), of("key_frames_only", k, seed)]
 
     full = [of("full", None, seed) for seed in seeds]
     claim = [job for seed, one in zip(seeds, full, strict=True) for job in (*pair(3, seed), one)]
-    more = [job for k in KS[1:] for seed in seeds for job in pair(k, seed)]
-    return claim + more + [of(setting, KS[0], seed) for setting in without for seed in seeds]
+    other_ks = [job for k in KS[1:] for seed in seeds for job in pair(k, seed)]
+    parts = [of(setting, KS[0], seed) for setting in WITHOUT for seed in seeds]
+    return [job for job in [*claim, *other_ks, *parts] if job.setting in settings]
 
 
 def run_rows(done: Sequence[Job]) -> list[Row]:
@@ -133,7 +135,7 @@ def videos_of(rows: Sequence[Row]) -> str:
 
 def report(seeds: Sequence[int]) -> None:
     """Write rows, tables and plot of what is finished, here or on another machine."""
-    planned = jobs(sorted({*seeds, *(row["seed"] for row in read_rows(RUNS))}), [*WITHOUT])
+    planned = jobs(sorted({*seeds, *(row["seed"] for row in read_rows(RUNS))}), OPTIONS)
     if done := finished(planned, STUDY):
         order = [("", job.setting, job.k, job.seed) for job in planned]
         videos = synthetic.load(STUDY / "synthetic", "test", TEST_VIDEOS, TEST_FRAMES)
@@ -153,10 +155,11 @@ def write_pages(docs: Path) -> None:
 
 def main() -> None:
     parser = study_parser(__doc__)
-    parser.add_argument("--without", nargs="+", choices=WITHOUT, default=[], help="parts of the method to leave out")
+    parser.add_argument("--settings", nargs="+", choices=OPTIONS, default=[*COMPARED])
+    parser.add_argument("--train", nargs="*", default=[], help="further options of spot.train")
     options = parser.parse_args()
     if not options.report:
-        wanted = missing(jobs(options.seeds, options.without), read_rows(RUNS), STUDY)
+        wanted = missing(jobs(options.seeds, options.settings, options.train), read_rows(RUNS), STUDY)
         run_jobs(wanted, STUDY, options.minutes, options.jobs)
     report(options.seeds)
 
