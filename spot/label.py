@@ -8,7 +8,7 @@ import webbrowser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from spot.runtime.command import command
 from spot.runtime.errors import SpotError
@@ -52,9 +52,24 @@ def label(cfg: DictConfig) -> Path:
 
 
 def _next_command(cfg: DictConfig) -> str:
-    return shlex.join(
-        ["python", "-m", "spot.train", "experiment=own_videos", f"paths.videos={cfg.paths.videos}", "run=mine"]
-    )
+    """Return the command that learns from the labels: the newest run on these videos goes on with its own options."""
+    run = _newest_run(Path(cfg.paths.outputs), cfg.data.train[0].get("root"))
+    options = [f"run={run}"] if run else ["experiment=own_videos", f"paths.videos={cfg.paths.videos}", "run=mine"]
+    return shlex.join(["python", "-m", "spot.train", *options])
+
+
+def _newest_run(outputs: Path, videos: str | None) -> str | None:
+    """Return the run on a folder of videos that was started last; None if there is none."""
+    from spot.runtime.run_record import CONFIG_FILE, read_record
+
+    for file in sorted(outputs.glob(f"*/{CONFIG_FILE}"), key=lambda file: file.stat().st_mtime, reverse=True):
+        try:
+            record = read_record(file.parent)
+        except SpotError:  # a damaged record of another run must not stop labelling
+            continue
+        if record and OmegaConf.select(record.settings, "data.train[0].root") == videos:
+            return file.parent.name
+    return None
 
 
 def _serve(cfg: DictConfig, videos: VideoSet, sizes: Sizes, file: Path) -> None:
