@@ -25,9 +25,9 @@ RIGHT = 0.5  # IoU from which a box counts as right
 LOWEST, HIGHEST = 0.01, 0.99  # only a human's box is certain
 
 # Intercept and coefficients in the order of FEATURES, and how much each may move (standard deviation of the prior).
-PRIOR = np.array([-1.65, -1.79, -4.70, 3.26, 1.65, 1.85, -2.97, 0.52, 0.59, 5.07, 3.53])
-PRIOR_SPREAD = 0.15
-RANKED = [FEATURES.index("score"), FEATURES.index("lower_score")]  # features that are the tracker's scores
+PRIOR = np.array([1.25, 2.09, 2.47, 0.88, 1.29, -3.64])
+PRIOR_SPREAD = 0.6
+RANKED = [FEATURES.index(name) for name in ("lower_score", "surer_pass")]  # features that are the tracker's scores
 
 
 @dataclass(frozen=True)

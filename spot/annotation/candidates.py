@@ -21,7 +21,8 @@ class Candidates:
         labelled: (k,) int64 labelled frames, ascending.
         labels: (k, 4) float32 human boxes; NaN where the target is absent.
         forward, forward_scores: the tracker's, started from the label before.
-        backward, backward_scores: the tracker's, started from the label after.
+        forward_lowest: the lowest score of that pass since its label. A tracker that was lost can be sure of another object.
+        backward, backward_scores, backward_lowest: the tracker's, started from the label after.
         relay, relay_scores: the training run's pseudo labels (sampler state) and their predicted IoU.
     """
 
@@ -30,8 +31,10 @@ class Candidates:
     labels: np.ndarray
     forward: np.ndarray
     forward_scores: np.ndarray
+    forward_lowest: np.ndarray
     backward: np.ndarray
     backward_scores: np.ndarray
+    backward_lowest: np.ndarray
     relay: np.ndarray
     relay_scores: np.ndarray
 
@@ -44,12 +47,15 @@ class Candidates:
         return np.arange(self.first, self.first + len(self))
 
 
+BOXES = ("forward", "backward", "relay")
+SCORES = ("forward_scores", "forward_lowest", "backward_scores", "backward_lowest", "relay_scores")
+
+
 def empty_candidates(length: int, labelled: np.ndarray, labels: np.ndarray, first: int = 0) -> Candidates:
     """Return candidates of `length` frames: labels, but no tracked boxes yet."""
-    boxes = [np.full((length, 4), np.nan, np.float32) for _ in range(3)]
-    scores = [np.zeros(length, np.float32) for _ in range(3)]
-    pairs = [array for pair in zip(boxes, scores, strict=True) for array in pair]
-    return Candidates(first, np.asarray(labelled, np.int64), np.asarray(labels, np.float32), *pairs)
+    boxes = {name: np.full((length, 4), np.nan, np.float32) for name in BOXES}
+    scores = {name: np.zeros(length, np.float32) for name in SCORES}
+    return Candidates(first, np.asarray(labelled, np.int64), np.asarray(labels, np.float32), **boxes, **scores)
 
 
 def fill_candidates(candidates: Candidates, tracked: Iterable[Tracked]) -> None:
@@ -59,10 +65,9 @@ def fill_candidates(candidates: Candidates, tracked: Iterable[Tracked]) -> None:
     """
     for part in tracked:
         places = part.of.indices - candidates.first
-        if part.of.step == 1:
-            candidates.forward[places], candidates.forward_scores[places] = part.boxes, part.scores
-        else:
-            candidates.backward[places], candidates.backward_scores[places] = part.boxes, part.scores
+        found = {"": part.boxes, "_scores": part.scores, "_lowest": np.minimum.accumulate(part.scores)}
+        for name, values in found.items():
+            getattr(candidates, ("forward" if part.of.step == 1 else "backward") + name)[places] = values
 
 
 def held_out(candidates: Candidates) -> list[tuple[Candidates, np.ndarray]]:
@@ -79,12 +84,7 @@ def held_out(candidates: Candidates) -> list[tuple[Candidates, np.ndarray]]:
             continue
         others = np.arange(len(candidates.labelled)) != i
         alone = empty_candidates(1, candidates.labelled[others], candidates.labels[others], first=frame)
-        example = replace(
-            alone,
-            forward=forward,
-            forward_scores=candidates.forward_scores[at],
-            backward=backward,
-            backward_scores=candidates.backward_scores[at],
-        )
+        tracked = {name: getattr(candidates, name)[at] for name in (*BOXES, *SCORES) if not name.startswith("relay")}
+        example = replace(alone, **tracked)
         examples.append((example, box))
     return examples

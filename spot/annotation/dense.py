@@ -22,6 +22,7 @@ from spot.data.video import VideoSet
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
 
+VERSION = 2  # of the files of candidates
 ABSENT_BELOW = 0.15  # score under which frames next to an absent label count as absent too
 
 TrackPasses = Callable[[Sequence[Pass]], Iterator[Tracked]]
@@ -132,7 +133,7 @@ def _next_to_absent(candidates: Candidates, score: np.ndarray, human: np.ndarray
 
 def _digest(video: str, target: int, rows: BoxTable, fingerprint: str) -> str:
     """Return the name of a target's file: changes with the labels and with the network."""
-    content = repr((video, target, rows.frame.tolist(), rows.box.round(4).tolist(), fingerprint))
+    content = repr((VERSION, video, target, rows.frame.tolist(), rows.box.round(4).tolist(), fingerprint))
     return hashlib.blake2b(content.encode(), digest_size=12).hexdigest()
 
 

@@ -41,19 +41,8 @@ class Joined(NamedTuple):
     absent: np.ndarray
 
 
-FEATURES = (
-    "agreement",
-    "one_direction",
-    "score",
-    "lower_score",
-    "with_interpolation",
-    "arrival",
-    "log_distance",
-    "log_gap",
-    "least_agreement",
-    "least_trust",
-)
-USUAL_ARRIVAL = 0.7  # stands for the IoU on arrival where no pass arrives at a label
+FEATURES = ("agreement", "lower_score", "surer_pass", "with_interpolation", "size_change")
+MOST_CHANGE = 3.0  # of the logarithm of a size
 
 
 class Gaps(NamedTuple):
@@ -131,9 +120,7 @@ def join(candidates: Candidates) -> Joined:
     place[:, 2:] = np.where(known[:, 3:], mixed, place[:, 2:])
     boxes = box_of(place)
     boxes[~np.any(known, axis=1)] = np.nan
-    trusts = np.stack([forward_trust, backward_trust], axis=1)
-    directions = np.where(known[:, :2], box_iou(np.nan_to_num(sources[:, :2]), np.nan_to_num(boxes)[:, None]), 1.0)
-    features = _features(candidates, gaps, boxes, overlaps, known, trusts, directions.min(1))
+    features = _features(candidates, gaps, boxes, np.where(known[:, 0] & known[:, 1], overlaps[:, 0, 1], 0.0))
     at = candidates.labelled - candidates.first
     inside = (at >= 0) & (at < len(candidates))
     boxes[at[inside]] = candidates.labels[inside]
@@ -197,35 +184,31 @@ def box_of(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values[..., :2] - sizes / 2, sizes], axis=-1)
 
 
-def _features(
-    candidates: Candidates,
-    gaps: Gaps,
-    boxes: np.ndarray,
-    overlaps: np.ndarray,
-    known: np.ndarray,
-    trusts: np.ndarray,
-    least_agreement: np.ndarray,
-) -> np.ndarray:
-    """(m, FEATURES): what the probability that a box is right is computed from."""
-    arrival = trusts.mean(1)
-    both = known[:, 0] & known[:, 1]
-    pair = np.stack([candidates.forward_scores, candidates.backward_scores], axis=1).astype(np.float64)
-    alone = pair.max(1)
-    nearest = np.minimum(gaps.before, gaps.after)
-    farthest = np.maximum(gaps.before, gaps.after)
-    with_interpolation = box_iou(np.nan_to_num(boxes), np.nan_to_num(gaps.interpolated))
+def _features(candidates: Candidates, gaps: Gaps, boxes: np.ndarray, agreement: np.ndarray) -> np.ndarray:
+    """Return (m, FEATURES): what the probability that a box is right is computed from.
+
+    - `agreement`: IoU of the forward and the backward box; 0 where there is one of them alone.
+    - `lower_score`: the lower of their scores.
+    - `surer_pass`: each pass has a lowest score since its label; the higher of both.
+    - `with_interpolation`: IoU of the joined box and the interpolated one.
+    - `size_change`: by how much the sizes of the passes differ from the interpolated one, the smaller difference: that
+      of the logarithms of width and height together.
+    """
+    tracked = np.stack([candidates.forward, candidates.backward], axis=1).astype(np.float64)
+    scores = np.stack([candidates.forward_scores, candidates.backward_scores], axis=1).astype(np.float64)
+    lowest = np.stack([candidates.forward_lowest, candidates.backward_lowest], axis=1).astype(np.float64)
+    known = np.isfinite(tracked).all(2)
+    any_known = np.any(known, axis=1)
+    sizes = centre_and_size(np.nan_to_num(tracked, nan=1.0))[..., 2:]
+    usual = centre_and_size(np.nan_to_num(gaps.interpolated, nan=1.0))[..., 2:]
+    changes = np.minimum(np.abs(sizes - usual[:, None]).sum(2), MOST_CHANGE)
     return np.stack(
         [
-            np.where(both, overlaps[:, 0, 1], 0.0),
-            1.0 - both,
-            np.where(both, pair.mean(1), alone),
-            np.where(both, pair.min(1), alone),
-            with_interpolation,
-            np.where(arrival < 1, arrival, USUAL_ARRIVAL),
-            np.log1p(np.minimum(nearest, 10**5)) / 5,
-            np.log1p(np.minimum(np.where(farthest < NONE, farthest, nearest), 10**5)) / 5,
-            least_agreement,
-            trusts.min(1),
+            agreement,
+            np.where(any_known, np.min(np.where(known, scores, np.inf), axis=1), 0.0),
+            lowest.max(1),
+            box_iou(np.nan_to_num(boxes), np.nan_to_num(gaps.interpolated)),
+            np.where(any_known, np.min(np.where(known, changes, np.inf), axis=1), 0.0),
         ],
         axis=1,
     )

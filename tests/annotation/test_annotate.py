@@ -84,7 +84,7 @@ def test_page_pictures_overlays_and_exports(annotated):
 
 def test_the_page_shows_weak_stretches_with_pictures_and_a_command(annotated, place, tmp_path):
     dense = BoxTable.read_csv(annotated[0] / "annotations.csv")
-    weak = replace(dense, score=np.where(~dense.is_gt & (dense.video == "first"), 0.2, dense.score))
+    weak = replace(dense, score=np.where(~dense.is_gt & (dense.video == "first"), 0.2, 0.9))
     clips = load(str(place / "clips"), str(tmp_path / "frames"))
     page = write_review(tmp_path, clips, weak, Calibration(PRIOR), lambda video, frame: f"label at={video}/{frame}")
     text = page.read_text()

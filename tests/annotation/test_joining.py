@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from spot.annotation.calibration import FEATURES, PRIOR, Calibration, fit_calibration, fit_logistic
-from spot.annotation.candidates import empty_candidates
+from spot.annotation.candidates import BOXES, SCORES, empty_candidates
 from spot.annotation.joining import LEAST_TRUST, absent_frames, box_iou, close_gaps, join, place_between_labels
 from spot.annotation.suggestion import suggest_frames
 from spot.data.box_table import BoxTable
@@ -25,6 +25,8 @@ def candidates(labelled=(0, 20), drift=None, scores=0.9):
     if drift is not None:
         known.forward[drift:, 0] += 100
         known.forward_scores[drift:] = 0.3
+    known.forward_lowest[:] = np.minimum.accumulate(np.where(inside, known.forward_scores, 1))
+    known.backward_lowest[:] = np.minimum.accumulate(np.where(inside, known.backward_scores, 1)[::-1])[::-1]
     return known
 
 
@@ -93,10 +95,21 @@ def test_scores_follow_the_evidence():
     assert bad[15] < good[15]
 
 
+def test_a_box_of_another_size_than_between_its_labels_is_doubtful():
+    known, larger = candidates(), candidates()
+    larger.forward[5:16, 2:] *= 2
+    assert join(larger).features[10, FEATURES.index("size_change")] == pytest.approx(0, abs=1e-6), "one pass may err"
+    larger.backward[5:16, 2:] *= 2
+    both = join(larger).features
+    assert both[10, FEATURES.index("size_change")] == pytest.approx(2 * np.log(2))
+    model = fit_calibration([], np.concatenate([join(known).features, both]))
+    assert model.probability(both)[10] < model.probability(join(known).features)[10]
+
+
 def test_hidden_labels_move_the_model():
     """Where tracked labels are wrong again and again, scores fall."""
     right, wrong = candidates(scores=0.2), candidates(scores=0.2)
-    one = lambda known: replace(known, first=10, **{n: getattr(known, n)[10:11] for n in NAMES})  # noqa: E731
+    one = lambda known: replace(known, first=10, **{n: getattr(known, n)[10:11] for n in (*BOXES, *SCORES)})  # noqa: E731
     project = join(right).features
     fine = fit_calibration([(one(right), TRUTH[10])] * 20, project)
     poor = fit_calibration([(one(wrong), TRUTH[10] + [200, 0, 0, 0])] * 20, project)
@@ -111,14 +124,11 @@ def test_scores_do_not_depend_on_the_range_of_a_trackers_scores():
     known = candidates(drift=8, scores=rng.random(LENGTH - 2).astype(np.float32))
     features = join(known).features
     other = features.copy()
-    for name in ("score", "lower_score"):
+    for name in ("lower_score", "surer_pass"):
         other[:, FEATURES.index(name)] = 0.3 + 0.1 * features[:, FEATURES.index(name)] ** 3
     first, second = (fit_calibration([], each).probability(each) for each in (features, other))
     assert np.allclose(first, second)
     assert np.ptp(first) > 0.05
-
-
-NAMES = ("forward", "forward_scores", "backward", "backward_scores", "relay", "relay_scores")
 
 
 def test_fit_recovers_known_coefficients():

@@ -5,7 +5,7 @@ import pytest
 
 from spot.annotation.candidates import empty_candidates, fill_candidates, held_out
 from spot.annotation.mirrored import track_with_mirror
-from spot.annotation.passes import plan_passes, track_passes
+from spot.annotation.passes import Tracked, plan_passes, track_passes
 from spot.architectures.tracker import Tracker, TrackState
 from spot.data.folders import list_frames
 from spot.runtime.errors import SpotError
@@ -81,6 +81,15 @@ def test_every_frame_gets_both_directions_between_labels(frames):
     truth = boxes_of(range(FRAMES))
     assert np.abs(candidates.forward - truth)[forward].max() <= 2
     assert candidates.forward_scores[forward].tolist() == [0.75] * 8
+
+
+def test_a_pass_remembers_its_lowest_score(frames):
+    forward, backward = plan_passes("clip", 1, frames, np.array([0, 4]), boxes_of([0, 4]))[::2]
+    candidates = empty_candidates(FRAMES, np.array([0, 4]), boxes_of([0, 4]))
+    scores = np.array([0.9, 0.5, 0.75, 0.25], np.float32)
+    fill_candidates(candidates, [Tracked(each, np.ones((4, 4), np.float32), scores) for each in (forward, backward)])
+    assert candidates.forward_lowest[1:5].tolist() == [np.float32(0.9), 0.5, 0.5, 0.25]
+    assert candidates.backward_lowest[:4].tolist() == [0.25, 0.5, 0.5, np.float32(0.9)]
 
 
 def test_each_label_is_hidden_and_met_by_its_neighbours(frames):
