@@ -20,9 +20,7 @@ LEAST_TRUST = 0.2  # factor on the weight of a pass that arrives nowhere near th
 NEARNESS = 0.2  # what a tracked box weighs at the far end of its gap, over 1 + this at its start
 RELAY_WEIGHT = 0.5  # of a pseudo label of the training run beside a tracked box next to its label
 INTERPOLATION_WEIGHT = 0.3  # of the interpolated box next to a label
-SIZE_WEIGHT = (
-    0.5  # of the interpolated size (outside the labels the nearest one's), geometric mean with the tracked one
-)
+SIZE_WEIGHT = 0.5  # of the interpolated size, in a geometric mean with the tracked one
 DRIFT_WEIGHT = 0.5  # of the usual error of the size on arrival, which is taken off where no label follows
 DRIFT_FRAMES = 15.0  # frames from a label until that error is there
 
@@ -32,7 +30,7 @@ class Joined(NamedTuple):
 
     Attributes:
         boxes: (m, 4) float64 xywh in image pixels; NaN where nothing is known.
-        features: (m, FEATURES) float64, see `spot.annotation.calibration`.
+        features: (m, FEATURES) float64, what `spot.annotation.calibration` computes a score from.
         absent: (m,) bool: the target cannot be seen between labels that say so on both sides.
     """
 
