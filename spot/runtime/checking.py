@@ -15,6 +15,7 @@ from omegaconf.errors import InterpolationKeyError, InterpolationResolutionError
 
 from spot.runtime import schema as options
 from spot.runtime.errors import SpotError
+from spot.runtime.extras import require
 from spot.runtime.schema_groups import ANY, COMPONENTS, NOTHING
 from spot.runtime.value_types import Free, describe, fits, takes, yaml_word
 
@@ -46,6 +47,8 @@ def check_settings(cfg: DictConfig, schema: type, prefix: str = "") -> None:
 
 def check_components(cfg: Any, schema: type | None = None, prefix: str = "") -> None:
     """Check the keys below every `_target_` against the annotations of the class or function that it names.
+
+    A class that needs an optional package names its extra as `needs`; it must be installed.
 
     Keys that the schema types (the trainer's `precision=auto`) are checked by the schema alone. References that this
     command cannot resolve (an architecture's recipe in `spot.test`) are not checked.
@@ -131,7 +134,10 @@ def _check_value(cfg: DictConfig, name: str, key: str, kind: Any) -> None:
 
 
 def _check_component(node: DictConfig, key: str, schema: type | None) -> None:
-    parameters, kinds, takes_any = _parameters(str(node._target_), key)
+    target = str(node._target_)
+    parameters, kinds, takes_any, needs = _parameters(target, key)
+    if needs is not None:
+        require(needs, needs, target)
     for name in map(str, node):
         if name in _HYDRA_KEYS or (schema and kind_of(f"{key}.{name}", schema) is not None):
             continue
@@ -147,8 +153,8 @@ def _check_component(node: DictConfig, key: str, schema: type | None) -> None:
 
 
 @functools.cache
-def _parameters(target: str, key: str) -> tuple[frozenset[str], dict[str, Any], bool]:
-    """Return the names and types of a target's arguments, and whether it takes any other keyword."""
+def _parameters(target: str, key: str) -> tuple[frozenset[str], dict[str, Any], bool, str | None]:
+    """Return the names and types of a target's arguments, whether it takes any other keyword, and the extra it needs."""
     from hydra.utils import get_object
 
     try:
@@ -159,7 +165,7 @@ def _parameters(target: str, key: str) -> tuple[frozenset[str], dict[str, Any], 
     try:
         signature = inspect.signature(found)
     except (TypeError, ValueError):  # built in, as datetime.timedelta
-        return frozenset(), {}, True
+        return frozenset(), {}, True, None
     takes_any = any(p.kind is p.VAR_KEYWORD for p in signature.parameters.values())
     try:
         described = inspect.unwrap(found.__init__ if inspect.isclass(found) else found)
@@ -168,7 +174,7 @@ def _parameters(target: str, key: str) -> tuple[frozenset[str], dict[str, Any], 
             kinds = typing.get_type_hints(found, include_extras=True)
     except Exception:  # annotations that cannot be resolved at run time
         kinds = {}
-    return frozenset(signature.parameters), kinds, takes_any
+    return frozenset(signature.parameters), kinds, takes_any, getattr(found, "needs", None)
 
 
 def _group(kind: Any) -> type | None:

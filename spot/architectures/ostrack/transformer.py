@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from spot.architectures.hub import asking_hub
 from spot.architectures.weight_files import read_file
 from spot.runtime.errors import SpotError
+from spot.runtime.extras import require
 
 
 class JointViT(nn.Module):
@@ -38,6 +39,8 @@ class JointViT(nn.Module):
     Raises:
         SpotError: timm is missing, knows no such model or weights, or a crop is no multiple of the patch size.
     """
+
+    needs = "timm"
 
     def __init__(
         self,
@@ -162,12 +165,9 @@ def resize_positions(pos_embed: Tensor, grid: int) -> Tensor:
 
 
 def _timm_model(model: str, pretrained: bool, drop_path: float, options: dict[str, Any]) -> Any:
-    try:
-        import timm
-    except ImportError:
-        raise SpotError(
-            'arch=ostrack needs timm; pip install timm, or pip install -e ".[timm]" in a checkout'
-        ) from None
+    require("timm", "timm", "JointViT")
+    import timm
+
     try:
         with asking_hub(f"weights of {model}") if pretrained else contextlib.nullcontext():
             vit = timm.create_model(model, pretrained=pretrained, num_classes=0, drop_path_rate=drop_path, **options)
