@@ -13,6 +13,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from scipy.cluster.vq import kmeans2
 from scipy.spatial.distance import cdist
 
 from spot.data.images import read_frame
@@ -111,19 +112,13 @@ def diverse_frames(video: Video, count: int) -> np.ndarray:
 def nearest_to_centers(features: np.ndarray, count: int) -> np.ndarray:
     """Return (k,) int64: for each of `count` clusters of features (n, d) the row nearest to its centre; deterministic.
 
-    This is Lloyd's k-means. The first centre is the row nearest to the mean. Each further centre is the row farthest
-    from all centres so far.
+    This is SciPy's k-means. Its first centre is the row nearest to the mean, each further one the row farthest from all
+    centres so far.
     """
     chosen = [int(cdist(features, features.mean(0, keepdims=True))[:, 0].argmin())]
     while len(chosen) < count:
         chosen.append(int(cdist(features, features[chosen]).min(1).argmax()))
-    centers = features[chosen]
-    for _ in range(_ROUNDS):
-        own = cdist(features, centers).argmin(1)
-        moved = np.stack([features[own == c].mean(0) if (own == c).any() else centers[c] for c in range(count)])
-        if np.array_equal(moved, centers):
-            break
-        centers = moved
+    centers, _ = kmeans2(features, features[chosen], iter=_ROUNDS, minit="matrix")
     distances = cdist(features, centers)
     own = distances.argmin(1)
     return np.array([np.where(own == c, distances[:, c], np.inf).argmin() for c in np.unique(own)], np.int64)
