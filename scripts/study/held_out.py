@@ -29,6 +29,7 @@ from peers import peer_rows
 from runs import (
     COMPARED,
     OUTPUTS,
+    PRECISION,
     ROOT,
     WITHOUT,
     Job,
@@ -55,9 +56,10 @@ DIRECTIONS = ("start", "middle", "end_backwards", "middle_backwards")
 
 
 LONG = ("training.epochs=80", "training.burn_in=24", "checkpoint.every=80", "scheduler=cosine", "teacher.decay=0.99")
+OCEAN = ("experiment=study", f"trainer.precision={PRECISION}")
 NETWORKS = {
-    "ocean_small": ("experiment=study",),
-    "ocean_small_long": ("experiment=study", *LONG),
+    "ocean_small": OCEAN,
+    "ocean_small_long": (*OCEAN, *LONG),
     "nanotrack_v1": ("experiment=study_nano", f"initial={NANOTRACK}"),
 }
 """Options of spot.train that all runs of a table start from."""
@@ -185,15 +187,14 @@ def jobs(start: str, options: argparse.Namespace) -> list[Job]:
         count = next((count for count in MORE_VIDEOS if setting.endswith(f"_{count}_videos")), VIDEOS)
         videos = FOLDER / f"train_{count}"
         labels = (f"paths.labels={FOLDER / 'labels' / f'{count}_s{seed}'}", *([f"labels={k}"] if k else []))
-        test = (f"benchmark.name=held_out_{options.split}", f"paths.folder={tracks(options.split)}")
         prepare = None
         if setting == "annotated":
             prepare = partial(annotate, job("key_frames_only", k, seed), start)
             videos = annotated(start) / f"k{k}_s{seed}"
-        return Job(
-            setting, k, seed, (*NETWORKS[start], *SETTINGS[setting], f"paths.folder={videos}", *labels),
-            ("benchmark=folder", "precision=bf16-mixed", "backend=torch", *test), prepare,
-        )  # fmt: skip
+        train = (*NETWORKS[start], *SETTINGS[setting], f"paths.folder={videos}", *labels)
+        test = ("benchmark=folder", f"benchmark.name=held_out_{options.split}", f"paths.folder={tracks(options.split)}")
+        test = (*test, f"precision={PRECISION}", "backend=torch")
+        return Job(setting, k, seed, train, test, prepare)
 
     planned = []
     for seed in options.seeds:
