@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from omegaconf import DictConfig
 
 from spot.runtime.command import command
+from spot.runtime.command_line import as_typed
 from spot.runtime.composing import given_options
 from spot.runtime.errors import SpotError
 from spot.runtime.locks import locked
@@ -93,7 +93,7 @@ def _annotate(cfg: DictConfig, loaded: LoadedTracker, videos: VideoSet, labels: 
 
         write_overlays(folder / "overlays", videos, dense)
         print(f"overlay videos: {folder / 'overlays'}")
-    again = [re.sub(r"='([^']*)'$", r"=\1", word) for word in given_options() if word.split("=")[0] not in WRITES]
+    again = [as_typed(word) for word in given_options() if word.split("=")[0] not in WRITES]
     words = shlex.join(["python", "-m", "spot.annotate", *again, "suggest=20"])
     print(f"next: {words}   (which frames to label next)")
     return file

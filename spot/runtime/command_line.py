@@ -70,6 +70,15 @@ def quote_names(value: str, kind: Any) -> str:
     return _quote_each(value)
 
 
+def as_typed(option: str) -> str:
+    """Return an option without the quotes that `prepare` adds.
+
+    >>> as_typed("run='1e5'"), as_typed("videos=['1','2']"), as_typed("labels=3")
+    ('run=1e5', 'videos=[1,2]', 'labels=3')
+    """
+    return re.sub(f"'({_PLAIN.pattern})'", r"\1", option)
+
+
 def options_of(words: Sequence[str]) -> list[str]:
     """Return the `key=value` and `~key` options among the words of a command line."""
     return [word for word in words if not word.startswith("-") and ("=" in word or word.startswith("~"))]
