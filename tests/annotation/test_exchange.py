@@ -219,6 +219,15 @@ def test_cvat_calls_what_it_has_read_a_file_until_it_is_changed(tmp_path: Path):
     assert import_boxes("cvat", file, VIDEOS).is_gt.tolist() == [True, False, True]
 
 
+def test_yolo_rows_have_no_score_because_training_refuses_them(tmp_path: Path):
+    table = dense_table()
+    export_boxes("yolo", table, VIDEOS, tmp_path)
+    rows = [line.split() for file in tmp_path.glob("labels/*/*.txt") for line in file.read_text().splitlines()]
+    assert {len(row) for row in rows} == {5}
+    assert (table.score != 1).any()
+    assert import_boxes("yolo", tmp_path, VIDEOS).score.tolist() == table.score.tolist()
+
+
 def test_label_studio_counts_from_one_in_percent(tmp_path: Path):
     export_boxes("label_studio_video", dense_table(), VIDEOS, tmp_path)
     (car, _) = json.loads((tmp_path / "tasks.json").read_text())

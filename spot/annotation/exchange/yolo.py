@@ -1,8 +1,9 @@
-"""YOLO: `labels/<video>/<frame>.txt` with rows `class x y w h [score]`, and `data.yaml`.
+"""YOLO: `labels/<video>/<frame>.txt` with rows `class x y w h`, and `data.yaml`.
 
-Centre and size are fractions of the image; class c is target c + 1. Rows of boxes that no human drew have the score of
-predictions. What YOLO has no place for is in `flags.csv`. A frame without a row is not annotated. The names of classes
-may also be in `obj.names` (YOLO 1.1, as CVAT writes it) or `classes.txt`, a line each.
+Centre and size are fractions of the image; class c is target c + 1. Ultralytics trains with these files if the images
+are in `images/<video>/`; it refuses rows with a score, as its own predictions have. They can be read, but scores are
+written to `flags.csv`, with all else that YOLO has no place for. A frame without a row is not annotated. The names of
+classes may also be in `obj.names` (YOLO 1.1, as CVAT writes it) or `classes.txt`, a line each.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import yaml
 from spot.annotation.exchange.files import Files, write_small, write_text
 from spot.annotation.exchange.rows import LABEL, Rows
 from spot.annotation.exchange.video_info import Videos
-from spot.data.box_table import BoxTable, number
+from spot.data.box_table import BoxTable
 from spot.runtime.errors import SpotError
 from spot.runtime.yaml_files import refuse_bombs
 
@@ -30,11 +31,10 @@ def write(table: BoxTable, videos: Videos, folder: Path) -> list[Path]:
         if not table.absent[row]:
             x, y, w, h = table.box[row].tolist()
             box = ((x + w / 2) / info.width, (y + h / 2) / info.height, w / info.width, h / info.height)
-            score = [] if table.is_gt[row] else [number(float(table.score[row]), 6)]
-            lines.append(" ".join([str(classes[int(table.target[row])]), *(f"{v:.10f}" for v in box), *score]))
+            lines.append(" ".join([str(classes[int(table.target[row])]), *(f"{v:.10f}" for v in box)]))
     written = [write_small(file, "".join(f"{line}\n" for line in lines)) for file, lines in files.items()]
     names = "".join(f"  {i}: {LABEL}{target}\n" for target, i in classes.items())
-    written.append(write_text(folder / "data.yaml", f"path: .\ntrain: images\nval: images\nnames:\n{names}"))
+    written.append(write_text(folder / "data.yaml", f"train: images\nval: images\nnames:\n{names}"))
     return written
 
 
