@@ -65,9 +65,10 @@ def fill_candidates(candidates: Candidates, tracked: Iterable[Tracked]) -> None:
     """
     for part in tracked:
         places = part.of.indices - candidates.first
-        found = {"": part.boxes, "_scores": part.scores, "_lowest": np.minimum.accumulate(part.scores)}
-        for name, values in found.items():
-            getattr(candidates, ("forward" if part.of.step == 1 else "backward") + name)[places] = values
+        way = "forward" if part.of.step == 1 else "backward"
+        getattr(candidates, way)[places] = part.boxes
+        getattr(candidates, f"{way}_scores")[places] = part.scores
+        getattr(candidates, f"{way}_lowest")[places] = np.minimum.accumulate(part.scores)
 
 
 def held_out(candidates: Candidates) -> list[tuple[Candidates, np.ndarray]]:

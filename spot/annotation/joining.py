@@ -195,21 +195,25 @@ def _features(candidates: Candidates, gaps: Gaps, boxes: np.ndarray, agreement: 
     tracked = np.stack([candidates.forward, candidates.backward], axis=1).astype(np.float64)
     scores = np.stack([candidates.forward_scores, candidates.backward_scores], axis=1).astype(np.float64)
     lowest = np.stack([candidates.forward_lowest, candidates.backward_lowest], axis=1).astype(np.float64)
-    known = np.isfinite(tracked).all(2)
-    any_known = np.any(known, axis=1)
+    known = np.all(np.isfinite(tracked), axis=2)
     sizes = centre_and_size(np.nan_to_num(tracked, nan=1.0))[..., 2:]
     usual = centre_and_size(np.nan_to_num(gaps.interpolated, nan=1.0))[..., 2:]
     changes = np.minimum(np.abs(sizes - usual[:, None]).sum(2), MOST_CHANGE)
     return np.stack(
         [
             agreement,
-            np.where(any_known, np.min(np.where(known, scores, np.inf), axis=1), 0.0),
+            _least(scores, known),
             lowest.max(1),
             box_iou(np.nan_to_num(boxes), np.nan_to_num(gaps.interpolated)),
-            np.where(any_known, np.min(np.where(known, changes, np.inf), axis=1), 0.0),
+            _least(changes, known),
         ],
         axis=1,
     )
+
+
+def _least(values: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return the (m,) smallest known one of (m, s) values; 0 where none is known."""
+    return np.where(np.any(known, axis=1), np.min(values, axis=1, where=known, initial=np.inf), 0.0)
 
 
 def absent_frames(candidates: Candidates) -> np.ndarray:

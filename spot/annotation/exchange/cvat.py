@@ -24,7 +24,6 @@ from spot.annotation.exchange.video_info import Videos
 from spot.data.box_table import BoxTable, number
 from spot.runtime.errors import SpotError
 
-LABELS = "labels.json"
 _ATTRIBUTES = ("score", "absent", "is_gt", "ends")
 
 
@@ -129,7 +128,7 @@ def _write_labels(table: BoxTable, folder: Path) -> Path:
     """Write the labels of a task with their attributes, as CVAT's page takes them."""
     attributes = [{"name": name, "input_type": "text", "mutable": True, "values": [""]} for name in _ATTRIBUTES]
     labels = [{"name": f"{LABEL}{target}", "attributes": attributes} for target in _targets(table)]
-    return write_text(folder / LABELS, json.dumps(labels, indent=1) + "\n")
+    return write_text(folder / "labels.json", json.dumps(labels, indent=1) + "\n")
 
 
 def _targets(table: BoxTable) -> list[int]:
@@ -192,6 +191,7 @@ def _attributes(shape: ET.Element) -> dict[str, str]:
 
 
 def _is_human(shape: ET.Element, given: dict[str, str]) -> bool:
+    """Return whether somebody drew or changed a box or tag with these attributes."""
     source = shape.get("source", "manual")
     unchanged_prediction = source == "file" and bool(given.get("score"))
     return not unchanged_prediction and source not in ("auto", "automatic")
