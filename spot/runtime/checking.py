@@ -48,7 +48,7 @@ def check_settings(cfg: DictConfig, schema: type, prefix: str = "") -> None:
 def check_components(cfg: Any, schema: type | None = None, prefix: str = "") -> None:
     """Check the keys below every `_target_` against the annotations of the class or function that it names.
 
-    A class that needs an optional package names its extra as `needs`; it must be installed.
+    A class may name a package as `needs`; it must be installed.
 
     Keys that the schema types (the trainer's `precision=auto`) are checked by the schema alone. References that this
     command cannot resolve (an architecture's recipe in `spot.test`) are not checked.
@@ -154,7 +154,7 @@ def _check_component(node: DictConfig, key: str, schema: type | None) -> None:
 
 @functools.cache
 def _parameters(target: str, key: str) -> tuple[frozenset[str], dict[str, Any], bool, str | None]:
-    """Return the names and types of a target's arguments, whether it takes any other keyword, and the extra it needs."""
+    """Return the names and types of a target's arguments, whether it takes any other keyword, and the package it needs."""
     from hydra.utils import get_object
 
     try:

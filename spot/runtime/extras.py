@@ -26,9 +26,13 @@ PACKAGES = {
 def how_to_install(extra: str) -> str:
     """Return the remedy for a missing extra: install the extra in a checkout, or the packages beside a wheel.
 
-    >>> how_to_install("tune")
-    'pip install -e ".[tune]"'
+    A name that is no extra of this project is taken for that of a package.
+
+    >>> how_to_install("tune"), how_to_install("einops")
+    ('pip install -e ".[tune]"', 'pip install einops')
     """
+    if extra not in PACKAGES:
+        return f"pip install {extra}"
     root = Path(__file__).resolve().parents[2]
     if (root / "pyproject.toml").is_file():
         return f'pip install -e ".[{extra}]"'
