@@ -192,8 +192,13 @@ def jobs(start: str, options: argparse.Namespace) -> list[Job]:
             prepare = partial(annotate, job("key_frames_only", k, seed), start)
             videos = annotated(start) / f"k{k}_s{seed}"
         train = (*NETWORKS[start], *SETTINGS[setting], f"paths.folder={videos}", *labels)
-        test = ("benchmark=folder", f"benchmark.name=held_out_{options.split}", f"paths.folder={tracks(options.split)}")
-        test = (*test, f"precision={PRECISION}", "backend=torch")
+        test = (
+            "benchmark=folder",
+            f"benchmark.name=held_out_{options.split}",
+            f"paths.folder={tracks(options.split)}",
+            f"precision={PRECISION}",
+            "backend=torch",
+        )
         return Job(setting, k, seed, train, test, prepare)
 
     planned = []

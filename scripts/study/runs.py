@@ -53,7 +53,7 @@ WITHOUT = {
 """Options of spot.train: what is compared, and the method without one of its parts."""
 
 PRECISION = "bf16-mixed" if torch.backends.cpu.get_cpu_capability().startswith("AVX512") else "32-true"
-"""Of all runs. bfloat16 is faster on processors that compute in it, and fifty times slower on the others."""
+"""bfloat16 is faster on processors that compute in it, and fifty times slower on the others."""
 
 
 @dataclass(frozen=True)
