@@ -41,15 +41,15 @@ $(DEMO_LABELS): | install
 
 # tests are small: more threads only wait for each other
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
-COMMANDS := tests/end_to_end tests/scripts
+COMMANDS := tests/end_to_end tests/scripts tests/docs
 # not among the quick ones
-LONGER := $(COMMANDS) tests/docs tests/annotation
+LONGER := $(COMMANDS) tests/annotation
 NETWORKS := tests/architectures tests/parity tests/tracking
 
 test: install check  ## lint, format, types and all tests, on the CPU, in two processes
 	$(MAKE) --no-print-directory --keep-going --jobs 2 --output-sync test-commands test-units
 
-test-commands: install  ## one half of the tests alone: commands and scripts
+test-commands: install  ## one half of the tests alone: commands, scripts and documentation
 	$(PYTEST) $(COMMANDS)
 
 test-units: install  ## the other half alone
