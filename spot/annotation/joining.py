@@ -118,7 +118,7 @@ def join(candidates: Candidates) -> Joined:
     place[:, 2:] = np.where(known[:, 3:], mixed, place[:, 2:])
     boxes = box_of(place)
     boxes[~np.any(known, axis=1)] = np.nan
-    features = _features(candidates, gaps, boxes, np.where(known[:, 0] & known[:, 1], overlaps[:, 0, 1], 0.0))
+    features = _features(candidates, gaps, boxes, overlaps[:, 0, 1], known[:, :2])
     at = candidates.labelled - candidates.first
     inside = (at >= 0) & (at < len(candidates))
     boxes[at[inside]] = candidates.labels[inside]
@@ -182,7 +182,9 @@ def box_of(values: np.ndarray) -> np.ndarray:
     return np.concatenate([values[..., :2] - sizes / 2, sizes], axis=-1)
 
 
-def _features(candidates: Candidates, gaps: Gaps, boxes: np.ndarray, agreement: np.ndarray) -> np.ndarray:
+def _features(
+    candidates: Candidates, gaps: Gaps, boxes: np.ndarray, overlap: np.ndarray, known: np.ndarray
+) -> np.ndarray:
     """Return (m, FEATURES): what the probability that a box is right is computed from.
 
     - `agreement`: IoU of the forward and the backward box; 0 where there is one of them alone.
@@ -195,13 +197,12 @@ def _features(candidates: Candidates, gaps: Gaps, boxes: np.ndarray, agreement: 
     tracked = np.stack([candidates.forward, candidates.backward], axis=1).astype(np.float64)
     scores = np.stack([candidates.forward_scores, candidates.backward_scores], axis=1).astype(np.float64)
     lowest = np.stack([candidates.forward_lowest, candidates.backward_lowest], axis=1).astype(np.float64)
-    known = np.all(np.isfinite(tracked), axis=2)
     sizes = centre_and_size(np.nan_to_num(tracked, nan=1.0))[..., 2:]
     usual = centre_and_size(np.nan_to_num(gaps.interpolated, nan=1.0))[..., 2:]
     changes = np.minimum(np.abs(sizes - usual[:, None]).sum(2), MOST_CHANGE)
     return np.stack(
         [
-            agreement,
+            np.where(known.all(1), overlap, 0.0),
             _least(scores, known),
             lowest.max(1),
             box_iou(np.nan_to_num(boxes), np.nan_to_num(gaps.interpolated)),
